@@ -1,0 +1,1 @@
+"""What was used and spent, beside a named baseline."""

@@ -1,0 +1,1 @@
+"""Out: the only code that changes a cluster."""

@@ -1,0 +1,1 @@
+"""What users write: the kcloud.io/v1alpha1 kinds."""

@@ -1,0 +1,1 @@
+"""The kcloud-autoscale command, one file per verb."""

@@ -1,0 +1,1 @@
+"""From an observation and a forecast to a decision, one rule per file."""

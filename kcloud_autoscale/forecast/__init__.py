@@ -1,0 +1,1 @@
+"""Quantiles of the peak demand of the lead window, for the whole fleet at once."""

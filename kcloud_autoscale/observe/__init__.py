@@ -1,0 +1,1 @@
+"""In: Prometheus and the Kubernetes API to one Observation."""

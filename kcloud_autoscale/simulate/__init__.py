@@ -1,0 +1,1 @@
+"""The same tick in a simulated world."""
