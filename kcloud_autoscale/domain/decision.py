@@ -1,0 +1,167 @@
+"""What was decided, and why: one Step per rule, so that every limiter is seen beside what it limited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from kcloud_autoscale.domain.reading import Reading
+from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+
+
+class Stage(StrEnum):
+    """The rules in the order they run. The order is a contract."""
+
+    GUARD = "guard"
+    SIZE = "size"
+    STABILIZE = "stabilize"
+    PLACE = "place"
+    CONSOLIDATE = "consolidate"
+    CAPS = "caps"
+    STAGE = "stage"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one rule did to the count.
+
+    ``reason`` is a CamelCase token for machines. ``message`` is a sentence for people with the numbers in it; it is
+    put together only when read, because a replay of a month makes hundreds of thousands of steps and prints few.
+    """
+
+    stage: Stage
+    before: int
+    after: int
+    reason: str
+    text: str = ""
+    values: tuple[object, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return self.text.format(*self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A number the decision rests on, with its unit in the name; ``value`` None when it is missing."""
+
+    name: str
+    value: float | None
+    age_seconds: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """How many replicas one signal asks for: ``observed-demand``, ``forecast``, or a metric by name."""
+
+    name: str
+    replicas: int
+    text: str = ""
+    values: tuple[object, ...] = ()
+
+    @property
+    def message(self) -> str:
+        return self.text.format(*self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class CapState:
+    """One hard limit and how the decision stands to it.
+
+    Attributes:
+        name: ``maxCostPerHour``, ``maxPowerUsage``, ``budgetLimit``, or ``<policy>/<limit>``.
+        limit: In the unit of the name.
+        used: By the final count; None when the price or power of a replica is unknown.
+        binding: It cut this decision.
+        floor_excess: By how much ``minReplicas`` alone breaks it; 0 when it does not.
+    """
+
+    name: str
+    limit: float
+    used: float | None
+    binding: bool = False
+    floor_excess: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleAction:
+    """One write to ``/scale``, valid only for the object it was decided on."""
+
+    key: WorkloadKey
+    decision_id: str
+    target: TargetRef
+    target_uid: str
+    resource_version: str
+    from_replicas: int
+    to_replicas: int
+    min_replicas: int
+    max_replicas: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one tick for one workload.
+
+    Attributes:
+        id: Unique per workload and instant; the same in the Event, the log line and the status.
+        current_replicas: ``spec.replicas`` when looked at; None when the target is unknown.
+        desired_replicas: What should run; None only when the target is unknown.
+        uncapped_replicas: What would run without the hard caps.
+        lead_time_seconds: Behind the forecast need.
+        capacity_per_replica: κ, and ``capacity_source``: ``spec``, ``learned``, or ``unknown``.
+        level: Quantile the forecast need used.
+        hold_reason: Why nothing may change, empty when it may.
+        conditions: Facts for the status conditions: (type, true?, reason, message); None means unknown.
+        action: The write to do now; None when nothing is to be written (hold, equal, Recommend, Off, waiting).
+    """
+
+    id: str
+    key: WorkloadKey
+    at_seconds: float
+    current_replicas: int | None
+    desired_replicas: int | None
+    uncapped_replicas: int | None = None
+    ready_replicas: int | None = None
+    steps: tuple[Step, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    forecast: Forecast | None = None
+    level: float | None = None
+    lead_time_seconds: float | None = None
+    lead_time_source: str = "unknown"
+    capacity_per_replica: float | None = None
+    capacity_source: str = "unknown"
+    usd_per_replica_hour: Reading | None = None
+    watts_per_replica: Reading | None = None
+    caps: tuple[CapState, ...] = ()
+    hold_reason: str = ""
+    conditions: tuple[ConditionFact, ...] = ()
+    action: ScaleAction | None = None
+
+    @property
+    def final_reason(self) -> str:
+        """The reason of the last step that changed the count, or of the last step when none did."""
+        changed = [step for step in self.steps if step.before != step.after]
+        return (changed or list(self.steps))[-1].reason if self.steps else self.hold_reason
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFact:
+    """One condition as this tick knows it; ``status`` None is Unknown."""
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDecision:
+    """All decisions of a tick, and the writes in the order they must be made: shrink before growth."""
+
+    decisions: tuple[Decision, ...]
+    actions: tuple[ScaleAction, ...] = ()
+    problems: tuple[str, ...] = field(default=())

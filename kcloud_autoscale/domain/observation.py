@@ -1,0 +1,167 @@
+"""What was seen in one fleet cycle, before anyone decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.series import DemandHistory, FloatArray
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+
+NOT_ASKED = Missing(MissingReason.NOT_CONFIGURED)
+
+
+@dataclass(frozen=True, slots=True)
+class PodObservation:
+    """One pod of a target.
+
+    Attributes:
+        name: Of the pod.
+        created_seconds: Unix time of creation.
+        ready_seconds: When its Ready condition last became True; None while it is not ready.
+        node: Where it is bound; None while unscheduled.
+        deleting: It has a deletion timestamp.
+        failed: Its phase is Failed.
+    """
+
+    name: str
+    created_seconds: float
+    ready_seconds: float | None = None
+    node: str | None = None
+    deleting: bool = False
+    failed: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return self.ready_seconds is not None and not self.deleting
+
+
+@dataclass(frozen=True, slots=True)
+class TargetObservation:
+    """The scaled object as the API server last told it.
+
+    Attributes:
+        ref: What it is.
+        uid: Checked again before every write.
+        resource_version: Of the scale subresource; a write against an older one is refused.
+        desired_replicas: ``spec.replicas`` of its scale.
+        pods: The pods its selector matches.
+    """
+
+    ref: TargetRef
+    uid: str
+    resource_version: str
+    desired_replicas: int
+    pods: tuple[PodObservation, ...] = ()
+
+    @property
+    def ready_replicas(self) -> int:
+        return sum(pod.ready for pod in self.pods)
+
+    @property
+    def pending_replicas(self) -> int:
+        """Pods that exist, are not going away and do not serve yet."""
+        return sum(not pod.ready and not pod.deleting and not pod.failed for pod in self.pods)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricObservation:
+    """One metric of a policy: the whole workload's value, and the pods' own where the kind needs them.
+
+    ``total`` is the value itself for VALUE metrics, the sum over the workload for AVERAGE_VALUE metrics and the
+    mean over pods for UTILIZATION metrics.
+    """
+
+    name: str
+    total: Reading
+    per_pod: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeObservation:
+    """What a node costs and carries.
+
+    Attributes:
+        name: Of the node.
+        labels: All labels; price, capacity type, model and zone are read from them.
+        hourly_usd: OpenCost's whole-node price, if it exports one.
+        gpu_hourly_usd: OpenCost's price of one GPU on this node.
+        allocatable: Extended resources by name.
+        unschedulable: Cordoned, or tainted as leaving.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    hourly_usd: Reading = NOT_ASKED
+    gpu_hourly_usd: Reading = NOT_ASKED
+    allocatable: Mapping[str, int] = field(default_factory=dict)
+    unschedulable: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapacityHistory:
+    """Pairs from which the capacity of a replica is learned; NaN where a step is unknown.
+
+    Attributes:
+        start_seconds: Unix time of the first step.
+        step_seconds: Spacing.
+        demand: Shape ``(steps,)``, load per second.
+        ready_replicas: Shape ``(steps,)``.
+        metric: Shape ``(steps,)``, the target metric in the unit of its threshold.
+        metric_name: Which target the values belong to.
+    """
+
+    start_seconds: float
+    step_seconds: float
+    demand: FloatArray
+    ready_replicas: FloatArray
+    metric: FloatArray
+    metric_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadObservation:
+    """Everything seen of one workload in this cycle.
+
+    Attributes:
+        key: The optimizer.
+        target: What it scales, or why it cannot be found.
+        conflict: Name of another autoscaler on the same target; None when there is none.
+        demand: Load per second right now.
+        demand_history: The steps not fed to the forecaster before: two weeks for a new workload, then one or two.
+        capacity_history: New pairs to learn the capacity of a replica from, per target metric.
+        metrics: In the order of the policy's targets.
+        watts: Measured draw of the whole workload.
+        watts_per_pod: Measured draw of each pod.
+        utilization_fraction: Accelerator utilization, mean over pods; power is estimated from it when unmeasured.
+        accelerator_model: Product label of the device, from a metric or the node; empty when unknown.
+        replica_accelerators: Devices one replica holds by extended resource name, read from its pods; empty when none.
+    """
+
+    key: WorkloadKey
+    target: TargetObservation | Missing
+    conflict: str | None = None
+    demand: Reading = NOT_ASKED
+    demand_history: DemandHistory | None = None
+    capacity_history: tuple[CapacityHistory, ...] = ()
+    metrics: tuple[MetricObservation, ...] = ()
+    watts: Reading = NOT_ASKED
+    watts_per_pod: Mapping[str, float] = field(default_factory=dict)
+    utilization_fraction: Reading = NOT_ASKED
+    accelerator_model: str = ""
+    replica_accelerators: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at the whole fleet.
+
+    ``problems`` are sources that failed as a whole, in words, for conditions and ``check``.
+    """
+
+    at_seconds: float
+    workloads: Mapping[WorkloadKey, WorkloadObservation]
+    nodes: Mapping[str, NodeObservation] = field(default_factory=dict)
+    carbon_grams_per_kwh: Reading = NOT_ASKED
+    problems: tuple[str, ...] = ()

@@ -1,0 +1,72 @@
+"""Demand over time, past and future."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemandHistory:
+    """Mean demand per step on a regular grid.
+
+    Attributes:
+        start_seconds: Unix time of the start of the first step. A multiple of ``step_seconds``.
+        step_seconds: Spacing of the grid.
+        values: Shape ``(steps,)``, load per second; NaN where nothing is known. Step ``i`` covers
+            ``[start + i * step, start + (i + 1) * step)`` and is only complete at its end.
+    """
+
+    start_seconds: float
+    step_seconds: float
+    values: FloatArray
+
+    @property
+    def end_seconds(self) -> float:
+        """Unix time at which the last step is complete."""
+        return self.start_seconds + len(self.values) * self.step_seconds
+
+    def since(self, seconds: float) -> DemandHistory:
+        """The steps that start at or after ``seconds``."""
+        skip = int(np.clip(np.ceil((seconds - self.start_seconds) / self.step_seconds - 1e-9), 0, len(self.values)))
+        return DemandHistory(self.start_seconds + skip * self.step_seconds, self.step_seconds, self.values[skip:])
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Quantiles of the peak demand over the lead window of one workload.
+
+    Attributes:
+        model: Who was heard most, for people: ``hedge(ridge 0.71, last value 0.20, …)``.
+        origin_seconds: Last instant the model has seen.
+        horizon_seconds: Length of the window whose peak is forecast.
+        levels: Ascending quantile levels in (0, 1).
+        values: Load per second at those levels; non-decreasing, finite, >= 0.
+        trusted: False when decisions must not rest on it; ``reason`` then says why.
+        reason: CamelCase token: ``Calibrated``, ``TooLittleHistory``, ``WorseThanLastValue``, ``CoverageDrift``, …
+        history_seconds: Length of known demand behind the forecast.
+        weights: Share of each expert in what was said.
+        scores: Live errors by name: ``pinball``, ``coverage``, ``mase``; absent until something has matured.
+    """
+
+    model: str
+    origin_seconds: float
+    horizon_seconds: float
+    levels: tuple[float, ...]
+    values: tuple[float, ...]
+    trusted: bool
+    reason: str
+    history_seconds: float = 0.0
+    weights: tuple[tuple[str, float], ...] = ()
+    scores: tuple[tuple[str, float], ...] = ()
+
+    def at(self, level: float) -> float:
+        """The value at a level between those given, linearly; clamped to the outermost ones.
+
+        With 0.90 → 80 and 0.95 → 90 load per second, ``at(0.925)`` is 85.
+        """
+        return float(np.interp(level, self.levels, self.values))
