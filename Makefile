@@ -1,0 +1,75 @@
+# make help lists the targets. Everything runs in .venv, which `make deps` makes from the lock file.
+SHELL := /bin/sh
+PY := .venv/bin/python
+CACHE ?= $(HOME)/.cache/kcloud-autoscale
+UV = $(CACHE)/uv-$(shell cksum <hack/uv.lock | cut -d' ' -f1)/bin/uv
+IMAGE ?= kcloud-autoscale:dev
+# Forecasts are many small matrix products; threads only fight over the cores.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-integration test-e2e bench all clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+.venv/synced: requirements-dev.lock pyproject.toml hack/bootstrap hack/uv.lock
+	@hack/bootstrap
+
+deps: .venv/synced ## the locked Python dependencies, in .venv
+
+lock: deps ## refresh the lock files from pyproject.toml
+	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -o requirements.lock
+	$(UV) pip compile pyproject.toml --group dev --universal --generate-hashes --no-header -q -c requirements.lock -o requirements-dev.lock
+
+cluster-deps: deps ## build the local control plane and Prometheus (cached)
+	@$(PY) -m hack.cluster build
+
+generate: deps ## render crds/ and the generated docs from the code
+	$(PY) -m hack.generate
+
+manifests: generate ## the same as generate
+
+build: deps ## the wheel and the source archive, in dist/
+	$(UV) build --quiet --no-build-isolation --python $(PY) --out-dir dist
+
+run: deps ## the operator against the current kubeconfig
+	$(PY) -m kcloud_autoscale run
+
+install: generate ## the CRDs into the current cluster
+	kubectl apply --server-side -f crds/
+
+deploy: install ## the operator into the current cluster (IMAGE=…)
+	kubectl apply -f hack/deploy/
+	kubectl -n kcloud-system set image deployment/kcloud-autoscale operator=$(IMAGE)
+
+demo: cluster-deps ## everything from nothing: a cluster, a load, the operator beside the real HPA, a report
+	@$(PY) -m hack.demo
+
+check: deps ## ruff, mypy strict, import contracts, generated files in sync
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) -m hack.generate --check
+
+test-unit: deps ## the pure core, no network
+	$(PY) -m pytest tests/unit tests/contract tests/scenarios -q -n 2
+
+test-integration: cluster-deps ## every shell against its real counterpart
+	$(PY) -m pytest tests/integration -q
+
+test-e2e: cluster-deps ## the operator as a process on a real control plane
+	$(PY) -m pytest tests/e2e -q
+
+test: check test-unit test-integration test-e2e ## everything
+
+bench: deps ## speed and memory, in one run on the same data
+	$(PY) -m hack.bench
+
+all: generate check test build ## everything, and the wheel
+
+clean: ## what the targets above made, but not the cache
+	rm -rf .venv dist out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
