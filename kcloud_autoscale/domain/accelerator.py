@@ -37,9 +37,9 @@ class Accelerator:
         return self.idle_watts + min(max(utilization_fraction, 0.0), 1.0) * (self.peak_watts - self.idle_watts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AcceleratorTable:
-    """All known models in match order, and the date their prices were taken."""
+    """All known models in match order, and the date their prices were taken. Equal only to itself."""
 
     as_of: date
     spot_multiplier: float
@@ -47,7 +47,13 @@ class AcceleratorTable:
 
     def find(self, product: str) -> Accelerator | None:
         """The model named by a product label (``NVIDIA-H100-80GB-HBM3``) or metric label, or None."""
-        return next((model for model in self.models if model.pattern.search(product)), None)
+        return _find(self, product)
+
+
+@functools.lru_cache(maxsize=1024)
+def _find(table: AcceleratorTable, product: str) -> Accelerator | None:
+    # A fleet has few products and asks for them every minute: thirty regular expressions each time would be felt.
+    return next((model for model in table.models if model.pattern.search(product)), None)
 
 
 def _accelerator(row: dict[str, object]) -> Accelerator:

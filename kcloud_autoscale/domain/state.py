@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.series import FloatArray
 
 
@@ -31,31 +32,80 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class LeadTimeState:
-    """Start-up durations seen: creation to Ready, seconds, newest last; ``seen`` are the pods already counted."""
+    """Start-ups seen of one workload.
+
+    Attributes:
+        durations_seconds: Creation to first Ready, newest last.
+        p95_seconds: Of those; None while there are too few.
+        seen: Pods that are settled: counted, or never to be counted.
+        awaited: Pods seen young and not ready; their first readiness can be vouched for.
+        looked_at: The pods of the last look; the same tuple again holds nothing new.
+    """
 
     durations_seconds: tuple[float, ...] = ()
+    p95_seconds: float | None = None
     seen: frozenset[str] = frozenset()
+    awaited: frozenset[str] = frozenset()
+    looked_at: tuple[PodObservation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CapacityState:
-    """Observed (load per replica, metric) pairs of one target metric, newest last, shape ``(pairs,)`` each."""
+    """What is known of one target metric against load per ready replica.
+
+    Attributes:
+        metric_name: The target.
+        at_seconds: Shape ``(pairs,)``, Unix time of each pair, ascending; the other arrays run along it.
+        load_per_replica: Shape ``(pairs,)``, load per second per ready replica.
+        metric: Shape ``(pairs,)``, in the unit of the threshold.
+        capacity_per_replica: Largest load per replica that meets the threshold; None while it was never approached.
+        proven_per_replica: Largest load per replica seen to meet the threshold; a lower bound of the capacity.
+        threshold: The one the fit is for.
+        fitted_seconds: When; 0 before the first fit.
+    """
 
     metric_name: str
+    at_seconds: FloatArray = field(default_factory=lambda: np.empty(0))
     load_per_replica: FloatArray = field(default_factory=lambda: np.empty(0))
     metric: FloatArray = field(default_factory=lambda: np.empty(0))
     capacity_per_replica: float | None = None
+    proven_per_replica: float | None = None
+    threshold: float | None = None
     fitted_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
+class PowerState:
+    """Peaks of the measured draw of one replica, per quarter of an hour.
+
+    Attributes:
+        peaks_watts: Newest last, the running block included; at most a day of them.
+        block_start_seconds: Of the running block.
+        high_watts: Upper quantile of the peaks; None before the first measurement.
+    """
+
+    peaks_watts: tuple[float, ...] = ()
+    block_start_seconds: float = 0.0
+    high_watts: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineState:
-    """The shadow autoscaler: what it would run now, and what it remembers."""
+    """The shadow autoscaler: what it would run now, and what it remembers.
+
+    Attributes:
+        replicas: Asked for, and billed; None until demand and capacity have been known.
+        ready: Of those, past their start-up.
+        recommendations: Within the scale-down window.
+        starting: Scale-ups whose replicas do not serve yet, oldest first; ``at_seconds`` is when they will.
+        daily_peaks: Largest demand of each of the last days: (day since 1970, load per second), ascending.
+    """
 
     replicas: int | None = None
+    ready: int = 0
     recommendations: tuple[Recommendation, ...] = ()
-    scale_events: tuple[ScaleEvent, ...] = ()
     starting: tuple[ScaleEvent, ...] = ()
+    daily_peaks: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +135,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Actual beside the baseline, over exactly the intervals in which both were known.
+    """Actual beside the baseline, each field over exactly the intervals in which both sides of it were known.
 
     ``spent_usd`` counts every interval with a known price, baseline or not: budgets rest on it.
     ``period_start_seconds`` is when the running budget period began, ``period_spent_usd`` what it has cost so far.
@@ -111,7 +161,7 @@ class WorkloadState:
         unknown_since_seconds: Since when they are unusable; None while they are usable.
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
-        watts_per_replica_samples: Recent measured draws of one replica, newest last.
+        power: What one replica was measured to draw.
         last_desired: What the previous tick wanted.
     """
 
@@ -123,7 +173,7 @@ class WorkloadState:
     scale_events: tuple[ScaleEvent, ...] = ()
     lead_time: LeadTimeState = field(default_factory=LeadTimeState)
     capacity: tuple[CapacityState, ...] = ()
-    watts_per_replica_samples: tuple[float, ...] = ()
+    power: PowerState = field(default_factory=PowerState)
     baseline: BaselineState = field(default_factory=BaselineState)
     ledger: Ledger | None = None
     last_desired: int | None = None

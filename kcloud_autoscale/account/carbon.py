@@ -1,0 +1,11 @@
+"""Carbon: grams of CO2 equivalent from energy and the grid's intensity. Unknown intensity is unknown carbon, not 0."""
+
+from __future__ import annotations
+
+from kcloud_autoscale.domain.reading import Reading, map_reading
+from kcloud_autoscale.domain.units import JOULES_PER_KWH
+
+
+def grams_co2e(joules: float, grams_per_kwh: Reading) -> Reading:
+    """Emissions of an amount of energy: 7.2 MJ (2 kWh) at 425 g/kWh are 850 g."""
+    return map_reading(grams_per_kwh, lambda intensity: joules / JOULES_PER_KWH * intensity)

@@ -1,0 +1,166 @@
+"""Capacity of a replica (κ) learned from history: the largest load per ready replica that meets a target's threshold.
+
+Latency, utilization and queue rise with the load on a replica, whatever the curve. Isotonic regression asks for
+nothing more than that: the pairs are sorted by load, the medians of small groups are made monotone by pooling
+neighbours, and the fitted curve is read where it crosses the threshold. Nothing is extrapolated: while the threshold
+was never approached, all that is known is that κ is *at least* the largest load seen, and the caller is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from kcloud_autoscale.domain.observation import CapacityHistory
+from kcloud_autoscale.domain.policy import MetricTarget, WorkloadPolicy
+from kcloud_autoscale.domain.series import FloatArray
+from kcloud_autoscale.domain.state import CapacityState
+from kcloud_autoscale.domain.units import SECONDS_PER_DAY
+
+REFIT_SECONDS = 300.0
+# The newest of each band of load stand for it. A version that is twice as slow fills a band with its own pairs in
+# less than an hour at that load, while the rush of last Friday is still remembered on Thursday.
+PAIRS_PER_BAND = 50
+BAND_RATIO = 1.1
+MOST_PAIRS = 2_000
+LONGEST_MEMORY_SECONDS = 14.0 * SECONDS_PER_DAY
+# Medians of ten: one slow garbage collection in a minute moves nothing.
+PAIRS_PER_GROUP = 10
+FEWEST_PAIRS = 3 * PAIRS_PER_GROUP
+# A curve that came this close to the threshold has shown where it goes.
+APPROACHED_FRACTION = 0.9
+
+
+def learn(
+    states: tuple[CapacityState, ...], pieces: Sequence[CapacityHistory], policy: WorkloadPolicy, now_seconds: float
+) -> tuple[CapacityState, ...]:
+    """Take in new pairs, and refit what has not been fitted for five minutes.
+
+    Args:
+        states: One per target metric seen so far.
+        pieces: New steps, oldest first; NaN where a step is unknown.
+        policy: Its targets name the thresholds.
+        now_seconds: Unix time of this tick.
+
+    Returns:
+        The next states; the same object when there is nothing new.
+    """
+    if not pieces:
+        return states
+    thresholds = {target.name: target.threshold for target in policy.targets}
+    known = {state.metric_name: state for state in states if state.metric_name in thresholds}
+    for piece in pieces:
+        if piece.metric_name in thresholds:
+            known[piece.metric_name] = _extended(known.get(piece.metric_name), piece)
+    return tuple(_refitted(state, thresholds[name], now_seconds) for name, state in known.items())
+
+
+def estimate(states: tuple[CapacityState, ...], policy: WorkloadPolicy) -> tuple[float | None, str]:
+    """Load per second that one replica serves within every objective; the smallest of several targets.
+
+    Returns:
+        κ and its source: ``spec`` (set by the user, or a `requests` target, whose threshold is a κ), ``learned``;
+        or None with ``lower-bound`` (every load seen met the threshold: κ is at least `proven_per_replica`, and
+        only the metric itself can say when it is reached) or ``unknown``.
+    """
+    if policy.capacity_per_replica is not None:
+        return policy.capacity_per_replica, "spec"
+    if not policy.targets:
+        return None, "unknown"
+    found = [(value, "spec") for value in map(_given, policy.targets) if value is not None]
+    found += [(state.capacity_per_replica, "learned") for state in states if state.capacity_per_replica is not None]
+    if found:
+        return min(found)
+    return None, "lower-bound" if any(state.proven_per_replica is not None for state in states) else "unknown"
+
+
+def _given(target: MetricTarget) -> float | None:
+    """The threshold of `requests` is a load per replica. A query of one's own may count something else."""
+    return target.threshold if target.name == "requests" and target.query is None else None
+
+
+def _extended(state: CapacityState | None, piece: CapacityHistory) -> CapacityState:
+    """The state with the piece's known pairs appended; steps already taken in are not taken twice."""
+    state = state or CapacityState(piece.metric_name)
+    at = piece.start_seconds + piece.step_seconds * np.arange(len(piece.metric))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        load = piece.demand / piece.ready_replicas
+    usable = np.isfinite(load) & np.isfinite(piece.metric) & (load > 0.0)
+    if len(state.at_seconds):
+        usable &= at > state.at_seconds[-1]
+    if not usable.any():
+        return state
+    return replace(
+        state,
+        at_seconds=np.concatenate((state.at_seconds, at[usable])),
+        load_per_replica=np.concatenate((state.load_per_replica, load[usable])),
+        metric=np.concatenate((state.metric, piece.metric[usable])),
+    )
+
+
+def _refitted(state: CapacityState, threshold: float, now_seconds: float) -> CapacityState:
+    due = now_seconds - state.fitted_seconds >= REFIT_SECONDS or state.threshold != threshold
+    if not due:
+        return state
+    previous = state.capacity_per_replica if state.threshold == threshold else None
+    kept = _kept(state, now_seconds)
+    at, load, metric = state.at_seconds[kept], state.load_per_replica[kept], state.metric[kept]
+    proven, refuted = _bounds(load, metric, threshold)
+    capacity = _within(proven, refuted, previous)
+    return CapacityState(state.metric_name, at, load, metric, capacity, proven, threshold, now_seconds)
+
+
+def _within(proven: float | None, refuted: float | None, previous: float | None) -> float | None:
+    """κ where the evidence brackets it; else what was learned before, moved into the evidence.
+
+    Evidence above κ ages away because nobody goes there any more. What was learned then stands until a larger load
+    is seen to be fine (a faster version) or the smallest one is not (a slower version). With nothing learned
+    before, one bound alone is no capacity.
+    """
+    if proven is not None and refuted is not None:
+        return refuted
+    if previous is None:
+        return None
+    if proven is not None:
+        return max(previous, proven)
+    return min(previous, refuted) if refuted is not None else previous
+
+
+def _kept(state: CapacityState, now_seconds: float) -> NDArray[np.intp]:
+    """Indices, ascending, of the pairs that stay: the newest of each band of load, the upper bands first."""
+    recent = np.flatnonzero(state.at_seconds >= now_seconds - LONGEST_MEMORY_SECONDS)
+    band = np.floor(np.log(state.load_per_replica[recent]) / np.log(BAND_RATIO)).astype(np.int64)
+    order = np.lexsort((-recent, -band))  # upper bands first, newest first within a band
+    starts = np.flatnonzero(np.diff(band[order], prepend=np.iinfo(np.int64).max))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    chosen: NDArray[np.intp] = np.sort(recent[order[rank < PAIRS_PER_BAND][:MOST_PAIRS]])
+    return chosen
+
+
+def _bounds(load: FloatArray, metric: FloatArray, threshold: float) -> tuple[float | None, float | None]:
+    """The largest load whose monotone curve meets the threshold, and the load at which the curve crosses it.
+
+    Between two groups the curve is taken as straight. Latency curves are convex, so the chord lies above them and
+    the crossing is, if anything, too low: 40 ms at 8/s and 120 ms at 10/s cross 100 ms at 9.5/s.
+
+    Returns:
+        (proven, refuted); either is None where the pairs do not show it.
+    """
+    if len(load) < FEWEST_PAIRS:
+        return None, None
+    order = np.argsort(load, kind="stable")
+    # Whole groups; the few that are left over come off the lower end, far from the threshold.
+    grouped = order[len(order) % PAIRS_PER_GROUP :].reshape(-1, PAIRS_PER_GROUP)
+    x = np.median(load[grouped], axis=1)
+    y = np.asarray(isotonic_regression(np.median(metric[grouped], axis=1)).x)
+    above = int(np.searchsorted(y, threshold, side="right"))  # y ascends: the first group over the threshold
+    if above == len(y):
+        return float(x[-1]), (float(x[-1]) if y[-1] >= APPROACHED_FRACTION * threshold else None)
+    if above == 0:
+        return None, float(x[0])
+    share = (threshold - y[above - 1]) / (y[above] - y[above - 1])
+    return float(x[above - 1]), float(x[above - 1] + share * (x[above] - x[above - 1]))
