@@ -1,0 +1,57 @@
+"""The kubectl that was built with the cluster, bound to one kubeconfig."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hack.cluster.build import tool
+from hack.cluster.errors import ClusterError
+from hack.cluster.processes import loopback_environment
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """Call it with kubectl's words: `kubectl("get", "pods", "-A")` returns what kubectl prints."""
+
+    kubeconfig: Path
+    scratch: Path
+    """Folder for kubectl's discovery cache, so that the one in the home directory stays clean."""
+
+    def __call__(self, *words: str, input: str | None = None, timeout_seconds: float = 60.0) -> str:
+        """Run kubectl, with `input` on its standard input for `-f -`.
+
+        Raises:
+            ClusterError: kubectl failed or took longer than `timeout_seconds`; the message is its standard error.
+        """
+        own = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.scratch / 'kubectl-cache'}"]
+        command = [str(tool("kubectl")), *own, *words]
+        try:
+            answer = subprocess.run(
+                command,
+                input=input,
+                capture_output=True,
+                text=True,
+                timeout=timeout_seconds,
+                env=loopback_environment(),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"kubectl {' '.join(words)}: no answer within {timeout_seconds:g} s") from error
+        if answer.returncode:
+            raise ClusterError(f"kubectl {' '.join(words)}: {answer.stderr.strip()}")
+        return answer.stdout
+
+    def apply(self, manifests: Iterable[dict[str, Any]]) -> None:
+        """Create or change objects, server-side, given as dictionaries."""
+        listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+        self("apply", "--server-side", "--force-conflicts", "-f", "-", input=listed)
+
+    def get(self, *words: str) -> dict[str, Any]:
+        """`kubectl get … -o json`, parsed."""
+        parsed: dict[str, Any] = json.loads(self("get", *words, "-o", "json"))
+        return parsed

@@ -1,0 +1,3 @@
+module kcloud-autoscale/parts/certificates
+
+go 1.26.0
