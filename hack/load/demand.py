@@ -100,7 +100,7 @@ class DemandShape:
     """
 
     level_per_second: float = 40.0
-    origin_seconds: float = 0.0  # midnight of some Monday, since the epoch
+    origin_seconds: float = 345_600.0  # midnight of a Monday, since the epoch: 1970-01-05
     day_seconds: float = 86_400.0  # shorter for a rhythm one can watch
     daily_fraction: float = 0.4  # 0.4: 40 % above the mean at the peak hour, 40 % below twelve hours later
     peak_hour: float = 14.0

@@ -11,7 +11,7 @@ from aiohttp import web
 from hack.load.exposition import Fault, FaultKind, Faults, render
 from hack.load.live import LiveService
 from hack.load.service import Node, Series, node_levels
-from hack.load.watch import Mirror, connect, mirror_nodes, mirror_pods, node_of, pod_of
+from hack.load.watch import Mirror, close, connect, mirror_nodes, mirror_pods, node_of, pod_of
 
 _FIRST_SIGHT_TIMEOUT_SECONDS = 20.0
 _TICK_SECONDS = 1.0
@@ -115,7 +115,7 @@ async def serving(exporter: Exporter, kubeconfig: str, port: int = 0) -> AsyncIt
         for task in background:
             task.cancel()
         ended = await asyncio.gather(*background, return_exceptions=True)
-        await api_client.close()
+        await close(api_client)
         if broken := [error for error in ended if isinstance(error, Exception)]:
             raise ExceptionGroup("the exporter stopped following the cluster", broken)
 

@@ -18,9 +18,9 @@ Living = Mapping[str, Sequence[Pod]]
 class Scenario:
     """Services that all meet the same demand, so that what scales them can be compared.
 
-    The order of use: `write_blocks` into an empty data directory, start Prometheus on it, `fill` it up to now, serve the
-    `exporter` and let Prometheus scrape it. `living` names the ready pods of each service ("namespace/name" → pods) once
-    there are any; given to all three, every counter runs through from two weeks ago to the present pod.
+    The order of use: `write_blocks` into an empty data directory, start Prometheus on it, `fill` it up to now, serve
+    the `exporter` and let Prometheus scrape it. `living` names the ready pods of each service ("namespace/name" → pods)
+    once there are any; with it every counter runs through from two weeks ago to the present pod.
     """
 
     services: Sequence[Service]
@@ -61,5 +61,5 @@ class Scenario:
         return Exporter(services=[LiveService(service, self.demand, now_seconds) for service in self.services])
 
     def _split(self) -> float:
-        """The same instant for blocks and fill, whenever they are called: three hours before the end that was planned."""
+        """The same instant for blocks and fill, whenever they are called: three hours before the planned end."""
         return self.plan.end_seconds - HEAD_SECONDS

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from hack.load.chance import Floats
 from hack.load.queueing import Flow, Replica, latency
@@ -117,13 +116,13 @@ class Node:
         )
 
 
-def told(value: ArrayLike) -> Floats:
+def told(value: float | Floats) -> Floats:
     """A value as every writer here puts it on record: in thousandths.
 
     One rounding for all, since two would break counters: 9309.8968 written as 9309.897 by one and in full by the next
     has gone *down*, which to Prometheus is a restart that counted 9309 requests at once.
     """
-    return np.asarray(np.round(value, 3), dtype=np.float64)
+    return np.asarray(value, dtype=np.float64).round(3)
 
 
 def series(metric: str, **labels: str) -> Series:

@@ -93,7 +93,12 @@ class Mirror:
 
 async def connect(kubeconfig: str) -> client.ApiClient:
     """A client of the cluster of a kubeconfig; the caller closes it."""
-    return await config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call]
+    connected: client.ApiClient = await config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call]
+    return connected
+
+
+async def close(api_client: client.ApiClient) -> None:
+    await api_client.close()  # type: ignore[no-untyped-call]
 
 
 async def ready_pods(kubeconfig: str, namespace: str, deployment: str) -> list[Pod]:
@@ -103,7 +108,7 @@ async def ready_pods(kubeconfig: str, namespace: str, deployment: str) -> list[P
         mirror = await mirror_pods(api_client, namespace, deployment)
         await mirror.list_once()
     finally:
-        await api_client.close()
+        await close(api_client)
     pods = (pod_of(raw) for _, raw in sorted(mirror.objects.items()))
     return [pod for pod in pods if pod and pod.is_ready]
 
