@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kcloud_autoscale.api.base import MAP_BY_TYPE, ApiModel, extra
+from kcloud_autoscale.api.base import MAP_BY_TYPE, NOT_BLANK_PATTERN, ApiModel, extra, fully
 from kcloud_autoscale.api.rules import Rule, Said, when
 
 CEILINGS = ("cost", "power")
@@ -30,7 +30,7 @@ _PLACEHOLDERS = Rule(
 
 Query = Annotated[
     str,
-    Field(min_length=1, max_length=2048, pattern=r"\S", json_schema_extra=extra(_PLACEHOLDERS)),
+    Field(min_length=1, max_length=2048, pattern=NOT_BLANK_PATTERN, json_schema_extra=extra(_PLACEHOLDERS)),
 ]
 
 MetricType = Literal["latency", "cpu", "memory", "gpu", "npu", "requests", "queue", "cost", "power"]
@@ -90,7 +90,7 @@ Preset = Literal["vllm", "sglang", "tgi", "triton", "kserve", "knative", "istio"
 
 
 def _bad_label_names(labels: dict[str, str]) -> Said:
-    bad = [name for name in labels if not re.match(r"^[a-zA-Z_][a-zA-Z0-9_]*$", name)]
+    bad = [name for name in labels if not fully(r"^[a-zA-Z_][a-zA-Z0-9_]*$").match(name)]
     return (sorted(bad),) if bad else None
 
 

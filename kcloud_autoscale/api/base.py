@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -24,6 +25,29 @@ QUALIFIED_NAME_PATTERN = (
 )
 LABEL_VALUE_PATTERN = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
 
+HOUR_RANGE_PATTERN = (
+    r"^(([01]?[0-9]|2[0-3])|([01]?[0-9]|2[0-3])(:[0-5][0-9])?-(([01]?[0-9]|2[0-3])(:[0-5][0-9])?|24(:00)?))$"
+)
+NOT_BLANK_PATTERN = r"\S"
+PERCENT_PATTERN = r"^([0-9]|[1-9][0-9]|100)%$"
+
+# What a pattern asks for, for people; the API server can only show the pattern itself.
+PATTERN_WORDS = {
+    QUANTITY_PATTERN: "is not a quantity such as 16, 500m or 64Gi",
+    QUALIFIED_NAME_PATTERN: "is not a qualified name such as example.com/name",
+    LABEL_VALUE_PATTERN: "is not a label value (letters, digits, '-', '_', '.'; first and last a letter or digit)",
+    HOUR_RANGE_PATTERN: "is not a range of hours such as 09:00-12:00, 22-6 or 14",
+    NOT_BLANK_PATTERN: "is blank",
+    PERCENT_PATTERN: "is not a percentage from 0% to 100%",
+}
+
+
+@functools.cache
+def fully(pattern: str) -> re.Pattern[str]:
+    """A pattern with Go's meaning: ``$`` is the end of the text, not before a last line break; ASCII classes."""
+    return re.compile(re.sub(r"\$$", r"\\Z", pattern), re.ASCII)
+
+
 _SUFFIX = {
     **{prefix + "i": Decimal(2) ** (10 * power) for power, prefix in enumerate("KMGTPE", start=1)},
     "n": Decimal("1e-9"),
@@ -43,7 +67,7 @@ def parse_quantity(quantity: int | str) -> float:
         ValueError: It is not a quantity.
     """
     text = str(quantity)
-    if not re.match(QUANTITY_PATTERN, text):
+    if not fully(QUANTITY_PATTERN).match(text):
         raise ValueError(f"{text!r} is not a quantity such as 16, 500m or 64Gi")
     if match := _QUANTITY.match(text):
         return float(Decimal(match[1]) * _SUFFIX[match[2]])
@@ -86,7 +110,7 @@ class StatusModel(ApiModel):
 
 
 def _not_positive(quantity: object) -> Said:
-    if isinstance(quantity, str) and not re.match(QUANTITY_PATTERN, quantity):
+    if isinstance(quantity, str) and not fully(QUANTITY_PATTERN).match(quantity):
         return None  # the pattern has spoken
     return None if parse_quantity(quantity) > 0 else (quantity,)  # type: ignore[arg-type]
 
@@ -107,11 +131,7 @@ Quantity = Annotated[
 
 CountOrPercent = Annotated[
     int | str,
-    Field(
-        json_schema_extra=extra(
-            **_INT_OR_STRING, pattern=r"^([0-9]|[1-9][0-9]|100)%$", minimum=0, maximum=10000, maxLength=4
-        )
-    ),
+    Field(json_schema_extra=extra(**_INT_OR_STRING, pattern=PERCENT_PATTERN, minimum=0, maximum=10000, maxLength=4)),
 ]
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=QUALIFIED_NAME_PATTERN)]
@@ -122,7 +142,7 @@ def label_keys(what: str) -> Rule:
     """Keys of a label map are qualified names; the schema language can only check the values."""
 
     def bad_key(labels: dict[str, str]) -> Said:
-        bad = [key for key in labels if len(key) > 317 or not re.match(QUALIFIED_NAME_PATTERN, key)]
+        bad = [key for key in labels if len(key) > 317 or not fully(QUALIFIED_NAME_PATTERN).match(key)]
         return (sorted(bad),) if bad else None
 
     pattern = QUALIFIED_NAME_PATTERN.replace("\\", "\\\\")

@@ -7,18 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kcloud_autoscale.api.base import MAP_BY_TYPE, ApiModel, Condition, StatusModel
+from kcloud_autoscale.api.base import HOUR_RANGE_PATTERN, MAP_BY_TYPE, ApiModel, Condition, StatusModel
 from kcloud_autoscale.api.policies import PolicyAlert, PolicySpec, alert_needs, at_least_one
 from kcloud_autoscale.api.rules import Rule, when
 
 # 9-18, 09:00-18:30, 22:00-06:00, or one whole hour as 14.
-HourRange = Annotated[
-    str,
-    Field(
-        max_length=11,
-        pattern=r"^(([01]?[0-9]|2[0-3])|([01]?[0-9]|2[0-3])(:[0-5][0-9])?-(([01]?[0-9]|2[0-3])(:[0-5][0-9])?|24(:00)?))$",
-    ),
-]
+HourRange = Annotated[str, Field(max_length=11, pattern=HOUR_RANGE_PATTERN)]
 
 
 class GreenEnergyPolicy(ApiModel):
