@@ -17,7 +17,8 @@ from kcloud_autoscale.domain.state import BaselineState, Recommendation, ScaleEv
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 
 TARGET_FRACTION = 0.7
-TOLERANCE_FRACTION = 0.1
+# Forgives rounding: 7.7 / (10 x 0.7) is 1.1, a hair over a tenth too much in binary.
+TOLERANCE_FRACTION = 0.1 + 1e-9
 PEAK_DAYS = 14
 
 
@@ -58,7 +59,7 @@ def advance(
             return state
         peak = max(peak for _, peak in state.daily_peaks)
         return _fixed(state, _bounded(math.ceil(peak / kappa), policy))
-    state = _matured(state, now_seconds)
+    state = matured(state, now_seconds)
     if known is None or kappa is None:
         return state
     return _hpa(state, policy, known / kappa, lead_time_seconds, now_seconds)
@@ -110,8 +111,8 @@ def _hpa(
     return BaselineState(replicas, ready, recent, starting, state.daily_peaks)
 
 
-def _matured(state: BaselineState, now_seconds: float) -> BaselineState:
-    """The state with those start-ups done that are due."""
+def matured(state: BaselineState, now_seconds: float) -> BaselineState:
+    """The state with those start-ups done that are due: what serves at this instant."""
     if not state.starting or state.starting[0].at_seconds > now_seconds or state.replicas is None:
         return state
     starting = tuple(event for event in state.starting if event.at_seconds > now_seconds)

@@ -214,8 +214,8 @@ def restore(numbers: Mapping[str, float]) -> Ledger | None:
         Usage(**{f.name: float(numbers.get(f"{side}_{f.name}", 0.0)) for f in fields(Usage)})
         for side in ("actual", "baseline")
     )
-    empty = Ledger(numbers["since_seconds"], numbers["updated_seconds"], actual, baseline)
-    return replace(empty, **{name: float(numbers.get(name, 0.0)) for name in _OWN})
+    since, updated, *spent = (float(numbers.get(name, 0.0)) for name in _OWN)
+    return Ledger(since, updated, actual, baseline, *spent)
 
 
 _OWN = tuple(f.name for f in fields(Ledger) if f.name not in ("actual", "baseline"))

@@ -47,7 +47,7 @@ def settle(
         The account, and the state with baseline, ledger and power in it.
     """
     actual = _actual(seen, price, power)
-    shadow = _shadow(state.baseline, actual, on_demand, power)
+    shadow = _shadow(baseline.matured(state.baseline, now_seconds), actual, on_demand, power)
     totals = ledger.record(
         state.ledger,
         actual,

@@ -23,13 +23,13 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 
 REFIT_SECONDS = 300.0
 # The newest of each band of load stand for it. A version that is twice as slow fills a band with its own pairs in
-# less than an hour at that load, while the rush of last Friday is still remembered on Thursday.
-PAIRS_PER_BAND = 50
+# an hour and a half at that load, while the rush of last Friday is still remembered on Thursday.
+PAIRS_PER_BAND = 80
 BAND_RATIO = 1.1
 MOST_PAIRS = 2_000
 LONGEST_MEMORY_SECONDS = 14.0 * SECONDS_PER_DAY
-# Medians of ten: one slow garbage collection in a minute moves nothing.
-PAIRS_PER_GROUP = 10
+# Medians of twenty: noise of 20 % in each pair leaves 6 % in the curve before pooling, and outliers leave nothing.
+PAIRS_PER_GROUP = 20
 FEWEST_PAIRS = 3 * PAIRS_PER_GROUP
 # A curve that came this close to the threshold has shown where it goes.
 APPROACHED_FRACTION = 0.9

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kcloud_autoscale.account.ledger import (
+    Running,
+    Savings,
+    baseline_watts,
+    budget,
+    record,
+    restore,
+    savings,
+    to_status,
+)
+from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.state import Ledger
+
+UNKNOWN = Missing(MissingReason.NO_DATA)
+NO_CAPS = Caps()
+
+
+def sample(value: float) -> Reading:
+    return Sample(value, 0.0)
+
+
+def running(replicas: int, ready: int | None = None, usd: Reading = UNKNOWN, watts: Reading = UNKNOWN) -> Running:
+    return Running(replicas, replicas if ready is None else ready, usd, watts)
+
+
+def recorded(
+    actual: Running | None,
+    baseline: Running | None,
+    demand: Reading = UNKNOWN,
+    kappa: float | None = 10.0,
+    seconds: float = 60.0,
+    carbon: Reading = UNKNOWN,
+    caps: Caps = NO_CAPS,
+    before: Ledger | None = None,
+) -> Ledger:
+    start = before or record(None, None, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, 0.0)
+    return record(start, actual, baseline, demand, kappa, 2, carbon, caps, 0.0, start.updated_seconds + seconds)
+
+
+def test_one_minute_by_hand():
+    # Ours: 4 replicas, 4 ready, 6.88 $/h and 1,000 W each; baseline: 6 replicas, 5 ready, 6.88 $/h, 5,273 W in all.
+    # Demand 45/s at 10/s per replica: ours serve 40/s, the baseline's five ready serve all 45/s.
+    ledger = recorded(
+        running(4, 4, sample(6.88), sample(4_000.0)),
+        running(6, 5, sample(6.88), sample(5_273.0)),
+        sample(45.0),
+        carbon=sample(425.0),
+    )
+    ours, theirs = ledger.actual, ledger.baseline
+    assert (ours.replica_seconds, theirs.replica_seconds) == (240.0, 360.0)
+    assert (ours.accelerator_seconds, theirs.accelerator_seconds) == (480.0, 720.0)
+    assert ours.usd == pytest.approx(4 * 6.88 / 60)
+    assert theirs.usd == pytest.approx(6 * 6.88 / 60)
+    assert (ours.joules, theirs.joules) == (240_000.0, 316_380.0)
+    assert ours.grams_co2e == pytest.approx(240_000 / 3.6e6 * 425)
+    assert (ours.demand_served, ours.demand_missed) == (2_400.0, 300.0)
+    assert (theirs.demand_served, theirs.demand_missed) == (2_700.0, 0.0)
+    saved = savings(ledger)
+    assert saved.usd == pytest.approx(2 * 6.88 / 60)
+    assert saved.demand_missed == -300.0  # cheaper, but worse: both are said
+    assert ledger.spent_usd == pytest.approx(4 * 6.88 / 60)
+
+
+def test_savings_may_be_negative():
+    ledger = recorded(running(6, usd=sample(1.0)), running(4, usd=sample(1.0)))
+    assert savings(ledger).usd == pytest.approx(-2 / 60)
+
+
+@pytest.mark.parametrize("unknown", ["price", "watts", "carbon", "baseline"])
+def test_what_is_unknown_saves_nothing(unknown: str):
+    ours = running(4, usd=UNKNOWN if unknown == "price" else sample(1.0), watts=sample(1_000.0))
+    watts = UNKNOWN if unknown == "watts" else sample(1_500.0)
+    theirs = None if unknown == "baseline" else running(6, usd=sample(1.0), watts=watts)
+    saved = savings(recorded(ours, theirs, carbon=UNKNOWN if unknown == "carbon" else sample(400.0)))
+    assert (saved.usd == 0.0) == (unknown in ("price", "baseline"))
+    assert (saved.joules == 0.0) == (unknown in ("watts", "baseline"))
+    assert (saved.grams_co2e == 0.0) == (unknown in ("watts", "carbon", "baseline"))
+
+
+def test_money_is_spent_whether_or_not_there_is_a_baseline():
+    assert recorded(running(4, usd=sample(3.0)), None).spent_usd == pytest.approx(0.2)
+
+
+def test_an_unknown_target_spends_and_saves_nothing_known():
+    ledger = recorded(None, running(6, usd=sample(1.0)))
+    assert (ledger.spent_usd, savings(ledger)) == (0.0, Savings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    assert ledger.updated_seconds == 60.0
+
+
+def test_hours_nobody_watched_are_paid_for_but_not_compared():
+    ledger = recorded(running(4, usd=sample(3.0)), running(6, usd=sample(3.0)), seconds=7_200.0)
+    assert ledger.spent_usd == pytest.approx(24.0)
+    assert savings(ledger).usd == 0.0
+
+
+def test_a_clock_that_stands_still_or_runs_back_changes_nothing():
+    ledger = recorded(running(4, usd=sample(3.0)), None)
+    assert recorded(running(4, usd=sample(3.0)), None, seconds=0.0, before=ledger) is ledger
+    assert recorded(running(4, usd=sample(3.0)), None, seconds=-30.0, before=ledger) is ledger
+
+
+def test_a_baseline_of_more_replicas_draws_their_idle_power_more():
+    # 4 replicas at 1,000 W in all; two more that idle at 136.5 W.
+    watts = baseline_watts(running(4, watts=sample(1_000.0)), 6, sample(136.5))
+    assert isinstance(watts, Sample)
+    assert watts.value == pytest.approx(1_273.0)
+
+
+def test_a_baseline_of_fewer_replicas_draws_at_least_their_idle_power():
+    watts = baseline_watts(running(10, watts=sample(1_000.0)), 2, sample(136.5))
+    assert isinstance(watts, Sample)
+    assert watts.value == pytest.approx(273.0)
+
+
+def test_unknown_power_of_either_side_is_unknown():
+    assert isinstance(baseline_watts(running(4), 6, sample(136.5)), Missing)
+    assert isinstance(baseline_watts(running(4, watts=sample(1.0)), 6, UNKNOWN), Missing)
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def test_a_period_begins_with_its_part_of_the_interval():
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    before = record(None, None, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-24T23:58"))
+    ours = running(4, usd=sample(15.0))  # 1 $ a minute
+    before = record(before, ours, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-24T23:59"))
+    assert before.period_spent_usd == pytest.approx(1.0)
+    after = record(before, ours, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-25T00:03"))
+    assert after.period_spent_usd == pytest.approx(3.0)  # 00:00 to 00:03
+    assert after.spent_usd == pytest.approx(5.0)
+    assert after.period_start_seconds == at("2026-11-25")
+
+
+def test_a_budget_runs_out_at_the_present_rate():
+    caps = Caps(budget_usd=100.0)
+    ledger = Ledger(0.0, 1_000.0, period_spent_usd=90.0)
+    got = budget(ledger, caps, sample(5.0), 0.0, 1_000.0)
+    assert got is not None
+    assert got.remaining_usd == pytest.approx(10.0)
+    assert got.exhausted_at_seconds == pytest.approx(1_000.0 + 7_200.0)
+
+
+def test_a_budget_that_outlasts_its_period_is_not_projected_to_run_out():
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    now = at("2026-11-24T22:30")
+    ledger = Ledger(0.0, now, period_start_seconds=at("2026-11-24"), period_spent_usd=90.0)
+    got = budget(ledger, caps, sample(5.0), 0.0, now)
+    assert got is not None
+    assert got.exhausted_at_seconds is None
+    assert got.period_end_seconds == at("2026-11-25")
+
+
+def test_yesterdays_spend_is_not_todays():
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    ledger = Ledger(0.0, 0.0, period_start_seconds=at("2026-11-23"), period_spent_usd=90.0)
+    got = budget(ledger, caps, UNKNOWN, 0.0, at("2026-11-24T01:00"))
+    assert got is not None
+    assert (got.spent_usd, got.remaining_usd, got.exhausted_at_seconds) == (0.0, 100.0, None)
+
+
+def test_a_spent_budget_is_exhausted_now_and_never_negative():
+    got = budget(Ledger(0.0, 0.0, period_spent_usd=120.0), Caps(budget_usd=100.0), UNKNOWN, 0.0, 50.0)
+    assert got is not None
+    assert (got.remaining_usd, got.exhausted_at_seconds) == (0.0, 50.0)
+
+
+def test_no_budget_is_none():
+    assert budget(Ledger(0.0, 0.0), NO_CAPS, UNKNOWN, 0.0, 50.0) is None
+
+
+def test_the_ledger_survives_a_restart():
+    ledger = recorded(
+        running(4, 3, sample(6.88), sample(4_000.0)),
+        running(6, 5, sample(6.88), sample(5_273.0)),
+        sample(45.0),
+        carbon=sample(425.0),
+    )
+    assert restore(to_status(ledger)) == ledger
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"since_seconds": 0.0},
+        {"since_seconds": 0.0, "updated_seconds": float("nan")},
+        {"since_seconds": 0.0, "updated_seconds": 1.0, "actual_usd": -3.0},
+        {"since_seconds": 0.0, "updated_seconds": 1.0, "spent_usd": "many"},
+    ],
+)
+def test_a_broken_ledger_is_not_guessed_at(broken: dict[str, float]):
+    assert restore(broken) is None
+
+
+def test_a_ledger_of_an_older_version_lacks_fields_and_is_read_all_the_same():
+    ledger = restore({"since_seconds": 5.0, "updated_seconds": 9.0, "actual_usd": 3.0})
+    assert ledger is not None
+    assert (ledger.since_seconds, ledger.actual.usd, ledger.baseline.usd) == (5.0, 3.0, 0.0)
+
+
+rates = st.one_of(st.just(UNKNOWN), st.floats(0.0, 1e4).map(sample))
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), rates, rates, rates, rates), max_size=20))
+def test_nothing_shrinks_and_savings_never_exceed_the_baseline(
+    minutes: list[tuple[int, int, Reading, Reading, Reading, Reading]],
+):
+    ledger = recorded(None, None)
+    for ours, theirs, usd, watts, demand, carbon in minutes:
+        after = recorded(
+            running(ours, usd=usd, watts=watts), running(theirs, usd=usd, watts=watts), demand, carbon=carbon,
+            before=ledger,
+        )  # fmt: skip
+        old, new = to_status(ledger), to_status(after)
+        assert all(new[name] >= old[name] for name in new)
+        ledger = after
+    saved = savings(ledger)
+    assert saved.usd <= ledger.baseline.usd
+    assert saved.joules <= ledger.baseline.joules
