@@ -17,4 +17,14 @@ from hack.cluster.kubectl import Kubectl
 from hack.cluster.nodes import Node
 from hack.cluster.prometheus import Prometheus
 
-__all__ = ["Cluster", "ClusterError", "HpaTiming", "Kubectl", "Node", "Prometheus", "ServerCertificate", "ensure", "tool"]
+__all__ = [
+    "Cluster",
+    "ClusterError",
+    "HpaTiming",
+    "Kubectl",
+    "Node",
+    "Prometheus",
+    "ServerCertificate",
+    "ensure",
+    "tool",
+]

@@ -29,7 +29,7 @@ class ServerCertificate:
 
 
 def issue_control_plane(directory: Path, service_address: str) -> None:
-    """Fill `directory`: the authority `ca`, the API server, its clients, service accounts, the aggregator's front proxy."""
+    """Fill `directory`: authority `ca`, API server, its clients, service accounts, front proxy."""
     directory.mkdir(mode=0o700, exist_ok=True)
     folder = str(directory)
     in_cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")

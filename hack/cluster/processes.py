@@ -19,10 +19,9 @@ READY_POLL_SECONDS = 0.05
 LOG_TAIL_LINES = 15
 
 
-def loopback_environment(extra: Mapping[str, str] = {}) -> dict[str, str]:  # noqa: B006 - never changed
+def loopback_environment() -> dict[str, str]:
     """A small environment for the parts: no proxy setting, so that loopback stays loopback."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
-    return {**kept, **extra}
+    return {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
 
 
 class Processes:

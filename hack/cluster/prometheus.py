@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import urllib.error
 import urllib.request
@@ -34,10 +33,12 @@ class Prometheus:
 
     def __init__(self, processes: Processes | None = None, ports: Ports | None = None) -> None:
         ensure(["prometheus"])
-        self._own_processes = None if processes else _own_processes()
-        self._processes = processes or self._own_processes or _own_processes()
-        self._own_ports = None if ports else Ports()
-        self._port = (ports or self._own_ports or Ports()).reserve()
+        self._alone = processes is None
+        self._processes = processes or Processes(
+            Path(tempfile.mkdtemp(prefix="kcloud-prometheus-")), remove_directory=True
+        )
+        self._ports = ports or Ports()
+        self._port = self._ports.reserve()
         self._directory = self._processes.directory / f"prometheus-{self._port}"
         self._directory.mkdir()
         self._name = self._directory.name
@@ -73,7 +74,7 @@ class Prometheus:
             ClusterError: it did not become ready; the message has the end of its log.
         """
         self._write_config(config_yaml)
-        argv = [
+        argv: list[str | Path] = [
             tool("prometheus"),
             f"--config.file={self._config_file}",
             f"--storage.tsdb.path={data_dir or self.data_directory}",
@@ -109,13 +110,11 @@ class Prometheus:
 
     def close(self) -> None:
         """Stop it; where it had a directory of its own, delete that too."""
-        if self._own_processes is not None:
-            self._own_processes.close()
-            shutil.rmtree(self._own_processes.directory, ignore_errors=True)
+        if self._alone:
+            self._processes.close()
+            self._ports.release()
         elif self.running:
             self.stop(kill=True)
-        if self._own_ports is not None:
-            self._own_ports.release()
 
     def __enter__(self) -> Prometheus:
         return self
@@ -146,10 +145,6 @@ def merge_flags(defaults: Mapping[str, str], flags: Sequence[str]) -> list[str]:
     named = {flag.partition("=")[0] for flag in flags}
     kept = [f"{name}={value}" if value else name for name, value in defaults.items() if name not in named]
     return [*kept, *flags]
-
-
-def _own_processes() -> Processes:
-    return Processes(Path(tempfile.mkdtemp(prefix="kcloud-prometheus-")), remove_directory=True)
 
 
 def _open(request: urllib.request.Request) -> None:
