@@ -1,0 +1,139 @@
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kcloud_autoscale
+from kcloud_autoscale.act.rate import TokenBucket
+from kcloud_autoscale.act.rest import RequestError
+from kcloud_autoscale.act.scale import ScaleOutcome, ScaleWriter
+from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from tests.fakes.rest import FakeRest, scale_object, scale_path
+
+
+def action(name: str = "llm", before: int = 2, after: int = 5, **changes: Any) -> ScaleAction:
+    values: dict[str, Any] = {
+        "key": WorkloadKey("ai", name),
+        "decision_id": "d1",
+        "target": TargetRef("apps/v1", "Deployment", name),
+        "target_uid": f"uid-{name}",
+        "resource_version": "7",
+        "from_replicas": before,
+        "to_replicas": after,
+        "min_replicas": 1,
+        "max_replicas": 10,
+        "reason": "ForecastNeed",
+    }
+    return ScaleAction(**{**values, **changes})
+
+
+def writer(rest: FakeRest, leader: bool = True, dry_run: bool = False) -> ScaleWriter:
+    return ScaleWriter(rest, TokenBucket(), lambda: leader, dry_run)
+
+
+async def test_writes_the_count_with_uid_and_the_version_just_read():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    result = await writer(rest).write(action())
+    assert (result.outcome, result.replicas) == (ScaleOutcome.WRITTEN, 5)
+    assert rest.written("PATCH") == [
+        {"metadata": {"uid": "uid-llm", "resourceVersion": "7"}, "spec": {"replicas": 5}},
+    ]
+
+
+@pytest.mark.parametrize(("wanted", "written"), [(0, 1), (99, 10)])
+async def test_never_leaves_the_bounds(wanted: int, written: int):
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    assert (await writer(rest).write(action(after=wanted))).replicas == written
+
+
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        (scale_object("llm", 3), "has 3 replicas now; the decision was made on 2"),
+        (scale_object("llm", 0), "has 0 replicas now"),
+        (scale_object("llm", 2, uid="another"), "is a new object: uid another"),
+    ],
+)
+async def test_a_target_that_moved_on_is_left_alone(there: dict[str, Any], says: str):
+    rest = FakeRest({scale_path("llm"): there})
+    result = await writer(rest).write(action())
+    assert result.outcome is ScaleOutcome.STALE
+    assert says in result.message
+    assert rest.written("PATCH") == []
+
+
+async def test_a_new_version_with_the_same_count_does_not_void_the_decision():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    result = await writer(rest).write(action(resource_version="3"))
+    assert result.written
+    assert rest.written("PATCH")[0]["metadata"]["resourceVersion"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (404, ScaleOutcome.GONE),
+        (409, ScaleOutcome.STALE),
+        (403, ScaleOutcome.REFUSED),
+        (422, ScaleOutcome.REFUSED),
+        (429, ScaleOutcome.FAILED),
+        (503, ScaleOutcome.FAILED),
+        (None, ScaleOutcome.FAILED),
+    ],
+)
+async def test_every_refusal_is_an_outcome_and_is_not_repeated(status: int | None, outcome: ScaleOutcome):
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    rest.refuse = lambda verb, path: RequestError(status, "Why", "in words") if verb == "PATCH" else None
+    result = await writer(rest).write(action())
+    assert (result.outcome, result.message) == (outcome, "in words")
+    assert len(rest.written("PATCH")) == 1
+
+
+async def test_a_kind_without_scale_is_refused_in_words():
+    result = await writer(FakeRest()).write(action(target=TargetRef("apps/v1", "DaemonSet", "llm")))
+    assert result.outcome is ScaleOutcome.REFUSED
+    assert result.message == "apps/v1 DaemonSet has no scale subresource"
+
+
+async def test_nothing_is_written_after_the_lease_is_lost():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    result = await writer(rest, leader=False).write(action())
+    assert result.outcome is ScaleOutcome.NOT_LEADER
+    assert rest.written("PATCH") == []
+
+
+async def test_a_dry_run_keeps_nothing():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    result = await writer(rest, dry_run=True).write(action())
+    assert result.outcome is ScaleOutcome.DRY_RUN
+    assert rest.objects[scale_path("llm")]["spec"] == {"replicas": 2}
+
+
+def _scale_writes(tree: ast.AST) -> list[str]:
+    """Calls that could change a count: ``/scale`` in a path, or a client method named after scale."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = node.func.attr
+            if "_scale" in name and name.split("_")[0] in ("patch", "replace"):
+                found.append(name)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith("/scale"):
+            found.append(node.value)
+        if isinstance(node, ast.Dict):
+            keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            if "replicas" in keys:
+                found.append("a body with replicas")
+    return found
+
+
+def test_only_the_scale_writer_can_change_a_count():
+    """Who names a /scale path may read it; a path and a body with replicas together are a writer."""
+    package = Path(kcloud_autoscale.__file__).parent
+    writers = {}
+    for source in sorted(package.rglob("*.py")):
+        found = _scale_writes(ast.parse(source.read_text(encoding="utf-8")))
+        if "a body with replicas" in found or any(name.startswith(("patch", "replace")) for name in found):
+            writers[str(source.relative_to(package))] = found
+    assert set(writers) == {"act/scale.py"}
