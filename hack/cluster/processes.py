@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -32,6 +34,7 @@ class Processes:
 
     def __init__(self, directory: Path, *, remove_directory: bool) -> None:
         self.directory = directory
+        self._remove_directory = remove_directory
         self._lock = threading.Lock()
         (directory / "logs").mkdir(parents=True, exist_ok=True)
         self._supervisor = subprocess.Popen(
@@ -45,8 +48,6 @@ class Processes:
 
     def start(self, name: str, argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> int:
         """Start a process under a name; returns its pid. Does not wait for it to be ready."""
-        if name in self._pids:
-            raise ClusterError(f"{name} runs already")
         words = [str(word) for word in argv]
         self._commands[name] = (words, dict(environment or loopback_environment()))
         return self.start_again(name)
@@ -56,6 +57,8 @@ class Processes:
         if name not in self._commands:
             raise ClusterError(f"{name} was never started; known: {', '.join(self._commands) or 'none'}")
         argv, environment = self._commands[name]
+        if name in self._pids:
+            raise ClusterError(f"{name} runs already")
         answer = self._ask(verb="start", name=name, argv=argv, environment=environment, log=str(self.log_file(name)))
         self._pids[name] = int(answer["pid"])
         return self._pids[name]
@@ -94,9 +97,12 @@ class Processes:
         """Kill everything and, if so asked, delete the directory. Safe to call twice."""
         assert self._supervisor.stdin is not None
         self._pids.clear()
-        if not self._supervisor.stdin.closed:
+        # A supervisor that was killed has taken its children along, but could not tidy up or read to the end.
+        with contextlib.suppress(BrokenPipeError):
             self._supervisor.stdin.close()
         self._supervisor.wait()
+        if self._remove_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _ask(self, **command: Any) -> dict[str, Any]:
         assert self._supervisor.stdin is not None
