@@ -1,0 +1,283 @@
+"""The whole fleet's forecaster: which workload lives where, and one vectorised call for all of them.
+
+Workloads of one horizon share *shelves*, panels of a fixed number of rows. Adding workloads fills free rows and then
+opens another shelf, so nothing that exists is ever copied. Horizons are rounded up to a ladder, because every rung has
+its own arrays; a workload whose lead time has moved to another rung is taught again from the week it remembers.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.forecast.panel import Panel
+from kcloud_autoscale.forecast.priors import Prior, default_prior
+from kcloud_autoscale.forecast.ring import FloatArray, IntArray
+from kcloud_autoscale.forecast.rows import transplant
+from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings, Grid, grid_of
+from kcloud_autoscale.forecast.warmup import aligned, first_step, step_through, warm_up
+
+SHELF_ROWS = (16, 64, 256, 1024)
+WARM_UP_ROWS = 128
+LONGEST_HORIZON = 512
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def rung(steps: int) -> int:
+    """The ladder's next horizon: 1 to 8 exactly, then four rungs per doubling (10, 12, 14, 16, 20, …).
+
+    A lead time of 9 steps is forecast as one of 10: at most a quarter too far ahead, never too short.
+    """
+    if steps <= 8:
+        return max(1, steps)
+    base = 1 << ((steps - 1).bit_length() - 3)
+    return min(LONGEST_HORIZON, -(-steps // base) * base)
+
+
+def still_fits(current: int, wanted: int) -> bool:
+    """Whether a horizon may stay: long enough, and at most half as long again as the rung that is wanted."""
+    return min(wanted, LONGEST_HORIZON) <= current <= 3 * rung(wanted) // 2
+
+
+@dataclass(slots=True, eq=False)
+class Shelf(Generic[Key]):
+    """One panel and who lives in its rows."""
+
+    panel: Panel
+    free: list[int]
+    keys: dict[int, Key] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Home(Generic[Key]):
+    """Where a workload lives."""
+
+    shelf: Shelf[Key]
+    row: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FleetForecast(Generic[Key]):
+    """Forecasts of several workloads, in the order they were asked for.
+
+    Attributes:
+        keys: Who was asked for and is known.
+        horizon_steps: Shape (keys,), the horizon answered, at least the one asked for.
+        origin: Shape (keys,), absolute index of the last step seen.
+        known: Shape (keys,), steps with demand behind each.
+        gap: Shape (keys,), steps since demand was last known.
+        quantiles: Shape (keys, len(LEVELS)), load per second.
+        weights: Shape (keys, len(EXPERTS), len(LEVELS)).
+        scores: Shape (keys, 5, len(LEVELS)): mean pinball of the ensemble and of calibrated last value, share
+            covered, mean absolute error of both; NaN until something has matured.
+        scored: Shape (keys,), decayed number of matured origins.
+    """
+
+    keys: tuple[Key, ...]
+    horizon_steps: IntArray
+    origin: IntArray
+    known: IntArray
+    gap: IntArray
+    quantiles: FloatArray
+    weights: FloatArray
+    scores: FloatArray
+    scored: FloatArray
+
+
+class FleetForecaster(Generic[Key]):
+    """Learns and forecasts the peak of the lead window for all workloads on one step length."""
+
+    def __init__(self, step_seconds: float = 60.0, settings: FleetSettings | None = None) -> None:
+        """An empty fleet on a grid of ``step_seconds``."""
+        self.step_seconds = step_seconds
+        self.settings = settings or FleetSettings()
+        self._homes: dict[Key, Home[Key]] = {}
+        self._shelves: dict[int, list[Shelf[Key]]] = {}
+        self._grids: dict[tuple[int, float | None], tuple[Grid, Prior]] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether the workload has shown any demand yet."""
+        return key in self._homes
+
+    def __len__(self) -> int:
+        """Workloads known."""
+        return len(self._homes)
+
+    def horizon_of(self, key: Key) -> int:
+        """Steps of the window forecast for a workload."""
+        return self._homes[key].shelf.panel.grid.horizon
+
+    def home_of(self, key: Key) -> tuple[Panel, int]:
+        """The panel and the row a workload lives in, for those who replay it in bulk."""
+        home = self._homes[key]
+        return home.shelf.panel, home.row
+
+    def clock_of(self, key: Key) -> int:
+        """Absolute index of the last step a workload has seen."""
+        home = self._homes[key]
+        return int(home.shelf.panel.state.clock[home.row])
+
+    def warm_up(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> None:
+        """Add workloads with all their history, or teach known ones anew; those without any demand are left out."""
+        groups: dict[tuple[int, int, bool], list[Key]] = {}
+        for key, history in histories.items():
+            end = first_step(history) + len(history.values)
+            short = len(history.values) * self.step_seconds <= self.settings.warm_up_refresh_seconds
+            groups.setdefault((rung(horizon_steps[key]), end, short), []).append(key)
+        for (horizon, _, short), keys in groups.items():
+            for at in range(0, len(keys), WARM_UP_ROWS):
+                chosen = keys[at : at + WARM_UP_ROWS]
+                self._teach(chosen, [histories[key] for key in chosen], horizon, short)
+
+    def remove(self, keys: Iterable[Key]) -> None:
+        """Forget workloads; their rows are used again."""
+        for key in keys:
+            home = self._homes.pop(key, None)
+            if home is not None:
+                del home.shelf.keys[home.row]
+                home.shelf.free.append(home.row)
+                home.shelf.panel.ring.clear(np.array([home.row]))
+
+    def update(self, steps: Mapping[Key, Sequence[float] | FloatArray]) -> None:
+        """Take the next steps of known workloads, NaN where nothing is known; as many as each has."""
+        by_shelf: dict[int, tuple[Shelf[Key], list[int], list[Sequence[float] | FloatArray]]] = {}
+        for key, values in steps.items():
+            home = self._homes[key]
+            entry = by_shelf.setdefault(id(home.shelf), (home.shelf, [], []))
+            entry[1].append(home.row)
+            entry[2].append(values)
+        for shelf, rows, arrays in by_shelf.values():
+            lengths = np.array([len(each) for each in arrays])
+            demand = np.full((len(rows), int(lengths.max())), np.nan)
+            for index, each in enumerate(arrays):
+                demand[index, : len(each)] = each
+            for step in range(demand.shape[1]):
+                going = lengths > step
+                self._step(shelf.panel, np.array(rows, dtype=np.int64)[going], demand[going, step])
+
+    def predict(self, keys: Sequence[Key]) -> FleetForecast[Key]:
+        """Forecasts at each workload's own last step; unknown workloads are left out."""
+        known = tuple(key for key in keys if key in self._homes)
+        by_shelf: dict[int, tuple[Shelf[Key], list[int], list[int]]] = {}
+        for position, key in enumerate(known):
+            home = self._homes[key]
+            entry = by_shelf.setdefault(id(home.shelf), (home.shelf, [], []))
+            entry[1].append(position)
+            entry[2].append(home.row)
+        count, levels = len(known), len(LEVELS)
+        answer = FleetForecast(
+            keys=known,
+            horizon_steps=np.zeros(count, dtype=np.int64),
+            origin=np.zeros(count, dtype=np.int64),
+            known=np.zeros(count, dtype=np.int64),
+            gap=np.zeros(count, dtype=np.int64),
+            quantiles=np.zeros((count, levels)),
+            weights=np.zeros((count, len(EXPERTS), levels)),
+            scores=np.full((count, 5, levels), np.nan),
+            scored=np.zeros(count),
+        )
+        for shelf, positions, rows in by_shelf.values():
+            state, panel = shelf.panel.state, shelf.panel
+            answer.horizon_steps[positions] = panel.grid.horizon
+            answer.origin[positions] = state.clock[rows]
+            answer.known[positions] = state.known[rows]
+            answer.gap[positions] = state.gap[rows]
+            answer.quantiles[positions] = state.quantiles[rows]
+            answer.weights[positions] = state.weights[rows]
+            answer.scored[positions] = state.score_weight[rows]
+            seen = np.where(state.score_weight[rows] > 0, state.score_weight[rows], np.nan)
+            answer.scores[positions] = state.scores[rows] / seen[:, None, None]
+        return answer
+
+    def move(self, horizons: Mapping[Key, int]) -> None:
+        """Change horizons, in steps: taught again from the week each workload remembers.
+
+        A horizon up to half as long again as needed is kept, so that a lead time that wobbles teaches nothing anew.
+        """
+        moving: dict[Key, int] = {}
+        for key, steps in horizons.items():
+            current = self.horizon_of(key)
+            if not still_fits(current, steps):
+                moving[key] = steps
+        self.warm_up({key: self.remembered(key) for key in moving}, moving)
+
+    def remembered(self, key: Key) -> DemandHistory:
+        """The last week of demand of a workload as its ring holds it."""
+        home = self._homes[key]
+        panel, row = home.shelf.panel, np.array([home.row])
+        span = min(panel.ring.length, int(panel.state.clock[home.row] - panel.state.born[home.row]) + 1)
+        start = panel.state.clock[row] - (span - 1)
+        signed = panel.ring.read(row, start, span)[0].astype(np.float64)
+        values = np.where(np.signbit(signed), np.nan, signed)
+        return DemandHistory(float(start[0]) * self.step_seconds, self.step_seconds, values)
+
+    def _step(self, panel: Panel, rows: IntArray, demand: FloatArray) -> None:
+        """One step of some rows of a panel, and the refresh of those whose turn it is."""
+        panel.advance(rows, demand[:, None])
+        due = rows[panel.due(rows)]
+        if len(due):
+            panel.refresh(due)
+
+    def _teach(self, keys: Sequence[Key], histories: Sequence[DemandHistory], horizon: int, short: bool) -> None:
+        """Replay histories in a scratch panel and move the rows of those with demand onto shelves."""
+        grid, prior = self._layout(horizon, None if short else self.settings.warm_up_refresh_seconds)
+        scratch = Panel(len(keys), grid, self.settings, prior)
+        begin, demand = aligned(histories)
+        if short:
+            scratch.state.phase[:] = [self._phase(key) for key in keys]
+            step_through(scratch, begin, demand)
+        else:
+            warm_up(scratch, begin, demand)
+            scratch.state.phase[:] = [self._phase(key) for key in keys]
+        born = np.flatnonzero(scratch.state.born >= 0)
+        self.remove(keys)
+        remaining = list(born)
+        while remaining:
+            shelf = self._shelf(horizon)
+            taken, remaining = remaining[: len(shelf.free)], remaining[len(shelf.free) :]
+            rows = np.array([shelf.free.pop() for _ in taken], dtype=np.int64)
+            source = np.array(taken, dtype=np.int64)
+            transplant(
+                (shelf.panel.state, shelf.panel.ring, shelf.panel.pending),
+                rows,
+                (scratch.state, scratch.ring, scratch.pending),
+                source,
+            )
+            for row, index in zip(rows, source, strict=True):
+                shelf.keys[int(row)] = keys[index]
+                self._homes[keys[index]] = Home(shelf, int(row))
+
+    def _phase(self, key: Key) -> int:
+        """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
+        return zlib.crc32(str(key).encode()) % self._layout(1, None)[0].refresh
+
+    def _layout(self, horizon: int, refresh_seconds: float | None) -> tuple[Grid, Prior]:
+        """Grid and prior of a horizon, made once."""
+        wanted = (horizon, refresh_seconds)
+        if wanted not in self._grids:
+            grid = grid_of(self.settings, self.step_seconds, horizon, refresh_seconds)
+            self._grids[wanted] = (grid, default_prior(grid, self.settings.prior_rows, self.settings.hedge_rate))
+        return self._grids[wanted]
+
+    def _shelf(self, horizon: int) -> Shelf[Key]:
+        """A shelf of the horizon with a free row; opened when all are full."""
+        shelves = self._shelves.setdefault(horizon, [])
+        for shelf in shelves:
+            if shelf.free:
+                return shelf
+        rows = SHELF_ROWS[min(len(shelves), len(SHELF_ROWS) - 1)]
+        grid, prior = self._layout(horizon, None)
+        shelves.append(Shelf(Panel(rows, grid, self.settings, prior), list(range(rows - 1, -1, -1))))
+        return shelves[-1]
+
+
+def horizon_steps(horizon_seconds: float, step_seconds: float) -> int:
+    """Steps that cover a lead time: 301 s are 6 steps of 60 s."""
+    return max(1, math.ceil(horizon_seconds / step_seconds - 1e-9))

@@ -1,0 +1,161 @@
+"""The state of the workloads of one panel, one array per quantity, one row per workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from kcloud_autoscale.forecast.features import AVERAGE_HALF_LIVES_SECONDS, LOCAL_NAMES, NAMES
+from kcloud_autoscale.forecast.priors import Prior
+from kcloud_autoscale.forecast.ring import BoolArray, DemandRing, FloatArray, IntArray, SingleArray
+from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, Grid
+
+
+@dataclass(slots=True, eq=False)
+class Learned:
+    """What a workload carries from step to step and from refresh to refresh; first axis is the row.
+
+    Attributes:
+        clock: Absolute index of the last step taken.
+        born: Absolute index of the first known step; -1 while nothing is known.
+        folded: Last origin the statistics have learned from.
+        phase: Refreshes happen when ``(clock + phase) % refresh == 0``.
+        known: Steps with demand.
+        gap: Steps since the last one with demand.
+        last: Last known demand, load per second.
+        largest: Largest demand ever, load per second.
+        floor: Added before the logarithm, load per second.
+        averages: Exponential averages of demand.
+        fast, slow: (sum, weight) of absolute log changes over half an hour and a day.
+        gram, moment: Ridge statistics with forgetting.
+        short, full: Ridge coefficients over the local features, and over all.
+        residuals: (experts, window) of past errors in units of the spread.
+        outcomes: (window,) of normal scores at which past peaks fell on the curve the experts agreed on.
+        readings: (levels, levels) that read that curve where the levels were met.
+        offsets: (experts, levels) that calibrate each expert.
+        losses, loss_weight: Decayed pinball sums behind the expert weights.
+        weights: (experts, levels).
+        scores: Decayed sums per level: pinball of the ensemble and of last value, covered, absolute error of both.
+        score_weight: Behind ``scores``.
+        points: (experts,) at the clock; log demand.
+        spread: Volatility at the clock.
+        quantiles: (levels,) at the clock; load per second.
+    """
+
+    clock: IntArray
+    born: IntArray
+    folded: IntArray
+    phase: IntArray
+    known: IntArray
+    gap: IntArray
+    last: FloatArray
+    largest: FloatArray
+    floor: FloatArray
+    averages: FloatArray
+    fast: FloatArray
+    slow: FloatArray
+    gram: FloatArray
+    moment: FloatArray
+    short: FloatArray
+    full: FloatArray
+    residuals: SingleArray
+    outcomes: SingleArray
+    readings: FloatArray
+    offsets: FloatArray
+    losses: FloatArray
+    loss_weight: FloatArray
+    weights: FloatArray
+    scores: FloatArray
+    score_weight: FloatArray
+    points: FloatArray
+    spread: FloatArray
+    quantiles: FloatArray
+
+    def copy_rows(self, rows: IntArray, source: Learned, source_rows: IntArray) -> None:
+        """Take over rows of another panel of the same horizon and step."""
+        for each in fields(self):
+            getattr(self, each.name)[rows] = getattr(source, each.name)[source_rows]
+
+
+def learned_rows(count: int, grid: Grid, prior: Prior) -> Learned:
+    """``count`` rows that know nothing but the prior."""
+    experts, levels, features = len(EXPERTS), len(LEVELS), len(NAMES)
+    return Learned(
+        clock=np.full(count, -1, dtype=np.int64),
+        born=np.full(count, -1, dtype=np.int64),
+        folded=np.full(count, -1, dtype=np.int64),
+        phase=np.zeros(count, dtype=np.int64),
+        known=np.zeros(count, dtype=np.int64),
+        gap=np.zeros(count, dtype=np.int64),
+        last=np.zeros(count),
+        largest=np.zeros(count),
+        floor=np.ones(count),
+        averages=np.zeros((count, len(AVERAGE_HALF_LIVES_SECONDS))),
+        fast=np.tile(np.array([prior.volatility * prior.volatility_steps, prior.volatility_steps]), (count, 1)),
+        slow=np.tile(np.array([prior.volatility * prior.volatility_steps, prior.volatility_steps]), (count, 1)),
+        gram=np.zeros((count, features, features)),
+        moment=np.zeros((count, features)),
+        short=np.tile(prior.coefficients[: len(LOCAL_NAMES)], (count, 1)),
+        full=np.tile(prior.coefficients, (count, 1)),
+        residuals=np.full((count, experts, grid.residuals), np.nan, dtype=np.float32),
+        outcomes=np.full((count, grid.residuals), np.nan, dtype=np.float32),
+        readings=np.tile(np.eye(levels), (count, 1, 1)),
+        offsets=np.tile(prior.offsets, (count, 1, 1)),
+        losses=np.zeros((count, experts, levels)),
+        loss_weight=np.zeros(count),
+        weights=np.tile(prior.weights, (count, 1, 1)),
+        scores=np.zeros((count, 5, levels)),
+        score_weight=np.zeros(count),
+        points=np.zeros((count, experts)),
+        spread=np.zeros(count),
+        quantiles=np.zeros((count, levels)),
+    )
+
+
+class PendingOrigins:
+    """What was said at the last origins, kept until their windows have been seen; a ring by absolute step."""
+
+    WIDTHS = (len(NAMES), len(EXPERTS), 1, len(LEVELS), len(LEVELS), 1)
+
+    def __init__(self, rows: int, length: int) -> None:
+        """Allocate for ``rows`` workloads and ``length`` origins each."""
+        self.length = length
+        self.values: SingleArray = np.zeros((rows, length, sum(self.WIDTHS)), dtype=np.float32)
+
+    def write(self, rows: IntArray, start: IntArray, parts: tuple[FloatArray | BoolArray, ...]) -> None:
+        """Store (features, points, spread, curve, quantiles, learnable), each (rows, steps, width), at ``start``."""
+        steps = parts[0].shape[1]
+        columns = (start[:, None] + np.arange(steps)) % self.length
+        packed = np.empty((len(rows), steps, self.values.shape[2]), dtype=np.float32)
+        at = 0
+        for part, width in zip(parts, self.WIDTHS, strict=True):
+            packed[:, :, at : at + width] = part
+            at += width
+        self.values[rows[:, None], columns] = packed
+
+    def read(self, rows: IntArray, start: IntArray, count: int) -> list[FloatArray]:
+        """The parts of origins ``start .. start + count - 1``, in double precision."""
+        columns = (start[:, None] + np.arange(count)) % self.length
+        packed = self.values[rows[:, None], columns].astype(np.float64)
+        bounds = np.cumsum(self.WIDTHS)[:-1]
+        return np.split(packed, bounds, axis=2)
+
+
+def transplant(
+    target: tuple[Learned, DemandRing, PendingOrigins],
+    rows: IntArray,
+    source: tuple[Learned, DemandRing, PendingOrigins],
+    source_rows: IntArray,
+) -> None:
+    """Move rows between panels that differ in nothing but how often they refresh."""
+    learned, ring, pending = source
+    target[0].copy_rows(rows, learned, source_rows)
+    clock = learned.clock[source_rows]
+    steps = min(ring.length, target[1].length)
+    signed = ring.read(source_rows, clock - (steps - 1), steps)
+    target[1].values[rows[:, None], ((clock - (steps - 1))[:, None] + np.arange(steps)) % target[1].length] = signed
+    count = min(pending.length, target[2].length)
+    columns = (clock - (count - 1))[:, None] + np.arange(count)
+    kept = pending.values[source_rows[:, None], columns % pending.length]
+    target[2].values[rows[:, None], columns % target[2].length] = kept

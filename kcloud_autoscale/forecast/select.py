@@ -1,0 +1,72 @@
+"""Whether a forecast may be acted on, and who was heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kcloud_autoscale.forecast.fleet import FleetForecast
+from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, LEVELS, FleetSettings
+
+CALIBRATED = "Calibrated"
+COLD_START = "ColdStart"
+TOO_LITTLE_HISTORY = "TooLittleHistory"
+DEMAND_UNKNOWN = "DemandUnknown"
+WORSE_THAN_LAST_VALUE = "WorseThanLastValue"
+COVERAGE_DRIFT = "CoverageDrift"
+
+JUDGED_LEVEL = LEVELS.index(0.95)
+STALE_SECONDS = 300.0
+"""Five minutes without demand: the present, from which every expert starts, is then a guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether decisions may rest on a forecast, and the CamelCase reason."""
+
+    trusted: bool
+    reason: str
+
+
+def judge(forecast: FleetForecast[Any], step_seconds: float, settings: FleetSettings) -> list[Verdict]:
+    """One verdict per workload of a fleet forecast.
+
+    A workload is demoted to the reactive rule when, over the last days, even the calibrated ensemble lost more
+    than calibrated last value would have, or the 0.95 quantile was missed far too often. Both need half a day of
+    scores: a verdict on an hour would be noise.
+    """
+    known_seconds = forecast.known * step_seconds
+    stale = forecast.gap * step_seconds > max(STALE_SECONDS, 2.5 * step_seconds)
+    young = known_seconds < settings.trusted_seconds
+    enough = forecast.scored * step_seconds > 0.5 * DAY_SECONDS
+    ensemble, last_value, covered = (forecast.scores[:, index, JUDGED_LEVEL] for index in range(3))
+    with np.errstate(invalid="ignore"):
+        worse = enough & (ensemble > settings.demotion_ratio * last_value)
+        drifted = enough & (covered < LEVELS[JUDGED_LEVEL] - settings.coverage_slack)
+    cold = known_seconds < DAY_SECONDS
+    verdicts = []
+    for index in range(len(forecast.keys)):
+        if young[index]:
+            verdicts.append(Verdict(False, TOO_LITTLE_HISTORY))
+        elif stale[index]:
+            verdicts.append(Verdict(False, DEMAND_UNKNOWN))
+        elif worse[index]:
+            verdicts.append(Verdict(False, WORSE_THAN_LAST_VALUE))
+        elif drifted[index]:
+            verdicts.append(Verdict(False, COVERAGE_DRIFT))
+        else:
+            verdicts.append(Verdict(True, COLD_START if cold[index] else CALIBRATED))
+    return verdicts
+
+
+def named_weights(weights: list[float]) -> tuple[tuple[str, float], ...]:
+    """Experts with at least one per cent of the say, loudest first."""
+    named = [(name, round(weight, 3)) for name, weight in zip(EXPERTS, weights, strict=True) if weight >= 0.01]
+    return tuple(sorted(named, key=lambda each: -each[1]))
+
+
+def model_name(weights: tuple[tuple[str, float], ...]) -> str:
+    """For people: ``hedge(ridge 0.71, last value 0.20)``."""
+    return "hedge(" + ", ".join(f"{name} {weight:.2f}" for name, weight in weights) + ")"
