@@ -8,7 +8,7 @@ import numpy as np
 
 from hack.load import service as catalogue
 from hack.load.demand import Demand
-from hack.load.queueing import Flow, flow, serve
+from hack.load.queueing import Flow, Replica, flow_of, serve
 from hack.load.service import Series, Service
 
 # Demand and readiness are followed this finely, whatever the scrape interval.
@@ -38,16 +38,10 @@ class LiveService:
     front_door: dict[Series, float] = field(default_factory=dict)
     by_pod: dict[str, dict[Series, float]] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
-    _flow: Flow = field(init=False)
+    flow: Flow = field(default_factory=lambda: flow_of(Replica(), 0, 0, 0, 0, 0))  # of the last second
 
     def __post_init__(self) -> None:
-        self._flow = flow(self.service.replica, 0, 0, 0, self.backlog, 0)
         self._grow_front_door(0.0)
-
-    @property
-    def flow(self) -> Flow:
-        """Of the last second."""
-        return self._flow
 
     @property
     def is_measured(self) -> bool:
@@ -72,11 +66,11 @@ class LiveService:
     def samples(self) -> dict[Series, float]:
         """Every series of the service and its pods at this moment."""
         shown = dict(self.front_door)
-        devices = catalogue.device_levels(self.service, self._flow)
-        levels = catalogue.queue_levels(self.service, self._flow) | catalogue.pressure_levels(self._flow) | devices
+        devices = catalogue.device_levels(self.service, self.flow)
+        levels = catalogue.queue_levels(self.service, self.flow) | catalogue.pressure_levels(self.flow) | devices
         # A pod that is not ready loads its model: the device is held and draws its idle power, nothing else answers
         # yet.
-        idle = catalogue.device_levels(self.service, flow(self.service.replica, 0, 0, 0, 0, 1))
+        idle = catalogue.device_levels(self.service, flow_of(self.service.replica, 0, 0, 0, 0, 1))
         for pod in self.pods.values():
             values: Mapping[Series, SupportsFloat] = idle if pod.node else {}
             if pod.is_ready:
@@ -88,15 +82,15 @@ class LiveService:
         ready = [pod.name for pod in self.pods.values() if pod.is_ready]
         replica = self.service.replica
         served, dropped, self.backlog = serve(replica, arrivals_per_second, len(ready), self.backlog, step_seconds)
-        self._flow = flow(replica, arrivals_per_second, served, dropped, self.backlog, len(ready))
+        self.flow = flow_of(replica, arrivals_per_second, served, dropped, self.backlog, len(ready))
         self._grow_front_door(step_seconds)
-        grown = catalogue.finished_increases(self._flow, step_seconds)
-        grown |= catalogue.detail_increases(self.service, self._flow, step_seconds)
+        grown = catalogue.finished_increases(self.flow, step_seconds)
+        grown |= catalogue.detail_increases(self.service, self.flow, step_seconds)
         for name in ready:
             _add(self.by_pod.setdefault(name, {}), grown)
 
     def _grow_front_door(self, step_seconds: float) -> None:
-        _add(self.front_door, catalogue.front_door_increases(self.service, self._flow, step_seconds))
+        _add(self.front_door, catalogue.front_door_increases(self.service, self.flow, step_seconds))
 
 
 def _add(counters: dict[Series, float], increases: dict[Series, np.ndarray]) -> None:

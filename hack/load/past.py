@@ -104,6 +104,7 @@ class Past:
         """The service alive, where the past ends: its backlog, and counters that go on from their last values."""
         going_on = [life for life in self.lives if life.end == len(self.times_seconds)]
         live = LiveService(self.service, self.demand, float(self.times_seconds[-1]), float(self.flow.backlog[-1]))
+        live.flow = _rows(self.flow, -1)
         for key, grown in catalogue.front_door_increases(self.service, self.flow, self.plan.step_seconds).items():
             live.front_door[key] = float(np.cumsum(grown)[-1])  # not sum(): it adds in another order
         for first, detailed in ((0, False), (self._detail_start(), True)):
@@ -207,7 +208,7 @@ def _pod(service: Service, slot: int, first: int) -> Pod:
     return Pod(f"{service.name}-{replica_set}-{letters[:5]}", node=f"gpu-node-{slot // 8}", is_ready=True)
 
 
-def _rows(whole: Flow, rows: slice) -> Flow:
+def _rows(whole: Flow, rows: slice | int) -> Flow:
     return Flow(
         whole.arrived_per_second[rows],
         whole.served_per_second[rows],

@@ -108,10 +108,10 @@ def flow_over(replica: Replica, arrivals_per_second: Floats, ready: Floats, step
         if arrivals == arrivals:
             served[i], dropped[i], waiting = serve(replica, arrivals, count, waiting, step_seconds)
         backlog[i] = waiting
-    return flow(replica, np.nan_to_num(arrivals_per_second), served, dropped, backlog, ready)
+    return flow_of(replica, np.nan_to_num(arrivals_per_second), served, dropped, backlog, ready)
 
 
-def flow(
+def flow_of(
     replica: Replica, arrived: ArrayLike, served: ArrayLike, dropped: ArrayLike, backlog: ArrayLike, ready: ArrayLike
 ) -> Flow:
     """Put the numbers of intervals together; utilization follows."""

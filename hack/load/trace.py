@@ -84,7 +84,7 @@ def read_trace(path: Path, column: str | None = None) -> Trace:
 
 def _times_seconds(path: Path, raw: pd.Series, is_relative: bool) -> Floats:
     try:
-        numbers = raw if is_relative else pd.to_datetime(raw, utc=True).map(pd.Timestamp.timestamp)
+        numbers = raw if is_relative else pd.to_datetime(raw, utc=True, format="ISO8601").map(pd.Timestamp.timestamp)
         times = np.asarray(numbers, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise TraceError(f"{path}: column {raw.name!r} is not time: {error}") from error

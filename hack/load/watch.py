@@ -47,6 +47,7 @@ class Mirror:
                 version = await self.list_once()
                 wait_seconds = _FIRST_WAIT_SECONDS
                 await self._follow(version)
+                await asyncio.sleep(_FIRST_WAIT_SECONDS)  # a server that ends every watch at once is not to be hammered
             except (aiohttp.ClientError, TimeoutError, GoneError, OSError, ValueError) as error:
                 self.broken_count += 1
                 _log.warning("watch broken, again in %.1f s: %s", wait_seconds, error or type(error).__name__)
