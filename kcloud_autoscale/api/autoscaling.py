@@ -122,7 +122,8 @@ class Demand(ApiModel):
     query: Query | None = Field(
         default=None,
         description="PromQL for the load per second over the whole workload, instead of a preset. {{namespace}} and "
-        "{{name}} become those of the target. It must return one series.",
+        "{{name}} become those of the target, escaped for use between quotes. It must return one series, as in "
+        'sum(rate(requests_total{namespace="{{namespace}}"}[2m])).',
     )
     labels: dict[str, Annotated[str, Field(max_length=253)]] | None = Field(
         default=None,
@@ -297,8 +298,17 @@ class AutoScaling(ApiModel):
         description="The time from ordering a replica to its serving, image pull and model load included; the forecast "
         "looks this far ahead. When not set it is learned from the start-ups of the pods, 300 until some are known.",
     )
-    forecast: ForecastSpec | None = Field(default=None, description="How the forecast is used.")
-    behavior: Behavior | None = Field(default=None, description="How fast replicas may change.")
+    forecast: ForecastSpec | None = Field(
+        default=None,
+        description="How the forecast is used. Every cycle the peak of the demand within the lead time is forecast, "
+        "as a quantile learned from 14 days of history; replicas for that peak are ordered now. Where the forecast has "
+        "not earned trust (too little history, worse than the last value) the rule of the HPA decides.",
+    )
+    behavior: Behavior | None = Field(
+        default=None,
+        description="How fast replicas may change: windows, rates and tolerance with the fields and defaults of a "
+        "HorizontalPodAutoscaler's spec.behavior.",
+    )
     fallback: FallbackSpec | None = Field(
         default=None,
         description="What to do when the metrics stay unknown. When not set, the count is held.",

@@ -49,12 +49,12 @@ def key_of(optimizer: WorkloadOptimizer) -> WorkloadKey:
 
 
 def resolve_fleet(objects: FleetObjects, names: ResourceNames | None = None) -> FleetPolicy:
-    """All workloads with what they share. Caps come in the order of the policies' names: the same input, same output."""
+    """All workloads with what they share; caps in the order of the policies' names, so that a restart sees the same."""
     cost = sorted(objects.cost_policies, key=lambda policy: policy.metadata.name)
     power = sorted(objects.power_policies, key=lambda policy: policy.metadata.name)
     return FleetPolicy(
         workloads={key_of(optimizer): resolve_workload(optimizer, names) for optimizer in objects.optimizers},
-        shared_caps=tuple([*_cost_caps(cost, objects), *_power_caps(power, objects)]),
+        shared_caps=(*_cost_caps(cost, objects), *_power_caps(power, objects)),
         price_overrides=_prices(cost, objects),
     )
 

@@ -7,6 +7,7 @@ as Python, so that both say the same of the same schema.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,7 +71,7 @@ def schema_of(info: KindInfo) -> Schema:
     definitions = generated["$defs"]
     schema: Schema = {
         "type": "object",
-        "description": generated["description"],
+        "description": re.sub(r"(?<!\n)\n(?!\n)", " ", generated["description"]),  # lines joined, paragraphs kept
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string", "description": "Group and version of this object: kcloud.io/v1alpha1."},

@@ -29,7 +29,12 @@ class _Kind(BaseModel):
 
 
 class WorkloadOptimizer(_Kind):
-    """Scales and places one workload so that its latency objective holds at the least cost and energy."""
+    """Scales and places one workload so that its latency objective holds at the least cost and energy.
+
+    The least that is needed: spec.autoScaling with maxReplicas, one target metric (latency, 500 ms) and where the load
+    is read (demand, preset vllm); it then scales the Deployment of its own name. `kubectl get wo` shows what runs and
+    why, `kubectl describe wo NAME` the last decision step by step. Start with mode Recommend to only look.
+    """
 
     kind: Literal["WorkloadOptimizer"] = "WorkloadOptimizer"
     spec: WorkloadOptimizerSpec
@@ -85,7 +90,7 @@ _PHASE = Column("Phase", "string", ".status.phase", "Where it stands.")
 _NAME_FITS_A_LABEL = Rule(
     cel="!has(self.metadata.name) || self.metadata.name.size() <= 63",
     check=when(
-        lambda o: len(o.get("metadata", {}).get("name", "")) > 63,
+        lambda o: len((o.get("metadata") or {}).get("name") or "") > 63,
         lambda o: len(o["metadata"]["name"]),
     ),
     text=f"metadata.name has {{}} characters; at most 63 fit into the label {WORKLOAD_LABEL} of its pods",
@@ -110,13 +115,13 @@ KINDS = (
             Column("Score", "number", ".status.optimizationScore", "Optimization score, 0-1."),
             _PHASE,
             Column("Reason", "string", ".status.lastDecision.reason", "Why the count is what it is."),
-            _AGE,
             Column("Ready", "integer", ".status.readyReplicas", "Replicas that serve.", wide=True),
             Column("Min", "integer", ".spec.autoScaling.minReplicas", "The fewest replicas.", wide=True),
             Column("Max", "integer", ".spec.autoScaling.maxReplicas", "The most replicas.", wide=True),
             Column("Priority", "integer", ".spec.priority", "Who gives way last.", wide=True),
             Column("Saved $", "number", ".status.savings.usd", "USD saved against the baseline.", wide=True),
             Column("Node", "string", ".status.assignedNode", "The node with most replicas.", wide=True),
+            _AGE,
         ),
     ),
     KindInfo(
@@ -133,8 +138,8 @@ KINDS = (
             Column("Month", "number", ".status.monthlySpend", "USD spent this month."),
             Column("Workloads", "integer", ".status.workloads", "WorkloadOptimizers covered."),
             _PHASE,
-            _AGE,
             Column("Violations", "integer", ".status.violations", "Limits exceeded now.", wide=True),
+            _AGE,
         ),
     ),
     KindInfo(
@@ -149,8 +154,8 @@ KINDS = (
             Column("kgCO2e/h", "number", ".status.carbonFootprint", "kg CO2e per hour now."),
             Column("Workloads", "integer", ".status.workloads", "WorkloadOptimizers covered."),
             _PHASE,
-            _AGE,
             Column("Violations", "integer", ".status.violations", "Limits exceeded now.", wide=True),
+            _AGE,
         ),
     ),
 )

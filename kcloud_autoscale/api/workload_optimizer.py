@@ -283,8 +283,10 @@ class WorkloadOptimizerSpec(ApiModel):
     placement_policy: PlacementPolicy | None = Field(default=None, description="Where replicas may and should run.")
     auto_scaling: AutoScaling | None = Field(
         default=None,
-        description="How many replicas run, decided from observed and forecast demand. Without it nothing is scaled: "
-        "the workload is observed, accounted and placed.",
+        description="How many replicas run. Every cycle (60 s) the replicas needed for the demand observed now and for "
+        "its forecast peak within the lead time are computed; the larger wins, behavior limits the rate of change, and "
+        "the caps of costConstraints, powerConstraints and the policies cut it last. Unknown metrics never scale down. "
+        "Without autoScaling nothing is scaled: the workload is observed, accounted and placed.",
     )
     baseline: Literal["hpa", "static", "previous"] = Field(
         default="hpa",

@@ -1,0 +1,63 @@
+"""`kcloud-autoscale validate FILE…`: what the API server and the webhook would say, without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from kcloud_autoscale.api.crosscheck import Ours, check_together
+from kcloud_autoscale.api.problem import Problem
+from kcloud_autoscale.api.resolve import parse
+from kcloud_autoscale.api.validate import check, is_ours
+from kcloud_autoscale.cli.manifests import Manifest, UnreadableError, read
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the verb."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="check manifests offline: the verdict of the API server and of the webhook",
+        description="Check WorkloadOptimizers, CostPolicies and PowerPolicies without a cluster: schema, rules, and "
+        "what only several objects together can get wrong. Objects of other kinds are passed over, except that "
+        "Namespaces, HorizontalPodAutoscalers and ScaledObjects are taken into account.",
+        epilog="Exit code: 0 all is well, 1 something is wrong with an object, 2 nothing could be checked.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a YAML or JSON file, a folder, or - for stdin")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every problem with its file and line; returns 0, 1 or 2 as the help says."""
+    try:
+        manifests = list(read(args.files))
+    except UnreadableError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    ours = [manifest for manifest in manifests if is_ours(manifest.content)]
+    if not ours:
+        print(f"error: no kcloud.io objects among {len(manifests)} in {', '.join(args.files)}", file=sys.stderr)
+        return 2
+    faulty = 0
+    for manifest, problem in _all_problems(ours, [m for m in manifests if not is_ours(m.content)]):
+        where = f"{manifest.source}:{manifest.line_of(problem.location)}"
+        print(f"{where}: {manifest.subject}: {problem}")
+        faulty += 1
+    print(f"{_count(len(ours), 'object')} checked, {_count(faulty, 'problem') if faulty else 'all fine'}")
+    return 1 if faulty else 0
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def _all_problems(ours: list[Manifest], others: list[Manifest]) -> Iterator[tuple[Manifest, Problem]]:
+    fine: dict[int, Ours] = {}
+    for position, manifest in enumerate(ours):
+        problems = check(manifest.content)
+        yield from ((manifest, problem) for problem in problems)
+        if not problems:
+            fine[position] = parse(manifest.content)
+    for fault in check_together(fine, [other.content for other in others]):
+        yield ours[fault.position], fault.problem
