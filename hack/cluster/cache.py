@@ -13,9 +13,9 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/kcloud-autoscale`, in a home of its own where that is unset: `~/.cache/kcloud-autoscale`."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "kcloud-autoscale"
+    """`$KCLOUD_CACHE`, by default `~/.cache/kcloud-autoscale`; `hack/bootstrap` keeps its own tools there too."""
+    chosen = os.environ.get("KCLOUD_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "kcloud-autoscale"
 
 
 def report(message: str) -> None:
