@@ -9,12 +9,15 @@ from pathlib import Path
 
 from hack.load import external_metrics
 from hack.load.demand import Demand, DemandShape, morning_ramp
-from hack.load.exporter import Exporter, serving
+from hack.load.exporter import serving
 from hack.load.past import PastPlan
 from hack.load.queueing import Replica
 from hack.load.scenario import Scenario
 from hack.load.service import Service
 from hack.load.trace import TraceDemand, read_trace
+from hack.load.watch import ready_pods
+
+_HISTORY_SECONDS = 14 * 86_400.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,24 +28,33 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _run(options: argparse.Namespace) -> None:
-    now = time.time()
-    scenario = _scenario(options)
-    exporter: Exporter = scenario.fresh_exporter(now) if options.since is None else scenario.exporter(now)
-    async with serving(exporter, options.kubeconfig, options.port) as port:
-        _say(f"metrics on http://127.0.0.1:{port}/metrics, faults on /faults")
-        await _until_told_to_stop()
+    scenario, now = _scenario(options), time.time()
+    if options.since is None:
+        if options.fill is not None:
+            raise SystemExit("--fill needs --since: when the history began")
+        async with serving(scenario.fresh_exporter(now), options.kubeconfig, options.port) as port:
+            await _serve(port)
+        return
+    living = {each.key: await ready_pods(options.kubeconfig, each.namespace, each.name) for each in scenario.services}
+    handover = scenario.hand_over(time.time(), living)
+    async with serving(handover.exporter, options.kubeconfig, options.port) as port:
+        if options.fill is not None:
+            _say(f"{await handover.fill(options.fill):,} samples sent to {options.fill}")
+        await _serve(port)
+
+
+async def _serve(port: int) -> None:
+    _say(f"metrics on http://127.0.0.1:{port}/metrics, faults on /faults")
+    await _until_told_to_stop()
 
 
 async def _history(options: argparse.Namespace) -> None:
-    if options.since is None:
-        raise SystemExit("--since says when the history begins; give the same to run, which goes on from it")
-    scenario, now, began = _scenario(options), time.time(), time.monotonic()
-    if options.data_directory is not None:
-        count = await asyncio.to_thread(scenario.write_blocks, options.data_directory, options.promtool, now)
-        _say(f"{count:,} samples in blocks of {options.data_directory}, {time.monotonic() - began:.1f} s")
-    if options.prometheus is not None:
-        count = await scenario.fill(options.prometheus, now)
-        _say(f"{count:,} samples sent to {options.prometheus}")
+    scenario, began = _scenario(options), time.monotonic()
+    count = await asyncio.to_thread(scenario.write_blocks, options.data_directory, options.promtool)
+    _say(f"{count:,} samples in blocks of {options.data_directory}, {time.monotonic() - began:.1f} s")
+    _say(
+        f"go on from them with: run --since {scenario.plan.start_seconds:.0f} --fill PROMETHEUS_URL, and the same load"
+    )
 
 
 async def _external_metrics(options: argparse.Namespace) -> None:
@@ -57,9 +69,10 @@ def _scenario(options: argparse.Namespace) -> Scenario:
     replica = Replica(capacity_per_second=options.capacity_per_replica)
     names = [each.split("/", 1) for each in options.deployment]
     services = [Service(namespace, name, replica=replica) for namespace, name in names]
-    # A history of fourteen days, of which blocks hold all but the last three hours; run replays it to where it is now.
-    began = options.since if options.since is not None else time.time() - 14 * 86_400
-    plan = PastPlan.before(began + 14 * 86_400, step_seconds=options.step)
+    began = (
+        options.since if options.since is not None else time.time() // options.step * options.step - _HISTORY_SECONDS
+    )
+    plan = PastPlan.before(began + _HISTORY_SECONDS, step_seconds=options.step)
     return Scenario(services, _demand(options), plan)
 
 
@@ -79,10 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     run = verbs.add_parser("run", help="serve the metrics of simulated services that follow their Deployments")
     run.add_argument("--kubeconfig", required=True)
     run.add_argument("--port", type=int, default=0, help="0: any free one (default)")
-    history = verbs.add_parser("history", help="write blocks, or fill a running Prometheus up to now, or both")
-    history.add_argument("--data-directory", type=Path, help="where blocks go; Prometheus must not run on it yet")
+    run.add_argument("--fill", metavar="URL", help="send what no block holds to the Prometheus there, up to now")
+    history = verbs.add_parser("history", help="write two weeks of history as blocks, all but the last three hours")
+    history.add_argument("--data-directory", type=Path, required=True, help="Prometheus must not run on it yet")
     history.add_argument("--promtool", type=Path, default=Path("promtool"))
-    history.add_argument("--prometheus", help="URL of a running Prometheus that takes remote write out of order")
     for verb in (run, history):
         _add_load_options(verb)
     external = verbs.add_parser("external-metrics", help="serve PromQL to the HPA controller")
@@ -97,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_load_options(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--deployment", action="append", required=True, metavar="NAMESPACE/NAME")
     verb.add_argument("--capacity-per-replica", type=float, default=10.0, help="requests per second")
-    verb.add_argument("--since", type=float, metavar="EPOCH", help="when the history begins; it is 14 days long")
+    verb.add_argument("--since", type=float, metavar="EPOCH", help="when the history begins; fourteen days")
     verb.add_argument("--step", type=float, default=15.0, help="seconds between samples of the history")
     verb.add_argument("--seed", type=int, default=1)
     verb.add_argument("--ramp-at", type=float, metavar="EPOCH", help="a daily ramp at this instant and all days before")

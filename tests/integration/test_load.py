@@ -80,15 +80,15 @@ async def test_two_weeks_of_history_join_the_present_without_a_hole(cluster: Clu
         services=[Service("demo", "llm")],
         demand=morning_ramp(now + 3600, level_per_second=12.0),  # 12/s over 70 % of 10/s: two replicas
         plan=PastPlan.before(now, min_replicas=2, step_seconds=STEP_SECONDS),
-        living=living,
     )
     with Prometheus() as prometheus:
         began = time.monotonic()
-        written = await asyncio.to_thread(scenario.write_blocks, prometheus.data_directory, tool("promtool"), now)
-        exporter = scenario.exporter(time.time())
-        async with serving(exporter, str(cluster.kubeconfig)) as port:
+        written = await asyncio.to_thread(scenario.write_blocks, prometheus.data_directory, tool("promtool"), living)
+        handover = scenario.hand_over(time.time(), living)
+        async with serving(handover.exporter, str(cluster.kubeconfig)) as port:
             await asyncio.to_thread(prometheus.start, prometheus_config(port))
-            filled = await scenario.fill(prometheus.url, time.time())
+            await asyncio.sleep(3)  # scrapes may come first: what is filled in is older, and takes its place
+            filled = await handover.fill(prometheus.url)
             assert time.monotonic() - began < 60  # 6 to 10 s on two cores of their own
             await asyncio.sleep(20)
             until = time.time() // STEP_SECONDS * STEP_SECONDS - STEP_SECONDS
