@@ -220,6 +220,6 @@ class Condition(StatusModel):
     type: str = Field(max_length=316, description="Which aspect, in CamelCase.")
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds; Unknown when it cannot be told.")
     reason: str = Field(max_length=1024, description="Why, as one CamelCase word for machines.")
-    message: str = Field(default="", max_length=32768, description="Why, as a sentence for people, with its numbers.")
+    message: str = Field(max_length=32768, description="Why, as a sentence for people, with its numbers.")
     last_transition_time: datetime = Field(description="When status last changed.")
     observed_generation: int | None = Field(default=None, description="Generation of the spec this was said about.")

@@ -68,10 +68,10 @@ class CostAlert(PolicyAlert):
         description="budget_usage: percent of the budget spent. cost_increase: multiple of the mean hourly cost of the "
         "last 7 days, as in 1.5. anomaly: standard deviations from the cost usual at this hour.",
     )
-    action: Literal["notify", "scale_down", "pause", "terminate"] = Field(
-        default="notify",
-        description="notify (Event and condition), scale_down (to minReplicas), pause (no more growth), terminate "
-        "(to 0 replicas).",
+    action: Literal["notify", "scale_down", "pause", "terminate"] | None = Field(
+        default=None,
+        description="notify (Event and condition; when not set), scale_down (to minReplicas), pause (no more growth), "
+        "terminate (to 0 replicas).",
     )
 
 

@@ -28,7 +28,8 @@ class PolicyAlert(ApiModel):
     """A threshold and what follows when it is exceeded."""
 
     value: float = Field(ge=0, le=1e12, description="The threshold, in the unit of the type.")
-    severity: Severity = Field(default="warning", description="How urgent it is for those who are told.")
+    # No defaults in items of lists: client-side apply and GitOps tools would see a change for ever.
+    severity: Severity | None = Field(default=None, description="How urgent it is; warning when not set.")
 
 
 def at_least_one(what: str, *fields: str) -> Rule:

@@ -77,10 +77,10 @@ class PowerAlert(PolicyAlert):
         description="power_usage: percent of maxPowerUsage. power_efficiency: watts per unit of served load. "
         "carbon_footprint: kg CO2e per hour.",
     )
-    action: Literal["notify", "scale_down", "migrate", "pause"] = Field(
-        default="notify",
-        description="notify (Event and condition), scale_down (to minReplicas), migrate (move to nodes that need fewer "
-        "watts), pause (no more growth).",
+    action: Literal["notify", "scale_down", "migrate", "pause"] | None = Field(
+        default=None,
+        description="notify (Event and condition; when not set), scale_down (to minReplicas), migrate (move to nodes "
+        "that need fewer watts), pause (no more growth).",
     )
 
 

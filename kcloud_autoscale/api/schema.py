@@ -49,6 +49,8 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Sche
         # What stands beside the reference (this field's description) wins over the model's own.
         node = {**definitions[reference.rsplit("/", 1)[1]], **node}
     node = _boolean_bounds({key: value for key, value in node.items() if key not in _DROPPED})
+    if node.get("default") in ([], {}):
+        del node["default"]  # an empty list says no more than none
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if "properties" in node:

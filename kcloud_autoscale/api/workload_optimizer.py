@@ -130,8 +130,11 @@ class AffinityTerm(ApiModel):
     )
     key: LabelKey = Field(description="Key of the node label.")
     value: LabelValue = Field(description="Value of the node label.")
-    weight: int = Field(
-        default=1, ge=1, le=100, description="How much it counts against the other preferences, 1 to 100."
+    weight: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="How much it counts against the other preferences, 1 (when not set) to 100.",
     )
 
 
@@ -140,15 +143,15 @@ class Toleration(ApiModel):
 
     rules = (
         Rule(
-            cel="self.operator != 'Exists' || !has(self.value) || self.value == ''",
+            cel="!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
             check=when(lambda t: t.get("operator") == "Exists" and bool(t.get("value")), "value"),
             text="value {} is set, but operator Exists compares no value",
             says=("self.value",),
             field=".value",
         ),
         Rule(
-            cel="self.operator != 'Equal' || (has(self.key) && self.key != '')",
-            check=when(lambda t: t.get("operator") == "Equal" and not t.get("key")),
+            cel="has(self.operator) && self.operator == 'Exists' || has(self.key)",
+            check=when(lambda t: t.get("operator") != "Exists" and "key" not in t),
             text="operator Equal needs a key; without one use operator Exists, which tolerates every taint",
         ),
         Rule(
@@ -165,7 +168,9 @@ class Toleration(ApiModel):
     )
 
     key: LabelKey | None = Field(default=None, description="Key of the taint; absent with Exists matches every taint.")
-    operator: Literal["Exists", "Equal"] = Field(default="Equal", description="How the value is compared.")
+    operator: Literal["Exists", "Equal"] | None = Field(
+        default=None, description="How the value is compared; Equal when not set."
+    )
     value: LabelValue | None = Field(default=None, description="Value of the taint, for Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         default=None, description="Effect of the taint; every effect when not set."

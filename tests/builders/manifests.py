@@ -318,4 +318,20 @@ BROKEN = [
         "equal",
         kind="PowerPolicy",
     ),
+    _broken("a policy that limits nothing", "spec", {"workloadSelector": {}}, "maxPowerUsage", kind="PowerPolicy"),
+    _broken(
+        "a selector key with blanks",
+        "spec.workloadSelector.matchLabels",
+        {"a b": "x"},
+        '["a b"]',
+        "317",
+        kind="PowerPolicy",
+    ),
+    _broken(
+        "an NPU without a count",
+        "spec.resources.npuResourceName",
+        "furiosa.ai/rngd",
+        "furiosa.ai/rngd",
+        "npu to at least 1",
+    ),
 ]

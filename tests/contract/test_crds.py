@@ -81,6 +81,13 @@ def test_every_field_says_what_it_is():
             assert node.get("description", "").endswith((".", ".)")), f"{path} needs a description that is a sentence"
 
 
+def test_items_of_lists_have_no_defaults():
+    """Client-side apply replaces lists as a whole: a default inside one would be a change for ever."""
+    for path, node in all_nodes():
+        if "[]" in path:
+            assert "default" not in node, path
+
+
 def test_a_rule_is_given_once_per_node():
     # Server-side apply refuses two entries with the same rule.
     for path, node in all_nodes():
