@@ -103,7 +103,7 @@ def _hpa(
     replicas = wanted if wanted >= state.replicas else min(state.replicas, recent[0].replicas)
     change = replicas - state.replicas
     starting = state.starting
-    if change > 0:
+    if change > 0 and lead_time_seconds > 0.0:
         starting = (*starting, ScaleEvent(now_seconds + lead_time_seconds, change))
     elif change < 0:
         starting = _without_newest(starting, -change)

@@ -1,0 +1,142 @@
+"""Our own policy in the simulated world: the very `tick` of the operator on an observation made of the world.
+
+Nothing here decides. It shows the tick what a cluster and a Prometheus would show, and carries out the write it asks
+for; a tick that asks for none leaves the count alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kcloud_autoscale.domain.decision import Decision
+from kcloud_autoscale.domain.observation import (
+    NOT_ASKED,
+    NodeObservation,
+    Observation,
+    PodObservation,
+    TargetObservation,
+    WorkloadObservation,
+)
+from kcloud_autoscale.domain.policy import Caps, FleetPolicy, PriceOverride, WorkloadPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.series import DemandHistory, FloatArray
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import World, WorldRules
+from kcloud_autoscale.tick import DemandForecaster, FleetState, tick
+
+_KEY = WorkloadKey("simulation", "workload")
+_TARGET = TargetRef("apps/v1", "Deployment", "workload")
+_DEVICE: Mapping[str, int] = {"nvidia.com/gpu": 1}
+_NODE = "node"
+_NODES = {_NODE: NodeObservation(_NODE, allocatable={"nvidia.com/gpu": 1_000_000})}
+
+
+def fleet_policy(trace: Trace, rules: WorldRules, caps: Caps, **knobs: object) -> FleetPolicy:
+    """One workload with the world's bounds, capacity and start-up; `knobs` replace fields of its policy."""
+    fields: dict[str, object] = {
+        "key": _KEY,
+        "target": _TARGET,
+        "min_replicas": rules.min_replicas,
+        "max_replicas": rules.max_replicas,
+        "capacity_per_replica": rules.capacity_per_replica,
+        "lead_time_seconds": rules.startup_seconds,
+        "caps": caps,
+        "created_seconds": grid_seconds(trace, rules.history_steps),
+    }
+    price = rules.usd_per_replica_hour
+    return FleetPolicy(
+        {_KEY: WorkloadPolicy(**(fields | knobs))},  # type: ignore[arg-type]
+        price_overrides={} if price is None else {_KEY: PriceOverride(gpu_usd_per_hour=price)},
+        cycle_seconds=trace.step_seconds,
+        step_seconds=trace.step_seconds,
+        max_metric_age_seconds=3.0 * trace.step_seconds,
+    )
+
+
+def grid_seconds(trace: Trace, step: int) -> float:
+    """Unix time at which a step begins, on the grid that demand histories keep (multiples of the step)."""
+    return (math.floor(trace.start_seconds / trace.step_seconds) + step) * trace.step_seconds
+
+
+@dataclass(slots=True)
+class SimulatedPods:
+    """The pods behind a world's counts; the same tuple as long as nothing changes."""
+
+    startup_seconds: float
+    created_seconds: list[float] = field(default_factory=list)
+    counts: tuple[int, int] = (-1, -1)
+    pods: tuple[PodObservation, ...] = ()
+
+    def of(self, world: World, ordered_seconds: float) -> tuple[PodObservation, ...]:
+        """Pods of the world now; those that are new were ordered at `ordered_seconds`."""
+        if self.counts == (world.replicas, world.ready):
+            return self.pods
+        del self.created_seconds[world.replicas :]
+        self.created_seconds += [ordered_seconds] * (world.replicas - len(self.created_seconds))
+        self.counts = (world.replicas, world.ready)
+        self.pods = tuple(
+            PodObservation(
+                f"workload-{index}", created, created + self.startup_seconds if index < world.ready else None, _NODE
+            )
+            for index, created in enumerate(self.created_seconds)
+        )
+        return self.pods
+
+
+class Predictive:
+    """The operator's tick as a policy of the simulated world.
+
+    Attributes:
+        decisions: The last decision, for whoever wants its steps and reasons.
+    """
+
+    name = "predictive"
+
+    def __init__(self, trace: Trace, rules: WorldRules, forecaster: DemandForecaster, policy: FleetPolicy) -> None:
+        """A fleet of one workload, with nothing remembered."""
+        self.trace, self.rules, self.policy = trace, rules, policy
+        self.state = FleetState(forecaster)
+        self.decision: Decision | None = None
+        self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
+        self._fed = 0
+
+    def decide(self, step: int, known: FloatArray, world: World) -> tuple[int, str]:
+        """One tick at the beginning of `step`."""
+        now = grid_seconds(self.trace, step)
+        result = tick(self._observation(known, world, now), self.policy, self.state, now)
+        self.state = result.state
+        self.decision = decision = result.fleet.decisions[0]
+        wanted = world.replicas
+        for action in result.fleet.actions:
+            wanted = action.to_replicas
+        return wanted, decision.final_reason
+
+    def _observation(self, known: FloatArray, world: World, now: float) -> Observation:
+        pods = self._pods.of(world, now - self.trace.step_seconds)
+        target = TargetObservation(_TARGET, "uid", str(int(now)), world.replicas, pods)
+        new = known[self._fed :]
+        history = DemandHistory(grid_seconds(self.trace, self._fed), self.trace.step_seconds, new) if len(new) else None
+        self._fed = len(known)
+        watts = self.rules.watts_per_replica
+        seen = WorkloadObservation(
+            _KEY,
+            target,
+            demand=_latest(known, now),
+            demand_history=history,
+            watts=NOT_ASKED if watts is None else Sample(watts * max(1, world.ready), now),
+            replica_accelerators={} if self.rules.usd_per_replica_hour is None else _DEVICE,
+        )
+        carbon = self.rules.grams_per_kwh
+        return Observation(now, {_KEY: seen}, _NODES, NOT_ASKED if carbon is None else Sample(carbon, now))
+
+
+def _latest(known: FloatArray, now: float) -> Reading:
+    """Demand of the step that has just ended, read at its end."""
+    if not len(known) or np.isnan(known[-1]):
+        return Missing(MissingReason.NO_DATA, "no demand in the last step")
+    return Sample(float(known[-1]), now)

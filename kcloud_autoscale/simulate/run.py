@@ -1,0 +1,88 @@
+"""Several policies through the same trace, and how they compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.forecast.live import LiveForecaster
+from kcloud_autoscale.simulate.hindsight import tuned_hpa
+from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
+from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy
+from kcloud_autoscale.simulate.score import Score, score
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import Policy, Run, WorldRules, replay
+
+POLICIES = ("predictive", "hpa", "hpa-tuned", "keda", "phpa", "static", "oracle", "clairvoyant")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What one policy did and what it was worth; ``note`` says what the name does not."""
+
+    run: Run
+    score: Score
+    note: str = ""
+
+
+def simulate(
+    trace: Trace, rules: WorldRules, policies: Sequence[str], caps: Caps, on_done: Callable[[str], None] = print
+) -> dict[str, Outcome]:
+    """Replay a trace under each policy.
+
+    Args:
+        trace: Demand per step.
+        rules: Of the world.
+        policies: Names from `POLICIES`; ``hpa-tuned`` is tuned to the violations of ``predictive``.
+        caps: Hard limits of our own policy.
+        on_done: Told the name of each policy that is finished.
+
+    Raises:
+        ConfigError: An unknown policy, or rules and trace that do not fit.
+    """
+    rules.check(trace)
+    unknown = [name for name in policies if name not in POLICIES]
+    if unknown:
+        raise ConfigError(f"unknown policy {', '.join(unknown)}; there are {', '.join(POLICIES)}")
+    outcomes: dict[str, Outcome] = {}
+    # Ours first: the tuned HPA is given the violations we have.
+    for name in sorted(policies, key=lambda name: name == "hpa-tuned"):
+        outcomes[name] = _outcome(name, trace, rules, caps, outcomes)
+        on_done(name)
+    return {name: outcomes[name] for name in policies}
+
+
+def _outcome(name: str, trace: Trace, rules: WorldRules, caps: Caps, done: dict[str, Outcome]) -> Outcome:
+    if name == "hpa-tuned":
+        return _tuned(trace, rules, caps, done)
+    if name == "clairvoyant":
+        run = clairvoyant(trace, rules)
+    else:
+        run = replay(trace, rules, _policy(name, trace, rules, caps))
+    return Outcome(run, score(run, rules))
+
+
+def _policy(name: str, trace: Trace, rules: WorldRules, caps: Caps) -> Policy:
+    step = trace.step_seconds
+    if name == "predictive":
+        return Predictive(trace, rules, LiveForecaster(step), fleet_policy(trace, rules, caps))
+    if name == "hpa":
+        return Hpa(rules, step)
+    if name == "keda":
+        return Keda(rules, step)
+    if name == "phpa":
+        return Phpa(Hpa(rules, step), season_steps(step))
+    return static_peak(trace, rules) if name == "static" else oracle(trace, rules)
+
+
+def _tuned(trace: Trace, rules: WorldRules, caps: Caps, done: dict[str, Outcome]) -> Outcome:
+    ours = done["predictive"] if "predictive" in done else _outcome("predictive", trace, rules, caps, done)
+    allowed = ours.score.violation_fraction
+    found = tuned_hpa(trace, rules, allowed)
+    if found is None:
+        run = replay(trace, rules, Hpa(rules, trace.step_seconds, 0.05, "hpa-tuned"))
+        return Outcome(run, score(run, rules), f"even a target of 5 % violates more than {allowed:.2%} of steps")
+    run, scored, target = found
+    return Outcome(run, scored, f"target {target:.0%}, the cheapest at no more than {allowed:.2%} violations")

@@ -1,0 +1,69 @@
+"""What a run was worth: violations, unserved demand, replica-hours, changes, money, energy, carbon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kcloud_autoscale.domain.units import SECONDS_PER_HOUR
+from kcloud_autoscale.simulate.world import Run, WorldRules
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One line of the comparison.
+
+    Attributes:
+        policy: Name.
+        steps: Scored, with known demand.
+        violations: Of those, demand above what the ready replicas serve.
+        unserved_fraction: Of all demand.
+        replica_hours: Paid for, over all steps.
+        changes_per_hour: Changes of the count.
+        usd: None when no price was given; watt_hours and grams_co2e alike.
+    """
+
+    policy: str
+    steps: int
+    violations: int
+    unserved_fraction: float
+    replica_hours: float
+    changes_per_hour: float
+    usd: float | None = None
+    watt_hours: float | None = None
+    grams_co2e: float | None = None
+
+    @property
+    def violation_fraction(self) -> float:
+        return self.violations / self.steps if self.steps else 0.0
+
+
+def violating(run: Run, rules: WorldRules) -> np.ndarray:
+    """Shape ``(steps,)``, true where the known demand exceeds what the ready replicas serve."""
+    # A hair for rounding: 7 replicas of 0.1 serve 0.7, which is 0.7000000000000001 in binary.
+    served = run.ready * rules.capacity_per_replica * (1.0 + 1e-9)
+    return np.asarray(np.nan_to_num(run.demand) > served)
+
+
+def score(run: Run, rules: WorldRules) -> Score:
+    """Score a run by the rules of its world."""
+    known = np.isfinite(run.demand)
+    demand = run.demand[known]
+    unserved = np.maximum(0.0, demand - run.ready[known] * rules.capacity_per_replica)
+    hours = len(run.replicas) * run.step_seconds / SECONDS_PER_HOUR
+    replica_hours = float(run.replicas.sum()) * run.step_seconds / SECONDS_PER_HOUR
+    watt_hours = None if rules.watts_per_replica is None else replica_hours * rules.watts_per_replica
+    return Score(
+        policy=run.policy,
+        steps=int(known.sum()),
+        violations=int(violating(run, rules).sum()),
+        unserved_fraction=float(unserved.sum() / demand.sum()) if demand.sum() > 0.0 else 0.0,
+        replica_hours=replica_hours,
+        changes_per_hour=float((np.diff(run.replicas) != 0).sum() / hours),
+        usd=None if rules.usd_per_replica_hour is None else replica_hours * rules.usd_per_replica_hour,
+        watt_hours=watt_hours,
+        grams_co2e=None
+        if watt_hours is None or rules.grams_per_kwh is None
+        else watt_hours / 1_000.0 * rules.grams_per_kwh,
+    )

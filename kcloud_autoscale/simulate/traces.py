@@ -1,0 +1,253 @@
+"""Demand traces from CSV and Parquet files, onto a regular grid. A gap stays a gap: unknown, never zero.
+
+The first column may be a time: ISO 8601, Unix seconds, or seconds from the start. A file without one has a row per
+step. What cannot be demand (text, negative, infinite) is an error that names file, line and column; what can be put
+right (order, duplicates, missing rows) is put right and said.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.domain.series import FloatArray
+
+DEFAULT_STEP_SECONDS = 60.0
+_TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seconds", "unix", "epoch")
+_INDEX_NAMES = ("t", "step", "index", "")
+_UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
+_MILLISECONDS_FROM = 1e11  # 1973 in milliseconds, the year 5138 in seconds
+# A typo in one timestamp must not ask for a billion steps.
+_MOST_STEPS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Mean demand per step.
+
+    Attributes:
+        name: File and column, for people.
+        start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
+        step_seconds: Spacing.
+        demand: Shape ``(steps,)``, load per second; NaN where unknown.
+        sha256: Of the file's bytes, so that a run can be repeated on the same data.
+        repairs: What was put right, in words.
+    """
+
+    name: str
+    start_seconds: float
+    step_seconds: float
+    demand: FloatArray
+    sha256: str = ""
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    at_seconds: float | None
+    value: float
+
+
+def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None) -> Trace:
+    """Read one demand column.
+
+    Args:
+        path: ``.csv``, ``.csv.gz`` or ``.parquet``.
+        column: Name of the demand column; may be left out when there is only one besides the time.
+        step_seconds: Spacing of the simulation; the file's own unless given. Coarser is averaged, finer is held.
+
+    Raises:
+        ConfigError: Names file, line and column of what cannot be used.
+    """
+    raw = _bytes(path)
+    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
+    time_index, index_only = _time_column(header, column)
+    value_index = _value_column(path, header, column, time_index)
+    rows = [
+        _Row(
+            line,
+            _time(path, line, header, cells, time_index),
+            _value(path, line, header, cells, value_index),
+        )
+        for line, cells in lines
+    ]
+    if not rows:
+        raise ConfigError(f"{path}: no rows under the header")
+    name = f"{path.name}:{header[value_index]}"
+    digest = hashlib.sha256(raw).hexdigest()
+    if time_index is None or index_only:
+        return _by_index(name, path, rows, index_only, step_seconds or DEFAULT_STEP_SECONDS, digest)
+    return _by_time(name, path, rows, step_seconds, digest)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a CSV file: {error}") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    if not header:
+        raise ConfigError(f"{path}: line 1: no header")
+    return header, ((reader.line_num, cells) for cells in reader if cells)
+
+
+def _parquet(path: Path, raw: bytes) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
+    try:
+        from pyarrow import ArrowException, BufferReader, parquet  # an extra: only who brings Parquet needs it
+    except ImportError as error:
+        raise ConfigError(f"{path}: Parquet needs the extra: pip install 'kcloud-autoscale[parquet]'") from error
+    try:
+        table = parquet.read_table(BufferReader(raw))
+    except (ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: not a Parquet file: {error}") from error
+    columns = [table.column(name).to_pylist() for name in table.column_names]
+    return list(table.column_names), (
+        (line, ["" if cell is None else str(cell) for cell in cells])
+        for line, cells in enumerate(zip(*columns, strict=True), start=1)
+    )
+
+
+def _time_column(header: Sequence[str], column: str | None) -> tuple[int | None, bool]:
+    """Index of the time column if there is one, and whether it only counts steps."""
+    for index, name in enumerate(header):
+        if name != column and name.lower() in _TIME_NAMES:
+            return index, False
+    if len(header) > 1 and header[0] != column and header[0].lower() in _INDEX_NAMES:
+        return 0, True
+    return None, False
+
+
+def _value_column(path: Path, header: Sequence[str], column: str | None, time_index: int | None) -> int:
+    if column is not None:
+        if column not in header:
+            raise ConfigError(f"{path}: no column {column!r}; there are {', '.join(map(repr, header))}")
+        return header.index(column)
+    others = [index for index in range(len(header)) if index != time_index]
+    if len(others) != 1:
+        names = ", ".join(repr(header[index]) for index in others)
+        raise ConfigError(f"{path}: name the demand column; there are {names or 'none'}")
+    return others[0]
+
+
+def _time(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int | None) -> float | None:
+    """Unix seconds of a row; ISO times without a zone are UTC."""
+    if index is None:
+        return None
+    text = cells[index].strip() if index < len(cells) else ""
+    try:
+        number = float(text)
+    except ValueError:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time") from error
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(number):
+        raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
+    return number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
+
+
+def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int) -> float:
+    column = header[index]
+    text = cells[index].strip() if index < len(cells) else ""
+    if text.lower() in _UNKNOWN:
+        return math.nan
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: line {line}, column {column!r}: {text!r} is not a number") from error
+    if value < 0.0 or math.isinf(value):
+        raise ConfigError(f"{path}: line {line}, column {column!r}: {text} cannot be a demand")
+    return value
+
+
+def _by_index(name: str, path: Path, rows: list[_Row], indexed: bool, step_seconds: float, digest: str) -> Trace:
+    """A row is a step; where the rows are numbered, the numbers say which."""
+    if indexed:
+        at = [_Row(row.line, (row.at_seconds or 0.0) * step_seconds, row.value) for row in rows]
+        return _by_time(name, path, at, step_seconds, digest, step_seconds)
+    return Trace(name, 0.0, step_seconds, np.array([row.value for row in rows]), digest)
+
+
+def _by_time(
+    name: str, path: Path, rows: list[_Row], step_seconds: float | None, digest: str, own_seconds: float | None = None
+) -> Trace:
+    at = np.array([row.at_seconds for row in rows], dtype=np.float64)
+    values = np.array([row.value for row in rows])
+    repairs: list[str] = []
+    backwards = np.flatnonzero(np.diff(at) < 0.0)
+    if len(backwards):
+        repairs.append(
+            f"{len(backwards)} rows out of order were sorted, the first at line {rows[backwards[0] + 1].line}"
+        )
+        order = np.argsort(at, kind="stable")
+        at, values, rows = at[order], values[order], [rows[i] for i in order]
+    gaps = np.diff(at)
+    own = own_seconds or (_usual(gaps[gaps > 0.0]) if (gaps > 0.0).any() else DEFAULT_STEP_SECONDS)
+    slots = np.round((at - at[0]) / own).astype(np.int64)
+    steps = int(slots[-1]) + 1
+    if steps > min(_MOST_STEPS, 1_000 * len(rows) + 1_000):
+        raise ConfigError(f"{path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows")
+    demand = _filled(slots, values, rows, repairs)
+    missing = steps - len(np.unique(slots))
+    if missing:
+        repairs.append(f"{missing} of {len(demand)} steps have no row and are unknown")
+    return _stepped(Trace(name, float(at[0]), own, demand, digest, tuple(repairs)), step_seconds)
+
+
+def _usual(gaps: FloatArray) -> float:
+    """The middle one; the smaller of two, so that one wild time in three rows does not set the step."""
+    return float(np.sort(gaps)[(len(gaps) - 1) // 2])
+
+
+def _filled(slots: np.ndarray, values: FloatArray, rows: list[_Row], repairs: list[str]) -> FloatArray:
+    """Values on the grid; the mean of several in one step, NaN where there is none."""
+    twice = np.flatnonzero(np.diff(slots) == 0)
+    if len(twice):
+        repairs.append(f"{len(twice)} duplicate times were averaged, the first at line {rows[twice[0] + 1].line}")
+    known = np.isfinite(values)
+    total = np.bincount(slots[known], values[known], minlength=int(slots[-1]) + 1)
+    count = np.bincount(slots[known], minlength=int(slots[-1]) + 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(count > 0, total / count, np.nan))
+
+
+def _stepped(trace: Trace, step_seconds: float | None) -> Trace:
+    """The trace at another spacing: averaged when coarser, each row held when finer."""
+    own = trace.step_seconds
+    if step_seconds is None or math.isclose(step_seconds, own):
+        return trace
+    ratio = step_seconds / own if step_seconds > own else own / step_seconds
+    if not math.isclose(ratio, round(ratio)):
+        raise ConfigError(f"{trace.name}: its rows are {own:g} s apart, which {step_seconds:g} s steps do not fit")
+    times = round(ratio)
+    if step_seconds < own:
+        demand = np.repeat(trace.demand, times)
+        said = f"each row of {own:g} s was held for {times} steps of {step_seconds:g} s"
+    else:
+        padded = np.append(trace.demand, np.full(-len(trace.demand) % times, np.nan)).reshape(-1, times)
+        known = np.isfinite(padded)
+        with np.errstate(invalid="ignore"):
+            demand = np.where(known.any(axis=1), np.nansum(padded, axis=1) / known.sum(axis=1), np.nan)
+        said = f"{times} rows of {own:g} s were averaged into each step of {step_seconds:g} s"
+    return Trace(trace.name, trace.start_seconds, step_seconds, demand, trace.sha256, (*trace.repairs, said))

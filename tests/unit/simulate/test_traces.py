@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.simulate.traces import read_trace
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def writer(text: str, name: str = "trace.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+
+    return writer
+
+
+def test_a_regular_file(write):
+    trace = read_trace(write("timestamp,rps\n2026-01-01T00:00:00Z,1.5\n2026-01-01T00:01:00Z,2\n"), "rps")
+    assert (trace.start_seconds, trace.step_seconds, trace.repairs) == (1_767_225_600.0, 60.0, ())
+    assert trace.demand.tolist() == [1.5, 2.0]
+
+
+def test_gzip_and_relative_seconds(write):
+    trace = read_trace(write("t_seconds,rps\n0,1\n600,2\n1200,3\n", "trace.csv.gz"), "rps")
+    assert (trace.start_seconds, trace.step_seconds) == (0.0, 600.0)
+    assert trace.demand.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_parquet(tmp_path: Path):
+    path = tmp_path / "trace.parquet"
+    pd.DataFrame({"timestamp": ["2026-01-01T00:00:00Z", "2026-01-01T00:05:00Z"], "rps": [1.0, None]}).to_parquet(path)
+    trace = read_trace(path, "rps")
+    assert trace.step_seconds == 300.0
+    assert trace.demand[0] == 1.0
+    assert np.isnan(trace.demand[1])
+
+
+def test_the_only_other_column_need_not_be_named(write):
+    assert read_trace(write("timestamp,rps\n0,1\n60,2\n")).name == "trace.csv:rps"
+
+
+def test_without_times_a_row_is_a_step(write):
+    trace = read_trace(write("rps\n1\n2\n3\n"), "rps", 30.0)
+    assert (trace.step_seconds, trace.demand.tolist()) == (30.0, [1.0, 2.0, 3.0])
+    assert read_trace(write("rps\n1\n2\n"), "rps").step_seconds == 60.0
+
+
+def test_numbered_rows_are_steps_not_seconds(write):
+    trace = read_trace(write("t,demand\n0,1\n1,2\n3,4\n"), "demand")
+    assert trace.step_seconds == 60.0
+    assert np.isnan(trace.demand[2])
+    assert trace.demand[3] == 4.0
+
+
+@pytest.mark.parametrize("empty", ["", "NaN", "null", "None"])
+def test_a_gap_stays_a_gap(write, empty: str):
+    demand = read_trace(write(f"timestamp,rps\n0,1\n60,{empty}\n120,3\n"), "rps").demand
+    assert np.isnan(demand[1])
+
+
+def test_missing_rows_are_unknown_and_said(write):
+    trace = read_trace(write("timestamp,rps\n0,1\n60,2\n240,5\n300,6\n"), "rps")
+    assert np.isnan(trace.demand).tolist() == [False, False, True, True, False, False]
+    assert trace.repairs == ("2 of 6 steps have no row and are unknown",)
+
+
+def test_disorder_is_sorted_and_said(write):
+    trace = read_trace(write("timestamp,rps\n0,1\n120,3\n60,2\n180,4\n"), "rps")
+    assert trace.demand.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert trace.repairs == ("1 rows out of order were sorted, the first at line 4",)
+
+
+def test_duplicates_are_averaged_and_said(write):
+    trace = read_trace(write("timestamp,rps\n0,1\n60,2\n60,4\n120,3\n"), "rps")
+    assert trace.demand.tolist() == [1.0, 3.0, 3.0]
+    assert trace.repairs == ("1 duplicate times were averaged, the first at line 4",)
+
+
+def test_coarser_steps_average_what_is_known(write):
+    trace = read_trace(write("timestamp,rps\n0,1\n60,3\n120,\n180,8\n240,5\n"), "rps", 120.0)
+    assert trace.demand.tolist() == [2.0, 8.0, 5.0]
+    assert "2 rows of 60 s were averaged" in trace.repairs[-1]
+
+
+def test_finer_steps_hold_each_row(write):
+    trace = read_trace(write("timestamp,rps\n0,1\n300,2\n"), "rps", 150.0)
+    assert trace.demand.tolist() == [1.0, 1.0, 2.0, 2.0]
+    assert "held for 2 steps" in trace.repairs[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("timestamp,rps\n0,1\n60,abc\n", "line 3, column 'rps': 'abc' is not a number"),
+        ("timestamp,rps\n0,1\n60,-2\n", "line 3, column 'rps': -2 cannot be a demand"),
+        ("timestamp,rps\n0,1\n60,inf\n", "line 3, column 'rps': inf cannot be a demand"),
+        ("timestamp,rps\n0,1\nyesterday,2\n", "line 3, column 'timestamp': 'yesterday' is not a time"),
+        ("timestamp,rps\n0,1\n,2\n", "line 3, column 'timestamp': '' is not a time"),
+        ("timestamp,load\n0,1\n", "no column 'rps'; there are 'timestamp', 'load'"),
+        ("timestamp,rps\n", "no rows"),
+        ("", "no header"),
+        ("timestamp,rps\n0,1\n60,2\n9000000000,3\n", "times span 150000001 steps, but there are 3 rows"),
+    ],
+)
+def test_what_cannot_be_used_is_named(write, text: str, message: str):
+    path = write(text)
+    with pytest.raises(ConfigError) as error:
+        read_trace(path, "rps")
+    assert message in str(error.value)
+    assert "trace.csv" in str(error.value)
+
+
+def test_several_columns_must_be_chosen_from(write):
+    with pytest.raises(ConfigError, match="name the demand column; there are 'a', 'b'"):
+        read_trace(write("timestamp,a,b\n0,1,2\n"))
+
+
+def test_steps_that_do_not_fit(write):
+    with pytest.raises(ConfigError, match="60 s apart, which 90 s steps do not fit"):
+        read_trace(write("timestamp,rps\n0,1\n60,2\n"), "rps", 90.0)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"PAR1 not really"])
+def test_a_file_of_another_kind(tmp_path: Path, content: bytes):
+    for name in ("trace.csv", "trace.csv.gz", "trace.parquet"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=name):
+            read_trace(path, "rps")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_trace(tmp_path / "none.csv", "rps")
