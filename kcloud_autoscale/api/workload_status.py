@@ -82,6 +82,7 @@ class SavingsStatus(StatusModel):
     joules: float | None = _number("Joules saved.")
     grams_co2e: float | None = Field(default=None, alias="gramsCO2e", description="Grams of CO2 equivalent saved.")
     watts: float | None = _number("Watts saved now.")
+    spent_usd: float | None = _number("USD spent in all, also where the baseline is unknown; budgets rest on it.")
     actual: UsageStatus | None = _number("What was used.")
     baseline_usage: UsageStatus | None = _number("What the baseline would have used.")
 
