@@ -1,6 +1,6 @@
 """Demand over time: requests per second as a pure function of the instant, with the rhythms of real traffic."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -172,43 +172,47 @@ class DemandShape:
 def morning_ramp(
     ramp_start_seconds: float,
     *,
+    day_seconds: float = 86_400.0,
     level_per_second: float = 25.0,
     height_per_second: float = 75.0,
     rise_seconds: float = 45.0,
     hold_seconds: float = 60.0,
     fall_seconds: float = 30.0,
+    jitter_seconds: float = 4.0,
     seed: int = 1,
 ) -> DemandShape:
     """A service that wakes at nine: its daily batch of clients starts at `ramp_start_seconds`, and so it did every day.
 
-    Three times the load on top of the level within 45 s, held for 60 s, gone in 30 s: a pod that takes 30 s to start
-    after a reactive scaler has seen the rise comes when it is over. Each day it starts up to 8 s early or late and is
-    up to 10 % higher or lower. Today is always a Tuesday, so the demo looks alike on whatever day it is run, and last
-    week holds its two quiet days.
+    Three times the load on top of the level within 45 s, held for 60 s, gone in 30 s: what a reactive scaler orders
+    when it has seen the rise comes when half of it is over. `day_seconds` is how long a day lasts; 8,640 makes all
+    other durations those of a service that wakes ten times as slowly. Each day the batch comes up to two jitters early
+    or late and is up to 10 % higher or lower; today it is on time. Today is always a Tuesday, so the demo looks alike
+    whenever it is run, and the days before hold two quiet ones a week.
     """
-    nine_hours = 9 * 3600.0
+    nine = day_seconds * 9 / 24
     ramp = Ramp(
-        start_seconds=nine_hours,
+        start_seconds=nine,
         height_per_second=height_per_second,
         rise_seconds=rise_seconds,
         hold_seconds=hold_seconds,
         fall_seconds=fall_seconds,
-        start_jitter_seconds=4.0,
+        period_seconds=day_seconds,
+        start_jitter_seconds=jitter_seconds,
         height_jitter_fraction=0.05,
     )
-    tuesday = ramp_start_seconds - nine_hours
-    shape = DemandShape(
+    # The occurrence of day 1, a Tuesday, is the one promised: the whole clock is shifted by its jitter.
+    tuesday_nine = ramp.occurrence_start_seconds(1, seed)
+    return DemandShape(
         level_per_second=level_per_second,
-        origin_seconds=tuesday - 86_400.0,
+        origin_seconds=ramp_start_seconds - tuesday_nine,
+        day_seconds=day_seconds,
         daily_fraction=0.3,
         noise_fraction=0.04,
         bursts_per_day=3.0,
+        burst_seconds=120.0 * day_seconds / 86_400,
         ramps=(ramp,),
         seed=seed,
     )
-    # Today's occurrence is the one promised: shift the whole clock by its own jitter.
-    late = ramp.occurrence_start_seconds(1, seed) - (86_400.0 + nine_hours)
-    return replace(shape, origin_seconds=shape.origin_seconds - late)
 
 
 def _smoothstep(x: Floats) -> Floats:

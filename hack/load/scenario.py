@@ -1,6 +1,6 @@
 """One load from end to end: its past in Prometheus, and its present in the exporter, of one piece."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hack.load.demand import Demand
 from hack.load.exporter import Exporter
 from hack.load.history import HEAD_SECONDS, all_tracks, fill, write_blocks
 from hack.load.live import LiveService, Pod
-from hack.load.past import Past, PastPlan, Track, replay
+from hack.load.past import Past, PastPlan, replay
 from hack.load.service import Node, Service
 
 Living = Mapping[str, Sequence[Pod]]
@@ -45,12 +45,14 @@ class Scenario:
         return write_blocks(data_directory, tracks, self.plan.end_seconds - HEAD_SECONDS, promtool)
 
     def hand_over(self, at_seconds: float, living: Living | None = None) -> "Handover":
-        """From past to present at one instant. `living` names the ready pods of each service, "namespace/name" → pods:
-        with them the counters of a pod run through from the past."""
+        """From past to present at one instant.
+
+        `living` names the ready pods of each service ("namespace/name" → pods): with them the counters of a pod run
+        through from the past.
+        """
         pasts = self.pasts(at_seconds, living)
-        tracks = all_tracks(pasts, self.nodes)
         exporter = Exporter(services=[past.resume() for past in pasts])
-        return Handover(exporter, tracks, self.plan.end_seconds - HEAD_SECONDS)
+        return Handover(exporter, pasts, self.nodes, since_seconds=self.plan.end_seconds - HEAD_SECONDS)
 
     def fresh_exporter(self, now_seconds: float) -> Exporter:
         """All services newly started, for whoever needs no past."""
@@ -59,17 +61,21 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Where the past ends and the exporter begins. They must be of one instant: a replayed sample later than a scraped
-    one would lie a little beside it, and a counter that goes down by a hair has restarted, to Prometheus."""
+    """Where the past ends and the exporter begins.
+
+    Both must be of one instant: a replayed sample later than a scraped one would lie a little beside it, and a counter
+    that goes down by a hair has restarted, to Prometheus.
+    """
 
     exporter: Exporter
-    _tracks: Iterator[Track]
-    _since_seconds: float
+    pasts: Sequence[Past]
+    nodes: Sequence[Node]
+    since_seconds: float  # where the blocks end
 
     async def fill(self, prometheus_url: str) -> int:
-        """Send the samples that no block holds, up to the handover; once. Returns how many.
+        """Send the samples that no block holds, up to the handover; returns how many.
 
         Raises:
             RemoteWriteError: Prometheus refused.
         """
-        return await fill(prometheus_url, self._tracks, self._since_seconds)
+        return await fill(prometheus_url, all_tracks(self.pasts, self.nodes), self.since_seconds)

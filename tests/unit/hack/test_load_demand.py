@@ -123,13 +123,13 @@ def test_gap_is_missing_and_not_zero() -> None:
 
 
 def test_morning_ramp_starts_when_promised_today_and_about_then_every_day() -> None:
-    for start in (1_795_485_600.0, 1_795_900_000.0):  # any day of the week
-        shape = morning_ramp(start)
+    for start, length in ((1_795_485_600.0, DAY), (1_795_900_000.0, DAY), (1_795_900_000.0, DAY / 10)):
+        shape = morning_ramp(start, day_seconds=length)
         calm, after = shape.expected(np.array([start - 1, start + 1]))
         assert after > calm
         assert shape.expected(np.array([start]))[0] == pytest.approx(calm, rel=1e-3)
         for day in range(1, 15):
-            window = shape.expected(start - day * DAY + np.arange(-60.0, 120.0))
+            window = shape.expected(start - day * length + np.arange(-60.0, 120.0))
             begins = -60 + int(np.argmax(window > window[0] * 1.05))
             assert -20 <= begins <= 25, day
 
