@@ -6,7 +6,6 @@ import base64
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ STOP_GRACE_SECONDS = 1.0
 NODE_READY_TIMEOUT_SECONDS = 30
 TOKEN_DURATION = "24h"
 METRICS_NAMESPACE = "kube-system"
-
-
-@dataclass(frozen=True)
-class Access:
-    """How to reach an API server, taken from a kubeconfig."""
-
-    url: str
-    authority: bytes
 
 
 class Cluster:
@@ -120,7 +111,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """Address of the API server."""
-        return self._access.url
+        return str(self._entry["server"])
 
     @property
     def pids(self) -> dict[str, int]:
@@ -157,10 +148,8 @@ class Cluster:
         """A kubeconfig with a token of that ServiceAccount, which must exist: bound by RBAC as in any cluster."""
         words = ("create", "token", service_account, "-n", namespace, f"--duration={TOKEN_DURATION}")
         token = self.kubectl(*words).strip()
-        authority = self.directory / "authority.crt"
-        authority.write_bytes(self._access.authority)
         path = self.directory / f"{namespace}.{service_account}.kubeconfig"
-        return write_kubeconfig(path, self.url, authority, {"token": token})
+        return write_kubeconfig(path, self._entry, {"token": token})
 
     def kubectl_as(self, kubeconfig: Path) -> Kubectl:
         """kubectl under another identity, as from `kubeconfig_for`."""
@@ -176,7 +165,7 @@ class Cluster:
         return issue_server(self._started().certificates, f"{service}.{namespace}", hosts)
 
     def register_external_metrics(
-        self, port: int, authority: Path | None = None, *, service: str = "external-metrics"
+        self, port: int, authority: Path | None = None, *, service: str = "external-metrics", timeout_seconds: int = 30
     ) -> None:
         """Serve the External metrics API from a TLS server on loopback, so that the real HPA controller asks it.
 
@@ -185,9 +174,10 @@ class Cluster:
             authority: PEM file that the server's certificate is trusted by; by default the cluster's own, as with
                 `server_certificate("external-metrics")`.
             service: name of the Service that stands for it; the certificate must hold for `<service>.kube-system.svc`.
+            timeout_seconds: how long the server may take to answer.
 
         Raises:
-            ClusterError: the API server did not find the API available within 30 s; says why.
+            ClusterError: the API server did not find the API available in that time; says why.
         """
         file = authority or self._started().certificates / "ca.crt"
         encoded = base64.b64encode(file.read_bytes()).decode()
@@ -195,7 +185,7 @@ class Cluster:
         self.kubectl.apply(manifests)
         name = manifests[-1]["metadata"]["name"]
         try:
-            self.kubectl("wait", "--for=condition=Available", "--timeout=30s", f"apiservice/{name}")
+            self.kubectl("wait", "--for=condition=Available", f"--timeout={timeout_seconds}s", f"apiservice/{name}")
         except ClusterError as error:
             conditions = self.kubectl.get("apiservice", name)["status"]["conditions"]
             raise ClusterError(f"{name} is not available: {conditions[0]['message']}") from error
@@ -224,9 +214,8 @@ class Cluster:
         return self._plane
 
     @cached_property
-    def _access(self) -> Access:
-        shown: dict[str, Any] = json.loads(
-            self.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")
-        )
-        cluster = shown["clusters"][0]["cluster"]
-        return Access(cluster["server"], base64.b64decode(cluster.get("certificate-authority-data", "")))
+    def _entry(self) -> dict[str, Any]:
+        """The kubeconfig's current cluster: address and how to trust it, with certificates inline."""
+        shown = self.kubectl("config", "view", "--raw", "--flatten", "--minify", "-o", "json")
+        entry: dict[str, Any] = json.loads(shown)["clusters"][0]["cluster"]
+        return entry

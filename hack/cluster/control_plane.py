@@ -69,9 +69,9 @@ class ControlPlane:
     def start(self) -> None:
         """Start everything; returns when the API server is ready and its clients run."""
         issue_control_plane(self.certificates, SERVICE_ADDRESS)
+        cluster = {"server": self.url, "certificate-authority": str(self.certificates / "ca.crt")}
         for name in COMPONENT_USERS:
-            user = certificate_user(self.certificates, name)
-            write_kubeconfig(self.kubeconfig(name), self.url, self.certificates / "ca.crt", user)
+            write_kubeconfig(self.kubeconfig(name), cluster, certificate_user(self.certificates, name))
         self.processes.start("etcd", self._etcd())
         self.processes.start("kube-apiserver", self._apiserver())
         self.wait_ready()

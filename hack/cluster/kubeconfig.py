@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def write_kubeconfig(path: Path, url: str, authority: Path, user: dict[str, str]) -> Path:
-    """One cluster, one user, one context. Only the owner may read it, since `user` may hold a token."""
+def write_kubeconfig(path: Path, cluster: Mapping[str, Any], user: Mapping[str, str]) -> Path:
+    """One cluster, one user, one context. Only the owner may read it, since `user` may hold a token.
+
+    `cluster` and `user` are as kubeconfig files have them, e.g. `{"server": url, "certificate-authority": file}`.
+    """
     content = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "local", "cluster": {"server": url, "certificate-authority": str(authority)}}],
-        "users": [{"name": "user", "user": user}],
+        "clusters": [{"name": "local", "cluster": dict(cluster)}],
+        "users": [{"name": "user", "user": dict(user)}],
         "contexts": [{"name": "local", "context": {"cluster": "local", "user": "user", "namespace": "default"}}],
         "current-context": "local",
     }

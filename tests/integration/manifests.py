@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 Manifest = dict[str, Any]
@@ -53,4 +55,24 @@ def hpa_on_external_metric(namespace: str, target: str, metric: str, per_replica
             "behavior": {"scaleUp": at_once, "scaleDown": at_once},
             "metrics": [{"type": "External", "external": {"metric": {"name": metric}, "target": wanted}}],
         },
+    }
+
+
+def pod_webhook(namespace: str, url: str, authority: Path) -> Manifest:
+    """A validating webhook on the creation of pods in one namespace, after which it is named."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace},
+        "webhooks": [
+            {
+                "name": "pods.example.com",
+                "clientConfig": {"url": url, "caBundle": base64.b64encode(authority.read_bytes()).decode()},
+                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+            }
+        ],
     }

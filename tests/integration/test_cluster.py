@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from hack.cluster import Cluster, ClusterError
-from tests.integration.external_metrics_server import external_metrics_server
-from tests.integration.manifests import STAGE, deployment, hpa_on_external_metric, pod
+from tests.integration.loopback_servers import ExternalMetric, RefusingWebhook, json_server
+from tests.integration.manifests import STAGE, deployment, hpa_on_external_metric, pod, pod_webhook
 from tests.integration.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -112,8 +112,9 @@ def test_a_service_account_may_do_what_its_role_says_and_no_more(cluster: Cluste
 
 def test_the_real_hpa_scales_on_an_external_metric(cluster: Cluster, namespace: str) -> None:
     certificate = cluster.server_certificate("test-metrics")
-    with external_metrics_server(certificate, value=300) as source:
-        cluster.register_external_metrics(source.port, service="test-metrics")
+    metric = ExternalMetric(300)
+    with json_server(certificate, metric.answer) as port:
+        cluster.register_external_metrics(port, service="test-metrics")
         cluster.kubectl.apply(
             [
                 deployment(namespace, "twin", replicas=3, ready_delay="0s"),
@@ -122,12 +123,36 @@ def test_the_real_hpa_scales_on_an_external_metric(cluster: Cluster, namespace: 
         )
         cluster.kubectl("rollout", "status", "deployment/twin", "-n", namespace, "--timeout=20s")
 
-        source.value = 600  # 600 / 100 per replica = 6
+        metric.value = 600  # 600 / 100 per replica = 6
         eventually(lambda: replicas_of(cluster, namespace, "twin"), lambda count: count == 6, 30)
 
-        source.value = 120  # 1.2 → 2; the controller's own 5 min window is overridden by the HPA's behavior
+        metric.value = 120  # 1.2 → 2; the controller's own 5 min window is overridden by the HPA's behavior
         eventually(lambda: replicas_of(cluster, namespace, "twin"), lambda count: count == 2, 30)
     cluster.kubectl("delete", "apiservice", "v1beta1.external.metrics.k8s.io")
+
+
+def test_a_metrics_api_that_does_not_answer_is_an_error(cluster: Cluster) -> None:
+    with pytest.raises(ClusterError, match=r"external\.metrics\.k8s\.io is not available: .*refused"):
+        cluster.register_external_metrics(1, service="nobody", timeout_seconds=3)
+    cluster.kubectl("delete", "apiservice", "v1beta1.external.metrics.k8s.io")
+
+
+def test_an_admission_webhook_on_loopback_is_asked(cluster: Cluster, namespace: str) -> None:
+    certificate = cluster.server_certificate("test-webhook")
+    webhook = RefusingWebhook("no pods on a Tuesday")
+    with json_server(certificate, webhook.answer) as port:
+        cluster.kubectl.apply([pod_webhook(namespace, f"https://127.0.0.1:{port}/", certificate.authority)])
+
+        def refusal() -> str:
+            """A new webhook takes effect within a second or so; a dry run leaves nothing behind until then."""
+            try:
+                return cluster.kubectl("run", "asked", "--image=a", "-n", namespace, "--dry-run=server")
+            except ClusterError as error:
+                return str(error)
+
+        eventually(refusal, lambda text: "denied the request: no pods on a Tuesday" in text, 10)
+        assert "asked" in webhook.asked
+        cluster.kubectl("delete", "validatingwebhookconfiguration", namespace)
 
 
 def test_an_attached_cluster_is_used_and_left_as_it_is(cluster: Cluster, namespace: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from hack.cluster.errors import ClusterError
 from hack.cluster.kubeconfig import certificate_user, write_kubeconfig
 from hack.cluster.nodes import Node, metrics_api, parse_taint
 from hack.cluster.ports import FIRST_PORT, LAST_PORT, Ports
-from hack.cluster.processes import Processes
 from hack.cluster.prometheus import merge_flags
 
 
@@ -69,7 +66,7 @@ def test_a_given_flag_replaces_the_default_of_its_name() -> None:
 
 def test_a_kubeconfig_is_private_and_readable_as_yaml(tmp_path: Path) -> None:
     user = certificate_user(tmp_path, "admin")
-    path = write_kubeconfig(tmp_path / "config", "https://127.0.0.1:1", tmp_path / "ca.crt", user)
+    path = write_kubeconfig(tmp_path / "config", {"server": "https://127.0.0.1:1"}, user)
     assert path.stat().st_mode & 0o777 == 0o600
     content = yaml.safe_load(path.read_text())
     assert content == json.loads(path.read_text())
@@ -107,41 +104,3 @@ def test_no_free_port_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     holder.release()
     assert other.reserve() == port
     other.release()
-
-
-def test_a_process_that_ends_early_is_an_error_with_its_last_words(tmp_path: Path) -> None:
-    processes = Processes(tmp_path, remove_directory=False)
-    processes.start("brief", [sys.executable, "-c", "print('port taken'); raise SystemExit(3)"])
-    with pytest.raises(ClusterError, match=r"(?s)brief ended with code 3.*port taken.*brief\.log"):
-        processes.wait_until("brief", lambda: False, timeout_seconds=10)
-    processes.close()
-
-
-def test_a_process_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
-    processes = Processes(tmp_path, remove_directory=False)
-    processes.start("slow", ["sleep", "60"])
-    with pytest.raises(ClusterError, match=r"slow was not ready after 0\.2 s"):
-        processes.wait_until("slow", lambda: False, timeout_seconds=0.2)
-    processes.close()
-
-
-def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
-    processes = Processes(tmp_path / "own", remove_directory=True)
-    script = "trap '' TERM; touch started; while :; do sleep 0.05; done"
-    pid = processes.start("stubborn", ["sh", "-c", script])
-    processes.wait_until("stubborn", (tmp_path / "own" / "started").exists, timeout_seconds=5)
-    processes.stop("stubborn", grace_seconds=0.2)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
-    with pytest.raises(ClusterError, match="does not run"):
-        processes.stop("stubborn", grace_seconds=0.0)
-    processes.close()
-    assert not (tmp_path / "own").exists()
-
-
-def test_a_command_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    processes = Processes(tmp_path, remove_directory=False)
-    with pytest.raises(ClusterError, match=r"start ghost: .*No such file"):
-        processes.start("ghost", ["/nonexistent/ghost"])
-    processes.close()
-    processes.close()
