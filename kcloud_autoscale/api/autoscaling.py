@@ -261,7 +261,7 @@ class AutoScaling(ApiModel):
     mode: Literal["Auto", "Recommend", "Off"] = Field(
         default="Auto",
         description="Auto sets the replicas. Recommend computes everything and writes it to the status, but touches "
-        "nothing. Off only observes.",
+        "nothing. Off only observes; write it in quotes, since YAML reads a bare Off as false.",
     )
     min_replicas: int = Field(
         default=1,

@@ -31,6 +31,8 @@ CONDITION_TYPES = (
 
 _STATUS = {True: "True", False: "False", None: "Unknown"}
 _MAX_MESSAGE = 4096
+# One that lacks any of these would make the API server refuse the whole status.
+_REQUIRED = {"type", "status", "reason", "message", "lastTransitionTime"}
 
 
 def rfc3339(seconds: float) -> str:
@@ -55,7 +57,7 @@ def merge_conditions(
         now_seconds: Unix time, for those whose status changed.
         generation: ``metadata.generation`` of the spec the facts are about.
     """
-    merged: dict[str, dict[str, Any]] = {str(old.get("type", "")): dict(old) for old in previous}
+    merged: dict[str, dict[str, Any]] = {old["type"]: dict(old) for old in previous if _REQUIRED <= old.keys()}
     for fact in facts:
         merged[fact.type] = _condition(fact, merged.get(fact.type), now_seconds, generation)
     rank = {name: position for position, name in enumerate(CONDITION_TYPES)}
@@ -66,13 +68,13 @@ def _condition(
     fact: ConditionFact, old: Mapping[str, Any] | None, now_seconds: float, generation: int
 ) -> dict[str, Any]:
     status = _STATUS[fact.status]
-    unchanged = old is not None and old.get("status") == status and "lastTransitionTime" in old
+    since = old["lastTransitionTime"] if old is not None and old["status"] == status else rfc3339(now_seconds)
     return {
         "type": fact.type,
         "status": status,
         "reason": fact.reason or "Unknown",
         "message": fact.message[:_MAX_MESSAGE],
-        "lastTransitionTime": old["lastTransitionTime"] if unchanged and old else rfc3339(now_seconds),
+        "lastTransitionTime": since,
         "observedGeneration": generation,
     }
 

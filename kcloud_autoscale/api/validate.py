@@ -159,7 +159,10 @@ def _type_problem(schema: Schema, value: Any, location: Location) -> Problem | N
     if any(_TYPES[name](value) for name in wanted):
         return None
     expected = " or ".join(wanted)
-    return Problem(location, f"{_shown(value)} is not of type {expected}", value, expected)
+    hint = "; YAML reads a bare Off, On, Yes or No so: put it in quotes" if isinstance(value, bool) else ""
+    return Problem(
+        location, f"{_shown(value)} is not of type {expected}{hint if 'string' in wanted else ''}", value, expected
+    )
 
 
 def _bounds(schema: Schema, value: Any, location: Location) -> Iterator[Problem]:

@@ -56,18 +56,30 @@ class Manifest:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as kubectl understands it: dates stay text, 1e3 is a number, keys are text, a key twice is an error."""
+    """YAML as kubectl reads it: dates and 12:30 stay text, y and n are booleans, 1e3 and -.5 numbers."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
+_PLAIN = (
+    ("bool", r"y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF"),
+    ("int", r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|0|[1-9][0-9_]*)"),
+    (
+        "float",
+        r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+    ),
+    ("null", r"~|null|Null|NULL|"),
+    ("merge", "<<"),
 )
+# The resolvers as they stand belong to SafeLoader; these replace them all.
+_Loader.yaml_implicit_resolvers = {
+    None: [(f"tag:yaml.org,2002:{name}", re.compile(f"^(?:{pattern})$")) for name, pattern in _PLAIN]
+}
+
+
+def _bool(loader: _Loader, node: yaml.ScalarNode) -> bool:
+    return node.value.lower() in ("y", "yes", "true", "on")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:bool", _bool)
 
 
 def read(paths: list[str]) -> Iterator[Manifest]:
