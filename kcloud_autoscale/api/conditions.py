@@ -57,7 +57,7 @@ def merge_conditions(
         now_seconds: Unix time, for those whose status changed.
         generation: ``metadata.generation`` of the spec the facts are about.
     """
-    merged: dict[str, dict[str, Any]] = {old["type"]: dict(old) for old in previous if _REQUIRED <= old.keys()}
+    merged: dict[str, dict[str, Any]] = {old["type"]: dict(old) for old in previous if old.keys() >= _REQUIRED}
     for fact in facts:
         merged[fact.type] = _condition(fact, merged.get(fact.type), now_seconds, generation)
     rank = {name: position for position, name in enumerate(CONDITION_TYPES)}
