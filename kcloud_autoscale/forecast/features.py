@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcloud_autoscale.forecast.ring import DemandRing, FloatArray, IntArray, sliding_max, sliding_mean
+from kcloud_autoscale.forecast.ring import DemandRing, FloatArray, IntArray, sliding_max, sliding_mean, sliding_min
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, Grid
 
 AVERAGE_HALF_LIVES_SECONDS: tuple[float, ...] = (300.0, 900.0, 3_600.0, 14_400.0)
@@ -54,7 +54,7 @@ class Recursions:
     """What is carried from step to step, at each step of a block.
 
     Attributes:
-        averages: Shape (rows, steps, 4), exponential averages of demand, load per second.
+        averages: Shape (4, rows, steps), exponential averages of demand, load per second.
         fast: Shape (rows, steps), volatility of the last half hour in log units per step.
         slow: The same over a day.
     """
@@ -69,7 +69,7 @@ class Block:
     """Features of consecutive origins.
 
     Attributes:
-        values: Shape (rows, steps, len(NAMES)).
+        values: Shape (rows, len(NAMES), steps), a view of one contiguous plane per feature.
         present: Shape (rows, steps), log of the demand at the origin.
         smoothed: The same of the 15-minute average.
         yesterday: Log of yesterday's peak of the window ahead; the present where yesterday is unknown.
@@ -81,97 +81,110 @@ class Block:
     yesterday: FloatArray
 
 
-def feature_block(
-    grid: Grid, ring: DemandRing, rows: IntArray, start: IntArray, steps: int, floor: FloatArray, carried: Recursions
-) -> Block:
-    """Features of the origins ``start .. start + steps - 1``, all already in the ring.
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Which origins features are wanted of, and where the demand around them lies.
 
-    Args:
+    Attributes:
         grid: The panel's layout.
         ring: Demand up to the last origin.
         rows: Shape (rows,).
         start: Shape (rows,), absolute step of the first origin.
-        steps: Number of origins.
-        floor: Shape (rows,), added to demand before the logarithm.
-        carried: Recursive averages at each origin.
+        steps: Steps from the first origin to the last, both counted.
+        floor: Shape (rows, 1), added to demand before the logarithm.
+        every: Only one step in so many is an origin.
     """
-    values = np.empty((len(rows), steps, len(NAMES)))
-    recent = np.abs(ring.read(rows, start - (grid.recent - 1), grid.recent - 1 + steps).astype(np.float64))
-    add = floor[:, None]
-    present = np.log(recent[:, grid.recent - 1 :] + add)
-    smoothed = np.log(carried.averages[:, :, 1] + add)
-    values[:, :, 0] = 1.0
-    values[:, :, 1:5] = np.log(carried.averages + add[:, :, None]) - present[:, :, None]
-    lags = np.log(recent[:, grid.recent - 4 :] + add)
+
+    grid: Grid
+    ring: DemandRing
+    rows: IntArray
+    start: IntArray
+    steps: int
+    floor: FloatArray
+    every: int = 1
+
+    def demand(self, before: int, after: int) -> FloatArray:
+        """Demand from ``before`` steps ahead of the first origin to ``after`` steps past the last; gaps filled."""
+        values = np.abs(self.ring.read(self.rows, self.start - before, before + self.steps + after))
+        return values.astype(self.floor.dtype, copy=False)
+
+    def log(self, demand: FloatArray) -> FloatArray:
+        """Logarithm of demand (rows, origins) plus the floor."""
+        return np.asarray(np.log(demand + self.floor))
+
+    def thinned(self, values: FloatArray) -> FloatArray:
+        """Values (rows, steps) at the origins only."""
+        return values[:, :: self.every]
+
+
+def feature_block(origins: Origins, carried: Recursions) -> Block:
+    """Features of all origins, in the precision of ``origins.floor``; all of them must already be in the ring."""
+    grid, steps, thinned = origins.grid, origins.steps, origins.thinned
+    recent = origins.demand(grid.recent - 1, 0)
+    present = origins.log(thinned(recent[:, grid.recent - 1 :]))
+    planes = np.empty((len(NAMES), *present.shape), dtype=origins.floor.dtype)
+    planes[0] = 1.0
+    for index in range(4):
+        planes[1 + index] = origins.log(carried.averages[index]) - present
     for lag in (1, 2, 3):
-        values[:, :, 4 + lag] = lags[:, 3 - lag : 3 - lag + steps] - present
-    values[:, :, 8] = np.log(sliding_max(recent[:, grid.recent - grid.horizon :], grid.horizon) + add) - present
-    values[:, :, 9] = np.log(sliding_max(recent, grid.recent) + add) - present
-    values[:, :, 10] = np.log(-sliding_max(-recent, grid.recent) + add) - present
-    values[:, :, 11] = carried.fast
-    values[:, :, 12] = carried.slow
-    yesterday = _earlier_days(grid, ring, rows, start, steps, floor, present, values[:, :, 13:19])
-    _calendar(grid, start, steps, values[:, :, 19:])
-    return Block(values, present, smoothed, yesterday)
+        earlier = grid.recent - 1 - lag
+        planes[4 + lag] = origins.log(thinned(recent[:, earlier : earlier + steps])) - present
+    window = sliding_max(recent[:, grid.recent - grid.horizon :], grid.horizon)
+    planes[8] = origins.log(thinned(window)) - present
+    planes[9] = origins.log(thinned(sliding_max(recent, grid.recent))) - present
+    planes[10] = origins.log(thinned(sliding_min(recent, grid.recent))) - present
+    planes[11] = carried.fast
+    planes[12] = carried.slow
+    yesterday = _earlier_days(origins, present, planes[13:19])
+    _calendar(origins, planes[19:])
+    return Block(np.moveaxis(planes, 0, 1), present, planes[2] + present, yesterday)
 
 
-def _earlier_days(
-    grid: Grid,
-    ring: DemandRing,
-    rows: IntArray,
-    start: IntArray,
-    steps: int,
-    floor: FloatArray,
-    present: FloatArray,
-    out: FloatArray,
-) -> FloatArray:
+def _earlier_days(origins: Origins, present: FloatArray, planes: FloatArray) -> FloatArray:
     """Fill rise and gap of yesterday, last week and the usual day; return the log of yesterday's peak.
 
     *Rise* is how far the peak of the window lay above the level at this time of that day, *gap* how far that level
     lay above the present one. A day that was not seen gives zeros: no opinion.
     """
-    add = floor[:, None]
-    level_now = np.log(
-        sliding_mean(
-            np.abs(ring.read(rows, start - (grid.smooth - 1), grid.smooth - 1 + steps).astype(np.float64)), grid.smooth
-        )
-        + add
-    )
-    shape = (len(rows), steps)
-    peaks, levels, days = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    grid = origins.grid
+    level_now = origins.log(origins.thinned(sliding_mean(origins.demand(grid.smooth - 1, 0), grid.smooth)))
+    peaks, levels, days = np.zeros_like(present), np.zeros_like(present), np.zeros_like(present)
     yesterday = present
     for back in range(1, DAYS_BACK + 1):
-        first = start - back * grid.day - (grid.smooth - 1)
-        seen = np.abs(ring.read(rows, first, grid.smooth - 1 + steps + grid.horizon).astype(np.float64))
-        peak = sliding_max(seen[:, grid.smooth :], grid.horizon)
-        level = sliding_mean(seen[:, : grid.smooth - 1 + steps], grid.smooth)
+        seen = origins.demand(back * grid.day + grid.smooth - 1, grid.horizon - back * grid.day)
+        peak = origins.thinned(sliding_max(seen[:, grid.smooth :], grid.horizon))
+        level = origins.thinned(sliding_mean(seen[:, : -grid.horizon], grid.smooth))
         known = np.isfinite(peak) & np.isfinite(level)
-        peak, level = np.where(known, peak, 0.0), np.where(known, level, 0.0)
+        if not known.any():
+            planes[2 * (back == DAYS_BACK) : 2 * (back == DAYS_BACK) + 2] = 0.0
+            continue
+        if not known.all():
+            peak, level = np.where(known, peak, 0.0), np.where(known, level, 0.0)
         peaks += peak
         levels += level
         days += known
         if back in (1, DAYS_BACK):
-            slot = 0 if back == 1 else 2
-            log_peak, log_level = np.log(peak + add), np.log(level + add)
-            out[:, :, slot] = np.where(known, log_peak - log_level, 0.0)
-            out[:, :, slot + 1] = np.where(known, log_level - level_now, 0.0)
+            at = 0 if back == 1 else 2
+            log_peak, log_level = origins.log(peak), origins.log(level)
+            planes[at] = np.where(known, log_peak - log_level, 0.0)
+            planes[at + 1] = np.where(known, log_level - level_now, 0.0)
             if back == 1:
                 yesterday = np.where(known, log_peak, present)
     counted = np.maximum(days, 1.0)
-    usual_level = np.log(levels / counted + add)
-    out[:, :, 4] = np.where(days > 0, np.log(peaks / counted + add) - usual_level, 0.0)
-    out[:, :, 5] = np.where(days > 0, usual_level - level_now, 0.0)
+    usual_level = origins.log(levels / counted)
+    planes[4] = np.where(days > 0, origins.log(peaks / counted) - usual_level, 0.0)
+    planes[5] = np.where(days > 0, usual_level - level_now, 0.0)
     return yesterday
 
 
-def _calendar(grid: Grid, start: IntArray, steps: int, out: FloatArray) -> None:
+def _calendar(origins: Origins, planes: FloatArray) -> None:
     """Fill three harmonics of the day and one of the week (Unix time: the week starts on a Thursday)."""
-    common = start[:1] if np.all(start == start[0]) else start
-    seconds = (common[:, None] + np.arange(steps)) * grid.step_seconds
+    start = origins.start[:1] if np.all(origins.start == origins.start[0]) else origins.start
+    seconds = (start[:, None] + np.arange(0, origins.steps, origins.every)) * origins.grid.step_seconds
     day = 2.0 * np.pi * np.mod(seconds, DAY_SECONDS) / DAY_SECONDS
     week = 2.0 * np.pi * np.mod(seconds, 7 * DAY_SECONDS) / (7 * DAY_SECONDS)
     for harmonic in (1, 2, 3):
-        out[:, :, 2 * harmonic - 2] = np.sin(harmonic * day)
-        out[:, :, 2 * harmonic - 1] = np.cos(harmonic * day)
-    out[:, :, 6] = np.sin(week)
-    out[:, :, 7] = np.cos(week)
+        planes[2 * harmonic - 2] = np.sin(harmonic * day)
+        planes[2 * harmonic - 1] = np.cos(harmonic * day)
+    planes[6] = np.sin(week)
+    planes[7] = np.cos(week)

@@ -18,6 +18,7 @@ import numpy as np
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.panel import Panel
 from kcloud_autoscale.forecast.priors import Prior, default_prior
+from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray
 from kcloud_autoscale.forecast.rows import transplant
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings, Grid, grid_of
@@ -223,7 +224,7 @@ class FleetForecaster(Generic[Key]):
         panel.advance(rows, demand[:, None])
         due = rows[panel.due(rows)]
         if len(due):
-            panel.refresh(due)
+            refresh(panel, due)
 
     def _teach(self, keys: Sequence[Key], histories: Sequence[DemandHistory], horizon: int, short: bool) -> None:
         """Replay histories in a scratch panel and move the rows of those with demand onto shelves."""

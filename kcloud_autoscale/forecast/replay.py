@@ -16,6 +16,7 @@ from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps, rung, still_fits
 from kcloud_autoscale.forecast.live import ForecastRequest, domain_forecasts
+from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings
 from kcloud_autoscale.forecast.warmup import first_step
@@ -30,7 +31,7 @@ class Replay:
         horizon: Steps of the window forecast.
         quantiles: Shape (origins, len(LEVELS)), load per second.
         known, gap: Shape (origins,), steps with demand so far, and since demand was last known.
-        refresh: Shape (origins,), index into the next three.
+        version: Shape (origins,), index into the next three: they change when the workload refreshes.
         weights: Shape (refreshes, len(EXPERTS), len(LEVELS)).
         scores: Shape (refreshes, 5, len(LEVELS)), as in `FleetForecast`.
         scored: Shape (refreshes,).
@@ -41,7 +42,7 @@ class Replay:
     quantiles: FloatArray
     known: IntArray
     gap: IntArray
-    refresh: IntArray
+    version: IntArray
     weights: FloatArray
     scores: FloatArray
     scored: FloatArray
@@ -82,21 +83,21 @@ def _walk(fleet: FleetForecaster[WorkloadKey], key: WorkloadKey, values: FloatAr
     state, rows = panel.state, np.array([row])
     now, gap = fleet.predict([key]), int(state.gap[row])
     quantiles, weights = [now.quantiles], [now.weights[0]]
-    scores, scored, refresh = [now.scores[0]], [now.scored[0]], [np.zeros(1, dtype=np.int64)]
+    scores, scored, version = [now.scores[0]], [now.scored[0]], [np.zeros(1, dtype=np.int64)]
     at = 0
     while at < len(values):
         until = int(panel.steps_until_due(rows, state.clock[rows] + 1)[0]) + 1
         count = min(until, len(values) - at)
         quantiles.append(panel.advance(rows, values[None, at : at + count])[0])
-        refresh.append(np.full(count, len(weights) - 1))
+        version.append(np.full(count, len(weights) - 1))
         at += count
         if count == until:
-            panel.refresh(rows)
+            refresh(panel, rows)
             now = fleet.predict([key])
             weights.append(now.weights[0])
             scores.append(now.scores[0])
             scored.append(now.scored[0])
-            refresh[-1][-1] += 1  # live, the answer at a refresh step is given after the refresh
+            version[-1][-1] += 1  # live, the answer at a refresh step is given after the refresh
     first = int(state.clock[row]) - len(values)
     seen = np.isfinite(values) & (values >= 0)
     known = int(state.known[row]) - int(seen.sum()) + np.concatenate([[0], np.cumsum(seen)])
@@ -106,7 +107,7 @@ def _walk(fleet: FleetForecaster[WorkloadKey], key: WorkloadKey, values: FloatAr
         quantiles=np.concatenate(quantiles),
         known=known,
         gap=_gaps(gap, seen),
-        refresh=np.concatenate(refresh),
+        version=np.concatenate(version),
         weights=np.stack(weights),
         scores=np.stack(scores),
         scored=np.array(scored),
@@ -130,7 +131,7 @@ def _nothing(first: int, wanted: int) -> Replay:
         quantiles=np.zeros((0, levels)),
         known=empty,
         gap=empty,
-        refresh=empty,
+        version=empty,
         weights=np.zeros((0, len(EXPERTS), levels)),
         scores=np.zeros((0, 5, levels)),
         scored=np.zeros(0),
@@ -192,7 +193,7 @@ class ReplayedForecaster:
         at = round(self._seen_until[request.key] / history.step_seconds) - 1 - known.first
         if not 0 <= at < len(known.quantiles):
             return None
-        refresh = known.refresh[at]
+        version = known.version[at]
         return FleetForecast(
             keys=(request.key,),
             horizon_steps=np.array([known.horizon]),
@@ -200,7 +201,7 @@ class ReplayedForecaster:
             known=known.known[at : at + 1],
             gap=known.gap[at : at + 1],
             quantiles=known.quantiles[at : at + 1],
-            weights=known.weights[refresh][None],
-            scores=known.scores[refresh][None],
-            scored=known.scored[refresh : refresh + 1],
+            weights=known.weights[version][None],
+            scores=known.scores[version][None],
+            scored=known.scored[version : version + 1],
         )

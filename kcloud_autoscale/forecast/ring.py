@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating]  # double precision live, single where a warm-up only sums
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 SingleArray = NDArray[np.float32]
@@ -72,6 +72,17 @@ def sliding_max(values: FloatArray, width: int) -> FloatArray:
         reach *= 2
     rest = width - reach
     return np.maximum(result[..., :-rest], result[..., rest:]) if rest else result
+
+
+def sliding_min(values: FloatArray, width: int) -> FloatArray:
+    """Smallest of each ``width`` neighbours along the last axis."""
+    reach = 1
+    result = values
+    while reach * 2 <= width:
+        result = np.minimum(result[..., :-reach], result[..., reach:])
+        reach *= 2
+    rest = width - reach
+    return np.minimum(result[..., :-rest], result[..., rest:]) if rest else result
 
 
 def sliding_mean(values: FloatArray, width: int) -> FloatArray:

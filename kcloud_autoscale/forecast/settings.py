@@ -33,6 +33,7 @@ class FleetSettings:
             prior after an hour at 60 s.
         cold_inflation: Prior offsets are this much wider than typical, until residuals of the workload's own speak.
         warm_up_score_seconds: Warm-up replays predictions only for this last stretch; older history only trains.
+        warm_up_origin_seconds: Spacing of the origins learned from before that; neighbours share most of their window.
         warm_up_refresh_seconds: Spacing of the recomputations in a warm-up.
         trusted_seconds: Known history below which a forecast must not be acted on.
         demotion_ratio: Above this ratio of live pinball loss to calibrated last value's the workload is demoted.
@@ -50,6 +51,7 @@ class FleetSettings:
     prior_residuals: float = 30.0
     cold_inflation: float = 1.2
     warm_up_score_seconds: float = 2.5 * DAY_SECONDS
+    warm_up_origin_seconds: float = 600.0
     warm_up_refresh_seconds: float = 6 * 3_600.0
     trusted_seconds: float = 600.0
     demotion_ratio: float = 1.05

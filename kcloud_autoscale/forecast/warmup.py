@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory
-from kcloud_autoscale.forecast.panel import Panel
-from kcloud_autoscale.forecast.ring import FloatArray, IntArray
+from kcloud_autoscale.forecast.features import Origins, Recursions, feature_block
+from kcloud_autoscale.forecast.panel import LARGEST_DEMAND, Panel, forward_fill
+from kcloud_autoscale.forecast.refresh import FLOOR_SAMPLES, floor_of, recalibrate, refresh
+from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, SingleArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
 
 
@@ -61,21 +63,85 @@ def warm_up(panel: Panel, begin: int, demand: FloatArray) -> None:
     The older part only trains the ridge. The last ``warm_up_score_seconds`` are forecast as they would have been
     live, so that residuals, expert weights and scores are honest.
     """
-    rows = np.arange(len(demand))
-    grid = panel.grid
+    rows, block = np.arange(len(demand)), panel.grid.block
     steps = demand.shape[1]
-    scored_from = steps - round(panel.settings.warm_up_score_seconds / grid.step_seconds)
-    # Blocks are laid from the end, so that the last one is whole.
-    edges = [*range(steps % grid.block, steps, grid.block), steps]
-    at = 0
-    for edge in edges:
-        if edge == at:
-            continue
+    # A whole number of blocks, so that the last one ends with the history.
+    scored = -(-round(panel.settings.warm_up_score_seconds / panel.grid.step_seconds) // block) * block
+    at = max(0, steps - scored)
+    if at:
+        train(panel, begin, demand[:, :at])
+    while at < steps:
+        edge = min(at + block, steps)
         take(panel, rows, begin + at, demand[:, at:edge])
         born = rows[panel.state.born >= 0]
         if len(born):
-            panel.refresh(born, score=edge > scored_from, recalibrate=edge + grid.block > scored_from)
+            refresh(panel, born)
         at = edge
+
+
+def train(panel: Panel, begin: int, demand: FloatArray) -> None:
+    """Fold a long stretch of history of rows 0.. of a fresh panel into their ridges, forecasting nothing.
+
+    Works in single precision: the coefficients are sums over thousands of rows, and shrunk.
+    """
+    rows = np.flatnonzero(np.isfinite(demand).any(axis=1))
+    if not len(rows):
+        return
+    state, steps, block = panel.state, demand.shape[1], panel.grid.block
+    demand = demand[rows]
+    known = np.isfinite(demand)
+    first = np.argmax(known, axis=1)
+    born = demand[np.arange(len(rows)), first]
+    filled = forward_fill(np.minimum(demand, LARGEST_DEMAND), born).astype(np.float32)
+    start = np.full(len(rows), begin, dtype=np.int64)
+    panel.give_birth(rows, start + first, born)
+    span = max(1, min(2 * panel.grid.day, steps) // FLOOR_SAMPLES)
+    state.floor[rows] = floor_of(filled[:, -2 * panel.grid.day :: span], state.floor[rows])
+    every = max(1, round(panel.settings.warm_up_origin_seconds / panel.grid.step_seconds))
+    carried = panel.recursions(rows, filled, known)
+    peaks, weights = _targets(panel, filled, known, every)
+    seen = np.where(np.arange(steps) < first[:, None], np.float32(np.nan), filled)
+    for at in range(0, steps, block):
+        part = slice(at, min(at + block, steps))
+        panel.ring.write(rows, start + at, seen[:, part], known[:, part])
+        thin = slice(part.start, part.stop, every)
+        here = Recursions(carried.averages[:, :, thin], carried.fast[:, thin], carried.slow[:, thin])
+        floor = state.floor[rows][:, None].astype(np.float32)
+        origins = Origins(panel.grid, panel.ring, rows, start + at, part.stop - part.start, floor, every)
+        _fold_block(panel, origins, here, peaks[:, thin], weights[:, thin])
+    state.clock[rows], state.folded[rows] = begin + steps - 1, begin + steps - 1
+    state.known[rows] = known.sum(axis=1)
+    state.gap[rows] = np.argmax(known[:, ::-1], axis=1)
+    state.last[rows], state.largest[rows] = filled[:, -1], filled.max(axis=1)
+    recalibrate(panel, rows)
+
+
+def _targets(panel: Panel, filled: SingleArray, known: BoolArray, every: int) -> tuple[SingleArray, SingleArray]:
+    """Peak of the window after each step, and the weight it is learned with; zero where it was not seen."""
+    horizon, steps = panel.grid.horizon, filled.shape[1]
+    peaks, weights = np.zeros_like(filled), np.zeros_like(filled)
+    if steps > horizon:
+        peaks[:, : steps - horizon] = sliding_max(filled[:, 1:], horizon)
+        missing = np.cumsum(np.pad(~known, ((0, 0), (1, 0))), axis=1)
+        unseen: IntArray = missing[:, horizon + 1 :] - missing[:, 1:-horizon]
+        use = known[:, :-horizon] & (unseen <= horizon // 5)
+        age = np.arange(steps - 1, horizon - 1, -1)
+        weights[:, : steps - horizon] = np.where(use, every * panel.fold_decay**age, 0.0)
+    return peaks, weights
+
+
+def _fold_block(panel: Panel, origins: Origins, carried: Recursions, peaks: SingleArray, weights: SingleArray) -> None:
+    """Add the origins of one block to the ridge statistics; their weights already say how old they will be."""
+    state, rows = panel.state, origins.rows
+    block = feature_block(origins, carried)
+    planes, rise = block.values, origins.log(peaks) - block.present
+    unused = weights == 0
+    if unused.any():
+        planes = np.where(unused[:, None, :], np.float32(0.0), planes)
+        rise = np.where(unused, np.float32(0.0), rise)
+    weighted = planes * weights[:, None, :]
+    state.gram[rows] += weighted @ np.swapaxes(planes, 1, 2)
+    state.moment[rows] += (weighted @ rise[:, :, None])[:, :, 0]
 
 
 def step_through(panel: Panel, begin: int, demand: FloatArray) -> None:
@@ -86,7 +152,7 @@ def step_through(panel: Panel, begin: int, demand: FloatArray) -> None:
         born = rows[panel.state.born >= 0]
         due = born[panel.due(born)]
         if len(due):
-            panel.refresh(due)
+            refresh(panel, due)
 
 
 def walk(panel: Panel, rows: IntArray, begin: int, demand: FloatArray) -> FloatArray:
@@ -112,5 +178,5 @@ def walk(panel: Panel, rows: IntArray, begin: int, demand: FloatArray) -> FloatA
         out[:, at : at + count] = panel.advance(rows, demand[:, at : at + count])
         at += count
         if count == until:
-            panel.refresh(rows)
+            refresh(panel, rows)
     return out
