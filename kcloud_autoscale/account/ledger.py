@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from kcloud_autoscale.account.carbon import grams_co2e
-from kcloud_autoscale.account.periods import period_bounds
+from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, map_reading
 from kcloud_autoscale.domain.state import Ledger, Usage

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kcloud_autoscale.account.periods import period_bounds
+from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod
 
 
