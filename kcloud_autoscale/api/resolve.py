@@ -65,14 +65,20 @@ class ResourceNames:
 def parse(manifest: Mapping[str, Any]) -> WorkloadOptimizer | CostPolicy | PowerPolicy:
     """An object as the API server stores it, or as a file has it, after all checks one object allows.
 
+    Only name and spec are judged, and the status is left out: metadata of a newer Kubernetes or a status of another
+    release must not stop an object.
+
     Raises:
         ConfigError: It is none of our kinds, or something is wrong with it; the message names field, value and bound.
     """
-    problems = check(manifest)
+    spoken = {field: value for field, value in manifest.items() if field != "status"}
+    metadata = manifest.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    problems = check({**spoken, "metadata": {"name": name}})
     if problems:
         raise ConfigError("; ".join(str(problem) for problem in problems))
     try:
-        return BY_KIND[manifest["kind"]].model.model_validate(manifest)
+        return BY_KIND[manifest["kind"]].model.model_validate(spoken)
     except ValidationError as error:
         raise ConfigError(str(error)) from error
 

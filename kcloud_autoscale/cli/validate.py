@@ -57,7 +57,7 @@ def _all_problems(ours: list[Manifest], others: list[Manifest]) -> Iterator[tupl
     for position, manifest in enumerate(ours):
         problems = check(manifest.content)
         yield from ((manifest, problem) for problem in problems)
-        if not problems:
+        if not problems and manifest.content["metadata"].get("name"):  # what is named by the server meets no other
             fine[position] = parse(manifest.content)
     for fault in check_together(fine, [other.content for other in others]):
         yield ours[fault.position], fault.problem

@@ -156,6 +156,13 @@ def test_nothing_broken_is_resolved(broken):
         parse(broken.manifest)
 
 
-def test_a_status_of_another_release_does_not_stop_an_object():
-    stored = changed(FULL["WorkloadOptimizer"], "status", {"phase": "Optimized", "conditions": []})
+def test_a_status_of_another_release_or_metadata_of_another_kubernetes_does_not_stop_an_object():
+    stored = changed(FULL["WorkloadOptimizer"], "status", {"phase": "Splendid", "mood": "good"})
+    stored = changed(stored, "metadata.fieldOfTomorrow", 1)
     assert resolved(stored).max_replicas == 24
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"name": None}, "x"])
+def test_an_object_without_a_name_is_refused(metadata):
+    with pytest.raises(ConfigError, match="name"):
+        parse(changed(FULL["WorkloadOptimizer"], "metadata", metadata))

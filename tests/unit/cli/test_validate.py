@@ -102,6 +102,11 @@ spec: {scaleTargetRef: {kind: Deployment, name: llm}}
     )
 
 
+def test_objects_named_by_the_server(written, capsys):
+    unnamed = GOOD.replace("name: llm", "generateName: llm-")
+    assert run(written(f"{unnamed}---\n{unnamed}")) == 0
+
+
 def test_standard_input(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", io.StringIO(GOOD))
     assert run("-") == 0
