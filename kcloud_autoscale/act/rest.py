@@ -98,7 +98,8 @@ class Rest:
         )
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_SECONDS, sock_connect=CONNECT_TIMEOUT_SECONDS)
         response = await self._client.call_api(*request, _request_timeout=timeout)
-        return response.status, response.headers, await response.read()
+        payload: bytes = await response.response.read()
+        return response.status, response.headers, payload
 
 
 def _refusal(what: str, status: int, headers: Mapping[str, str], payload: bytes) -> RequestError:

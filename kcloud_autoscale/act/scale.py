@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, RequestError, Rest
-from kcloud_autoscale.act.scale_paths import NotScalable, ScalePaths
+from kcloud_autoscale.act.scale_paths import NotScalableError, ScalePaths
 from kcloud_autoscale.domain.decision import ScaleAction
 
 
@@ -70,7 +70,7 @@ class ScaleWriter:
             if moved := _moved_on(action, scale):
                 return ScaleResult(action, ScaleOutcome.STALE, moved)
             return await self._replace(action, path, scale)
-        except NotScalable as error:
+        except NotScalableError as error:
             return ScaleResult(action, ScaleOutcome.REFUSED, str(error))
         except RequestError as error:
             self._bucket.pause(error.retry_after_seconds)

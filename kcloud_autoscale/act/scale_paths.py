@@ -7,7 +7,7 @@ from kcloud_autoscale.domain.errors import ActionError
 from kcloud_autoscale.domain.workload import TargetRef
 
 
-class NotScalable(ActionError):
+class NotScalableError(ActionError):
     """The kind does not exist or has no ``/scale`` subresource."""
 
 
@@ -22,7 +22,7 @@ class ScalePaths:
         """Path of one target's scale, as in ``/apis/apps/v1/namespaces/ai/deployments/llm/scale``.
 
         Raises:
-            NotScalable: No such kind, or it cannot be scaled.
+            NotScalableError: No such kind, or it cannot be scaled.
             RequestError: The API server did not say.
         """
         key = (target.api_version, target.kind)
@@ -37,7 +37,7 @@ class ScalePaths:
         for name, kind in names.items():
             if kind == target.kind and f"{name}/scale" in names:
                 return str(name)
-        raise NotScalable(f"{target.api_version} {target.kind} has no scale subresource")
+        raise NotScalableError(f"{target.api_version} {target.kind} has no scale subresource")
 
 
 def _group_root(api_version: str) -> str:

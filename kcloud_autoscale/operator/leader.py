@@ -56,7 +56,7 @@ class LeaderElection:
         namespace: str,
         name: str,
         identity: str,
-        times: LeaseTimes = LeaseTimes(),  # noqa: B008 - frozen
+        times: LeaseTimes = LeaseTimes(),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:

@@ -2,6 +2,7 @@
 
 ``docs/configuration.md`` is rendered from the fields below; a test keeps it in step.
 """
+# ruff: noqa: RUF009 - `_variable` returns a dataclass field, not a default
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from kcloud_autoscale.api.resolve import ResourceNames
 from kcloud_autoscale.domain.errors import ConfigError
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -86,7 +88,8 @@ def _readable_file(raw: str) -> Path:
 
 def _variable(name: str, parse: Callable[[str], Any], doc: str, default: Any, shown: str | None = None) -> Any:
     """A field that is read from the environment variable ``name``."""
-    shown = str(default) if shown is None else shown
+    if shown is None:
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
     return field(default=default, metadata={"variable": name, "parse": parse, "doc": doc, "shown": shown})
 
 
@@ -140,8 +143,8 @@ class Settings:
         "NPU_RESOURCE_NAMES",
         _names,
         "Extended resources `resources.npu` may stand for, most wanted first.",
-        ("rebellions.ai/ATOM", "furiosa.ai/rngd"),
-        "rebellions.ai/ATOM,furiosa.ai/rngd",
+        ResourceNames().npu,
+        ",".join(ResourceNames().npu),
     )
     leader_election: bool = _variable(
         "LEADER_ELECTION", _switch, "Act only while holding the Lease. Off only where one process runs.", True, "true"
@@ -154,7 +157,7 @@ class Settings:
     resync_seconds: float = _variable(
         "RESYNC_SECONDS", _number(5, 86_400), "How often our objects are listed anew, in case a watch lost one.", 600.0
     )
-    bind_address: str = _variable("BIND_ADDRESS", _text, "Address the two ports listen on.", "0.0.0.0")  # noqa: S104
+    bind_address: str = _variable("BIND_ADDRESS", _text, "Address the two ports listen on.", "0.0.0.0")
     metrics_port: int = _variable("METRICS_PORT", _whole(0, 65_535), "`/metrics`. 0 takes any free port.", 8080)
     probe_port: int = _variable("PROBE_PORT", _whole(0, 65_535), "`/healthz` and `/readyz`. 0: any free one.", 8081)
     log_level: str = _variable("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severity.", "INFO")
@@ -179,7 +182,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return settings
 
 
-def render_configuration() -> str:
+def render_markdown() -> str:
     """``docs/configuration.md``."""
     rows = [
         f"| `{item.metadata['variable']}` | {item.metadata['shown']} | {item.metadata['doc']} |"

@@ -22,9 +22,7 @@ class ObjectStore:
     A watch can lose a deletion; ``replace`` with a fresh list heals that.
     """
 
-    bodies: dict[str, dict[tuple[str, str], Body]] = field(
-        default_factory=lambda: {plural: {} for plural in PLURALS}
-    )
+    bodies: dict[str, dict[tuple[str, str], Body]] = field(default_factory=lambda: {plural: {} for plural in PLURALS})
 
     def of(self, plural: str) -> list[Body]:
         """Everything of one kind, in the order of their names: the same fleet gives the same cycle."""

@@ -9,8 +9,12 @@ from kcloud_autoscale.domain.policy import CapUnit, SharedCap
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from tests.fakes.rest import FakeRest, scale_object, scale_path
 
-SHARED = SharedCap("team/costPerHourLimit", CapUnit.USD_PER_HOUR, 100.0, frozenset({WorkloadKey("ai", "down"),
-                                                                                   WorkloadKey("ai", "needs-room")}))
+SHARED = SharedCap(
+    "team/costPerHourLimit",
+    CapUnit.USD_PER_HOUR,
+    100.0,
+    frozenset({WorkloadKey("ai", "down"), WorkloadKey("ai", "needs-room")}),
+)
 
 
 def action(name: str, before: int, after: int) -> ScaleAction:

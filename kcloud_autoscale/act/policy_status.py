@@ -1,0 +1,122 @@
+"""Status of the cluster-wide policies: what their members cost and draw now, and whether the shared limit holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.act.status import Json, dump, rounded
+from kcloud_autoscale.api.conditions import POWER_KNOWN, PRICE_KNOWN, READY, WITHIN_CAPS, merge_conditions
+from kcloud_autoscale.api.cost_policy import CostPolicyStatus
+from kcloud_autoscale.api.power_policy import PowerPolicyStatus
+from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
+from kcloud_autoscale.domain.decision import ConditionFact
+from kcloud_autoscale.domain.reading import Reading, Sample
+from kcloud_autoscale.domain.workload import WorkloadKey
+
+Phase = Literal["Active", "Suspended", "Violated"]
+
+
+def cost_policy_status(
+    policy: CostPolicy,
+    members: Iterable[WorkloadKey],
+    accounts: Mapping[WorkloadKey, Account],
+    previous: Mapping[str, Any],
+    now_seconds: float,
+) -> Json:
+    """What the members cost together, beside ``costPerHourLimit``."""
+    readings = {key: accounts[key].usd_per_hour for key in sorted(members) if key in accounts}
+    total, unknown = _sum(readings)
+    limit = policy.spec.cost_per_hour_limit
+    facts = [_ready(readings), _known(PRICE_KNOWN, unknown, "price"), _within(total, limit, unknown, "$/h")]
+    status = CostPolicyStatus(
+        phase=_phase(readings, total, limit),
+        workloads=len(readings),
+        current_cost=None if unknown else rounded(total),
+        violations=int(_exceeded(total, limit)),
+        last_updated=datetime.fromtimestamp(int(now_seconds), UTC),
+        observed_generation=policy.metadata.generation,
+    )
+    return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
+
+
+def power_policy_status(
+    policy: PowerPolicy,
+    members: Iterable[WorkloadKey],
+    accounts: Mapping[WorkloadKey, Account],
+    previous: Mapping[str, Any],
+    now_seconds: float,
+) -> Json:
+    """What the members draw together, beside ``maxPowerUsage``."""
+    readings = {key: accounts[key].watts for key in sorted(members) if key in accounts}
+    total, unknown = _sum(readings)
+    limit = policy.spec.max_power_usage
+    facts = [_ready(readings), _known(POWER_KNOWN, unknown, "power"), _within(total, limit, unknown, "W")]
+    status = PowerPolicyStatus(
+        phase=_phase(readings, total, limit),
+        workloads=len(readings),
+        current_power_usage=None if unknown else rounded(total),
+        violations=int(_exceeded(total, limit)),
+        last_updated=datetime.fromtimestamp(int(now_seconds), UTC),
+        observed_generation=policy.metadata.generation,
+    )
+    return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
+
+
+def invalid_policy_status(previous: Mapping[str, Any], message: str, generation: int, now_seconds: float) -> Json:
+    """A policy that cannot be understood limits nothing, and says so."""
+    fact = ConditionFact(READY, False, "InvalidSpec", f"This policy is not applied: {message}")
+    status = {**previous, "phase": "Suspended", "observedGeneration": generation}
+    return _with_conditions(status, previous, [fact], now_seconds, generation)
+
+
+def _sum(readings: Mapping[WorkloadKey, Reading]) -> tuple[float, list[str]]:
+    """The known part of the sum, and whose part is unknown."""
+    known = [reading.value for reading in readings.values() if isinstance(reading, Sample)]
+    return sum(known), [str(key) for key, reading in readings.items() if not isinstance(reading, Sample)]
+
+
+def _exceeded(total: float, limit: float | None) -> bool:
+    # A billionth is rounding of the sum.
+    return limit is not None and total > limit * (1.0 + 1e-9)
+
+
+def _phase(readings: Mapping[WorkloadKey, Reading], total: float, limit: float | None) -> Phase:
+    if not readings:
+        return "Suspended"
+    return "Violated" if _exceeded(total, limit) else "Active"
+
+
+def _ready(readings: Mapping[WorkloadKey, Reading]) -> ConditionFact:
+    if not readings:
+        return ConditionFact(READY, False, "NoWorkloads", "Its selectors match no WorkloadOptimizer.")
+    return ConditionFact(READY, True, "Applied", f"It covers {len(readings)} WorkloadOptimizers.")
+
+
+def _known(condition: str, unknown: list[str], what: str) -> ConditionFact:
+    if not unknown:
+        return ConditionFact(condition, True, "Known", f"The {what} of every workload is known.")
+    named = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
+    return ConditionFact(condition, False, "Unknown", f"The {what} of {len(unknown)} workloads is unknown: {named}.")
+
+
+def _within(total: float, limit: float | None, unknown: list[str], unit: str) -> ConditionFact:
+    if limit is None:
+        return ConditionFact(WITHIN_CAPS, True, "NoLimit", "It sets no limit on the sum.")
+    if _exceeded(total, limit):
+        excess = f"{total:.6g} {unit} is {total - limit:.4g} {unit} above the limit of {limit:g} {unit}."
+        return ConditionFact(WITHIN_CAPS, False, "LimitExceeded", excess)
+    if unknown:
+        return ConditionFact(
+            WITHIN_CAPS, None, "Unknown", f"At least {total:.6g} of {limit:g} {unit}; {len(unknown)} are unknown."
+        )
+    return ConditionFact(WITHIN_CAPS, True, "WithinLimit", f"{total:.6g} of {limit:g} {unit}.")
+
+
+def _with_conditions(
+    status: Json, previous: Mapping[str, Any], facts: list[ConditionFact], now_seconds: float, generation: int
+) -> Json:
+    status["conditions"] = merge_conditions(previous.get("conditions", []), facts, now_seconds, generation)
+    return status

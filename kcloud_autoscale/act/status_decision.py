@@ -1,0 +1,78 @@
+"""A decision as ``status.lastDecision`` shows it: inputs with ages, proposals, each step with before and after."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from kcloud_autoscale.api.workload_status import (
+    DecisionCap,
+    DecisionInput,
+    DecisionProposal,
+    DecisionStep,
+    LastDecision,
+)
+from kcloud_autoscale.domain.decision import CapState, Decision, Input, Step
+
+# The schema's bounds; more inputs than that cannot come from one optimizer's metrics.
+MAX_INPUTS = 64
+MAX_ITEMS = 32
+
+
+def last_decision(decision: Decision) -> LastDecision:
+    """All of it, in the order it was made."""
+    return LastDecision(
+        id=decision.id,
+        time=datetime.fromtimestamp(int(decision.at_seconds), UTC),
+        current_replicas=decision.current_replicas,
+        desired_replicas=decision.desired_replicas,
+        uncapped_replicas=decision.uncapped_replicas,
+        reason=decision.final_reason or None,
+        message=final_message(decision) or None,
+        hold_reason=decision.hold_reason or None,
+        quantile=_finite(decision.level),
+        lead_time_seconds=_finite(decision.lead_time_seconds),
+        lead_time_source=decision.lead_time_source,
+        capacity_per_replica=_finite(decision.capacity_per_replica),
+        capacity_source=decision.capacity_source,
+        inputs=[_input(one) for one in decision.inputs[:MAX_INPUTS]] or None,
+        proposals=[
+            DecisionProposal(name=one.name, replicas=one.replicas, message=one.message or None)
+            for one in decision.proposals[:MAX_ITEMS]
+        ]
+        or None,
+        steps=[_step(step) for step in decision.steps[:MAX_ITEMS]] or None,
+        caps=[_cap(cap) for cap in decision.caps[:MAX_ITEMS]] or None,
+    )
+
+
+def final_message(decision: Decision) -> str:
+    """The sentence of the step whose reason stands for the decision."""
+    return next((step.message for step in reversed(decision.steps) if step.reason == decision.final_reason), "")
+
+
+def _input(given: Input) -> DecisionInput:
+    return DecisionInput(
+        name=given.name, value=_finite(given.value), age_seconds=_finite(given.age_seconds), note=given.note or None
+    )
+
+
+def _step(step: Step) -> DecisionStep:
+    return DecisionStep(
+        stage=step.stage.value, before=step.before, after=step.after, reason=step.reason, message=step.message or None
+    )
+
+
+def _cap(cap: CapState) -> DecisionCap:
+    return DecisionCap(
+        name=cap.name,
+        limit=cap.limit,
+        used=_finite(cap.used),
+        binding=cap.binding,
+        floor_excess=_finite(cap.floor_excess) if cap.floor_excess else None,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity; six significant digits are enough for people."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")

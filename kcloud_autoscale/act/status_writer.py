@@ -1,0 +1,180 @@
+"""Statuses go out in the background: the smallest patch, only when it says something new, what matters first."""
+
+from __future__ import annotations
+
+import logging
+import time
+from asyncio import Event as Signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from kcloud_autoscale.act.events import ObjectRef
+from kcloud_autoscale.act.rate import TokenBucket
+from kcloud_autoscale.act.rest import Json, RequestError, Rest
+
+logger = logging.getLogger(__name__)
+
+# Numbers move every cycle. Written once a minute a thousand objects are 17 writes a second, mostly for nobody:
+# what people wait for goes out at once, the rest every few minutes.
+NUMBERS_SECONDS = 60.0
+IDLE_SECONDS = 300.0
+
+PLURALS = {
+    "WorkloadOptimizer": "workloadoptimizers",
+    "CostPolicy": "costpolicies",
+    "PowerPolicy": "powerpolicies",
+}
+_AT_ONCE = ("phase", "target", "desiredReplicas", "observedGeneration", "originalReplicas", "lastOptimizationTime")
+# What changes with the clock alone.
+_CLOCKWORK = ("lastDecision", "savings", "budget", "forecast", "lastUpdated", "currentSpend", "monthlySpend")
+
+
+class Urgency(IntEnum):
+    """How soon a change of status is worth a write."""
+
+    NONE = 0  # nothing differs
+    IDLE = 1  # only what changes with the clock
+    NUMBERS = 2  # replicas, money, watts
+    NOW = 3  # what was decided, or a condition
+
+
+def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
+    """The smallest merge-patch from ``old`` to ``new``: absent keys become None, lists are whole."""
+    patch: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, dict) and isinstance(before, dict):
+            if inner := merge_patch(before, value):
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+def urgency(old: Mapping[str, Any], new: Mapping[str, Any]) -> Urgency:
+    """How soon the difference should be written."""
+    if any(old.get(key) != new.get(key) for key in _AT_ONCE) or _verdicts(old) != _verdicts(new):
+        return Urgency.NOW
+    changed = {key for key in (*old, *new) if old.get(key) != new.get(key)}
+    if changed - {*_CLOCKWORK, "conditions"}:
+        return Urgency.NUMBERS
+    return Urgency.IDLE if changed else Urgency.NONE
+
+
+def _verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Conditions without their sentences: those carry numbers."""
+    return [(one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", [])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    ref: ObjectRef
+    status: Json
+
+
+class StatusWriter:
+    """Writes the newest status of each object; one that is overtaken while it waits is never written.
+
+    Args:
+        rest: Requests.
+        bucket: Write budget; a status is never urgent.
+        known: The object as last seen in the watch, None when it is gone.
+        written: Told of each object as the API server answered it.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        rest: Rest,
+        bucket: TokenBucket,
+        known: Callable[[ObjectRef], Mapping[str, Any] | None],
+        written: Callable[[ObjectRef, Json], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rest = rest
+        self._bucket = bucket
+        self._known = known
+        self._written = written
+        self._clock = clock
+        self._at_once: dict[str, _Wanted] = {}
+        self._when_due: dict[str, _Wanted] = {}
+        self._written_at_seconds: dict[str, float] = {}
+        self._news = Signal()
+        self._idle = Signal()
+
+    def want(self, ref: ObjectRef, status: Json) -> None:
+        """Ask for a status; the newest wish counts."""
+        found = self._known(ref)
+        if found is None:
+            return
+        soon = urgency(found.get("status", {}), status)
+        self._at_once.pop(ref.uid, None)
+        self._when_due.pop(ref.uid, None)
+        age = self._clock() - self._written_at_seconds.get(ref.uid, -IDLE_SECONDS)
+        if soon is Urgency.NOW:
+            self._at_once[ref.uid] = _Wanted(ref, status)
+        elif (soon is Urgency.NUMBERS and age >= NUMBERS_SECONDS) or (soon is Urgency.IDLE and age >= IDLE_SECONDS):
+            self._when_due[ref.uid] = _Wanted(ref, status)
+        self._news.set()
+
+    def forget(self, uids: set[str]) -> None:
+        """Objects that are gone."""
+        for uid in uids:
+            for kept in (self._at_once, self._when_due, self._written_at_seconds):
+                kept.pop(uid, None)
+
+    async def run(self) -> None:
+        """Write what is wanted, for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            while self._at_once or self._when_due:
+                self._idle.clear()
+                await self._bucket.take()
+                await self._write_next()
+            self._idle.set()
+
+    async def flush(self) -> None:
+        """Wait until nothing is waiting."""
+        if self._at_once or self._when_due:
+            self._idle.clear()
+            self._news.set()
+            await self._idle.wait()
+
+    async def write(self, ref: ObjectRef, status: Json) -> None:
+        """Write now and tell the caller when it fails: for what must be on record before something is done.
+
+        Raises:
+            RequestError: It is not on record.
+        """
+        found = self._known(ref) or {}
+        patch = merge_patch(found.get("status", {}), status)
+        if not patch:
+            return
+        # The uid keeps the status of an object out of its successor's.
+        body = {"metadata": {"uid": ref.uid}, "status": patch}
+        answer = await self._rest.patch(f"{object_path(ref)}/status", body)
+        self._written_at_seconds[ref.uid] = self._clock()
+        self._written(ref, answer)
+
+    async def _write_next(self) -> None:
+        waiting = self._at_once or self._when_due
+        if not waiting:
+            return  # it was taken back while we waited for a token
+        uid = next(iter(waiting))
+        wanted = waiting.pop(uid)
+        try:
+            await self.write(wanted.ref, wanted.status)
+        except RequestError as error:
+            self._bucket.pause(error.retry_after_seconds)
+            # Gone, or replaced by another: its own cycle will see to it.
+            if error.status not in (404, 409):
+                logger.warning("The status of %s %s was not written: %s", wanted.ref.kind, wanted.ref.name, error)
+
+
+def object_path(ref: ObjectRef) -> str:
+    """Path of one of our objects."""
+    scope = f"/namespaces/{ref.namespace}" if ref.namespace else ""
+    return f"/apis/{ref.api_version}{scope}/{PLURALS[ref.kind]}/{ref.name}"

@@ -1,0 +1,157 @@
+"""Every metric but those of single workloads, and what a scrape gets. ``docs/metrics.md`` is rendered from here.
+
+Per-workload series are not kept: each scrape reads them from the last cycle's outcomes, so the series of a deleted
+workload end with it. Totals come from the ledger, which outlives the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from kcloud_autoscale.act.status import Outcome
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.operator.workload_metrics import WORKLOAD, WORKLOAD_METRICS, WorkloadMetric
+
+Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
+
+
+class OutcomeCollector(Collector):
+    """Series of the last cycle."""
+
+    def __init__(self) -> None:
+        self.outcomes: Mapping[WorkloadKey, Outcome] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        outcomes = self.outcomes  # the next cycle may replace it while this one is read
+        for metric in WORKLOAD_METRICS:
+            yield _family(metric, outcomes.items())
+
+    def describe(self) -> Iterable[Metric]:
+        return [_family(metric, ()) for metric in WORKLOAD_METRICS]
+
+
+def _family(metric: WorkloadMetric, outcomes: Iterable[tuple[WorkloadKey, Outcome]]) -> Metric:
+    kind: Family = CounterMetricFamily if metric.counter else GaugeMetricFamily
+    family = kind(metric.name, metric.help, labels=[*WORKLOAD, *metric.labels])
+    for key, outcome in outcomes:
+        for labels, value in metric.points(outcome):
+            family.add_metric([key.namespace, key.name, *labels], value)
+    return family
+
+
+class Metrics:
+    """What the operator counts, and what a scrape gets."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # they double the series and tell nobody anything
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.collector = OutcomeCollector()
+        self.registry.register(self.collector)
+        self.optimizations = self._counter(
+            "kcloud_workload_optimizations", "Changes of the replica count that were written.", (*WORKLOAD, "direction")
+        )
+        self.scale_outcomes = self._counter(
+            "kcloud_scale_actions", "Attempts to write a count, by outcome.", ("outcome",)
+        )
+        self.cycles = self._counter("kcloud_cycles", "Fleet cycles, by outcome: ok, error.", ("outcome",))
+        self.kubernetes_requests = self._counter(
+            "kcloud_kubernetes_requests",
+            "Answers of the API server by verb and HTTP status; `none` is no answer.",
+            ("verb", "code"),
+        )
+        self.prometheus_queries = self._counter(
+            "kcloud_prometheus_queries", "Queries by outcome: ok, error.", ("outcome",)
+        )
+        self.events_dropped = self._gauge(
+            "kcloud_events_dropped", "Kubernetes Events not written because too many waited."
+        )
+        self.cycle_stage = Histogram(
+            "kcloud_cycle_stage_seconds",
+            "Duration of each stage of a cycle: observe, tick, act, record.",
+            ("stage",),
+            registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+        )
+        self.prometheus_seconds = Histogram(
+            "kcloud_prometheus_query_seconds", "Duration of a query.", registry=self.registry
+        )
+        self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
+        self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
+        self.source_problems = self._gauge(
+            "kcloud_source_problems", "Sources that failed as a whole in the last cycle."
+        )
+        self.leader = self._gauge("kcloud_leader", "1 while this process may act.")
+        self.loop_lag = self._gauge("kcloud_event_loop_lag_seconds", "How late the event loop runs.")
+        self.last_cycle = self._gauge("kcloud_last_cycle_timestamp_seconds", "End of the last cycle that went well.")
+
+    def _counter(self, name: str, documentation: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, registry=self.registry)
+
+    def kubernetes_answered(self, verb: str, status: int | None) -> None:
+        """One answer of the API server."""
+        self.kubernetes_requests.labels(verb, "none" if status is None else str(status)).inc()
+
+    def prometheus_answered(self, outcome: str, seconds: float) -> None:
+        """One query."""
+        self.prometheus_queries.labels(outcome).inc()
+        self.prometheus_seconds.observe(seconds)
+
+    def forget(self, keys: Iterable[WorkloadKey]) -> None:
+        """Series of deleted workloads."""
+        for key in keys:
+            for direction in ("up", "down"):
+                self.optimizations.remove(key.namespace, key.name, direction)
+
+    def expose(self) -> bytes:
+        """The text a scrape gets."""
+        return generate_latest(self.registry)
+
+
+def render_markdown() -> str:
+    """``docs/metrics.md``."""
+    families = sorted(Metrics().registry.collect(), key=lambda family: family.name)
+    labels = {metric.name.removesuffix("_total"): (*WORKLOAD, *metric.labels) for metric in WORKLOAD_METRICS}
+    rows = [
+        f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} | "
+        f"{', '.join(labels.get(family.name.removesuffix('_total'), OWN_LABELS.get(family.name, ())))} | "
+        f"{family.documentation} |"
+        for family in families
+    ]
+    return "\n".join([*_HEAD, *rows]) + "\n"
+
+
+OWN_LABELS: Mapping[str, tuple[str, ...]] = {
+    "kcloud_workload_optimizations": (*WORKLOAD, "direction"),
+    "kcloud_scale_actions": ("outcome",),
+    "kcloud_cycles": ("outcome",),
+    "kcloud_kubernetes_requests": ("verb", "code"),
+    "kcloud_prometheus_queries": ("outcome",),
+    "kcloud_cycle_stage_seconds": ("stage",),
+}
+
+_HEAD = [
+    "# Metrics",
+    "",
+    "Served at `/metrics` in the Prometheus text format. Generated by `make generate`.",
+    "Series of a workload exist while its WorkloadOptimizer does; a value without a source has no series, never 0.",
+    "Totals are the ledger's and go on after a restart.",
+    "",
+    "| metric | type | labels | meaning |",
+    "|---|---|---|---|",
+]

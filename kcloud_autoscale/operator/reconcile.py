@@ -1,0 +1,199 @@
+"""One fleet cycle: observe, tick, act, record. Everything in it was decided elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from kcloud_autoscale.act.execute import execute
+from kcloud_autoscale.act.rest import RequestError, Rest
+from kcloud_autoscale.act.scale import ScaleResult, ScaleWriter
+from kcloud_autoscale.act.status_writer import StatusWriter
+from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.forecast.live import LiveForecaster
+from kcloud_autoscale.observe.gather import Gatherer
+from kcloud_autoscale.operator import deletion
+from kcloud_autoscale.operator.fleet import Fleet, FleetReader, ref_of
+from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.record import Recorder
+from kcloud_autoscale.operator.restore import restored_state
+from kcloud_autoscale.operator.rivals import mark_rivals
+from kcloud_autoscale.operator.settings import Settings
+from kcloud_autoscale.operator.store import ObjectStore
+from kcloud_autoscale.tick import FleetState, TickResult, tick
+
+logger = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Owns the fleet's state; cycles must not overlap."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: ObjectStore,
+        gatherer: Gatherer,
+        rest: Rest,
+        scaler: ScaleWriter,
+        statuses: StatusWriter,
+        recorder: Recorder,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._reader = FleetReader(settings)
+        self._gatherer = gatherer
+        self._rest = rest
+        self._scaler = scaler
+        self._statuses = statuses
+        self._recorder = recorder
+        self._metrics = metrics
+        self._state = self._fresh_state()
+
+    async def reconcile(self, now_seconds: float) -> None:
+        """One cycle at ``now_seconds``."""
+        fleet = self._reader.read(self._store)
+        self._remember(fleet, now_seconds)
+        with self._stage("observe"):
+            seen = await self._gatherer.gather(fleet.policy, self._state.seen_until(), now_seconds)
+            observation = mark_rivals(seen, fleet.policy)
+        with self._stage("tick"):
+            ticked = await asyncio.to_thread(tick, observation, fleet.policy, self._state, now_seconds)
+        with self._stage("act"):
+            results = await self._act(fleet, observation, ticked, now_seconds)
+        with self._stage("record"):
+            self._recorder.record(fleet, observation, ticked, results)
+
+    def start_over(self) -> None:
+        """Forget everything that is not on record: after a failed cycle, or when the lead was lost meanwhile."""
+        self._state = self._fresh_state()
+
+    async def _act(
+        self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float
+    ) -> tuple[ScaleResult, ...]:
+        unheld = await deletion.hold(self._rest, fleet)
+        actions = [action for action in ticked.fleet.actions if action.key not in unheld]
+        adopted = [action for action in actions if await self._adopted(fleet, ticked, action)]
+        leaving = deletion.restoring(fleet)
+        undone = {key: deletion.restore_action(fleet, key, observation) for key in leaving}
+        todo = [*adopted, *(action for action in undone.values() if action is not None)]
+        results = await execute(todo, fleet.policy.shared_caps, self._scaler, self._settings.cycle_seconds)
+        by_key = {result.action.key: result for result in results}
+        await deletion.release(self._rest, fleet, {key: by_key.get(key) for key in leaving}, now_seconds)
+        return results
+
+    async def _adopted(self, fleet: Fleet, ticked: TickResult, action: ScaleAction) -> bool:
+        """The replicas found at adoption are on record before the first of them is changed."""
+        original = ticked.state.workloads[action.key].original_replicas
+        status = fleet.status_of(action.key)
+        if status.get("originalReplicas") == original:
+            return True
+        try:
+            await self._statuses.write(ref_of(fleet.bodies[action.key]), {**status, "originalReplicas": original})
+        except RequestError as error:
+            logger.warning("%s is not scaled: its original replicas could not be put on record: %s", action.key, error)
+            return False
+        return True
+
+    def _remember(self, fleet: Fleet, now_seconds: float) -> None:
+        """New workloads begin with what their status remembers; a successor of the same name with its own."""
+        for key in fleet.policy.workloads:
+            uid = fleet.policy.workloads[key].uid
+            if self._known_uid(key) != uid:
+                self._forget(key)
+                self._state.workloads[key] = restored_state(fleet.status_of(key), now_seconds)
+                self._uids[key] = uid
+        for key in self._uids.keys() - fleet.policy.workloads.keys():
+            del self._uids[key]
+
+    def _known_uid(self, key: WorkloadKey) -> str | None:
+        return self._uids.get(key)
+
+    def _forget(self, key: WorkloadKey) -> None:
+        if self._state.workloads.pop(key, None) is not None:
+            self._state.forecaster.forget([key])
+
+    def _fresh_state(self) -> FleetState:
+        self._uids: dict[WorkloadKey, str] = {}
+        return FleetState(LiveForecaster(self._settings.step_seconds))
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._metrics.cycle_stage.labels(name).observe(time.perf_counter() - started)
+
+
+class Cycle:
+    """When to reconcile: every so often, and at once when something people decided has changed.
+
+    Args:
+        reconciler: Does it.
+        may_act: Only the leader runs cycles.
+        every_seconds: Between the starts of two cycles.
+        succeeded: Told after each good cycle.
+        metrics: Counts.
+    """
+
+    # A burst of new objects becomes one cycle, not one each.
+    GATHER_CHANGES_SECONDS = 0.5
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        may_act: Callable[[], bool],
+        every_seconds: float,
+        succeeded: Callable[[], None],
+        metrics: Metrics,
+    ) -> None:
+        self._reconciler = reconciler
+        self._may_act = may_act
+        self._every_seconds = every_seconds
+        self._succeeded = succeeded
+        self._metrics = metrics
+        self._wake = asyncio.Event()
+        self._led = False
+
+    def wake(self) -> None:
+        """Look again soon."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Cycle for ever; one at a time."""
+        while True:
+            started = time.monotonic()
+            await self.once()
+            await self._wait(started + self._every_seconds)
+
+    async def once(self) -> None:
+        """A cycle if we lead; whatever goes wrong in it is told and left to the next."""
+        self._wake.clear()
+        if not self._may_act():
+            self._led = False
+            return
+        if not self._led:
+            self._reconciler.start_over()
+            self._led = True
+        try:
+            await self._reconciler.reconcile(time.time())
+        except Exception:
+            logger.exception("The cycle failed; nothing more is done in it.")
+            self._metrics.cycles.labels("error").inc()
+            self._reconciler.start_over()
+        else:
+            self._metrics.cycles.labels("ok").inc()
+            self._metrics.last_cycle.set(time.time())
+            self._succeeded()
+
+    async def _wait(self, until_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, until_seconds - time.monotonic())):
+                await self._wake.wait()
+                await asyncio.sleep(self.GATHER_CHANGES_SECONDS)
+        except TimeoutError:
+            return

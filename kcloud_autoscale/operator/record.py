@@ -1,0 +1,147 @@
+"""What a cycle leaves behind: statuses, Events, metrics and a log line per change, all with the decision's id."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.act.announce import events_of
+from kcloud_autoscale.act.events import Event, EventWriter
+from kcloud_autoscale.act.policy_status import cost_policy_status, invalid_policy_status, power_policy_status
+from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
+from kcloud_autoscale.act.status import Outcome, invalid_status, workload_status
+from kcloud_autoscale.act.status_decision import final_message
+from kcloud_autoscale.act.status_writer import StatusWriter
+from kcloud_autoscale.api.conditions import READY
+from kcloud_autoscale.api.v1alpha1 import CostPolicy
+from kcloud_autoscale.domain.decision import ConditionFact, Decision
+from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.operator.fleet import Fleet, ref_of
+from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.store import Body
+from kcloud_autoscale.tick import TickResult
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Hands everything to its writer; nothing here waits for the network."""
+
+    def __init__(self, statuses: StatusWriter, events: EventWriter, metrics: Metrics) -> None:
+        self._statuses = statuses
+        self._events = events
+        self._metrics = metrics
+        self._uids: dict[WorkloadKey, str] = {}
+
+    def record(
+        self, fleet: Fleet, observation: Observation, ticked: TickResult, results: Sequence[ScaleResult]
+    ) -> None:
+        """Record one cycle."""
+        by_key = {result.action.key: result for result in results}
+        outcomes = {
+            decision.key: _outcome(fleet, observation, ticked, decision, by_key.get(decision.key))
+            for decision in ticked.fleet.decisions
+            if decision.key in fleet.bodies
+        }
+        for key, outcome in outcomes.items():
+            self._workload(fleet, key, outcome, ticked, by_key.get(key))
+        self._policies(fleet, ticked.accounts, observation.at_seconds)
+        for body, message in fleet.invalid:
+            self._invalid(body, message, observation.at_seconds)
+        self._count(fleet, observation, outcomes, results)
+
+    def _workload(
+        self, fleet: Fleet, key: WorkloadKey, outcome: Outcome, ticked: TickResult, result: ScaleResult | None
+    ) -> None:
+        ref, previous = ref_of(fleet.bodies[key]), fleet.status_of(key)
+        for event in events_of(ref, outcome, result, previous):
+            self._events.post(event)
+        if result is not None:
+            _log(outcome.decision, result)
+        original = ticked.state.workloads[key].original_replicas
+        self._statuses.want(ref, workload_status(outcome, previous, original))
+
+    def _policies(self, fleet: Fleet, accounts: Mapping[WorkloadKey, Account], now_seconds: float) -> None:
+        for policy, body, members in fleet.policies:
+            previous = body.get("status", {})
+            if isinstance(policy, CostPolicy):
+                status = cost_policy_status(policy, members, accounts, previous, now_seconds)
+            else:
+                status = power_policy_status(policy, members, accounts, previous, now_seconds)
+            self._statuses.want(ref_of(body), status)
+
+    def _invalid(self, body: Body, message: str, now_seconds: float) -> None:
+        ref, previous = ref_of(body), body.get("status", {})
+        generation = int(body["metadata"].get("generation", 0))
+        build = invalid_status if ref.kind == "WorkloadOptimizer" else invalid_policy_status
+        self._statuses.want(ref, build(previous, message, generation, now_seconds))
+        self._events.post(Event(ref, "InvalidSpec", message, "Resolve", warning=True, lasting=True))
+
+    def _count(
+        self,
+        fleet: Fleet,
+        observation: Observation,
+        outcomes: Mapping[WorkloadKey, Outcome],
+        results: Sequence[ScaleResult],
+    ) -> None:
+        metrics = self._metrics
+        metrics.collector.outcomes = outcomes
+        metrics.workloads.set(len(outcomes))
+        metrics.invalid_objects.set(len(fleet.invalid))
+        metrics.source_problems.set(len(observation.problems))
+        metrics.events_dropped.set(self._events.dropped)
+        for result in results:
+            metrics.scale_outcomes.labels(result.outcome.value).inc()
+            if result.written:
+                key, action = result.action.key, result.action
+                direction = "up" if action.to_replicas > action.from_replicas else "down"
+                metrics.optimizations.labels(key.namespace, key.name, direction).inc()
+        uids = {key: str(fleet.bodies[key]["metadata"]["uid"]) for key in outcomes}
+        gone = {key: uid for key, uid in self._uids.items() if uids.get(key) != uid}
+        metrics.forget(gone)
+        self._statuses.forget(set(gone.values()))
+        self._uids = uids
+
+
+def _outcome(
+    fleet: Fleet, observation: Observation, ticked: TickResult, decision: Decision, result: ScaleResult | None
+) -> Outcome:
+    written = result is not None and result.written
+    return Outcome(
+        policy=fleet.policy.workloads[decision.key],
+        seen=observation.workloads.get(decision.key),
+        decision=decision,
+        account=ticked.accounts.get(decision.key),
+        scaled_at_seconds=decision.at_seconds if written else None,
+        facts=_trouble(result),
+    )
+
+
+def _trouble(result: ScaleResult | None) -> tuple[ConditionFact, ...]:
+    """A decision that could not be carried out is not Ready, whatever was decided."""
+    if result is None or result.outcome not in (ScaleOutcome.REFUSED, ScaleOutcome.FAILED, ScaleOutcome.GONE):
+        return ()
+    action = result.action
+    message = (
+        f"{action.target} could not be scaled from {action.from_replicas} to {action.to_replicas}: {result.message}"
+    )
+    return (ConditionFact(READY, False, f"Scale{result.outcome}", message),)
+
+
+def _log(decision: Decision, result: ScaleResult) -> None:
+    action = result.action
+    level = logging.INFO if result.outcome in (ScaleOutcome.WRITTEN, ScaleOutcome.DRY_RUN) else logging.WARNING
+    logger.log(
+        level,
+        "%s: %s %d -> %d: %s%s. %s (decision %s)",
+        action.key,
+        action.target,
+        action.from_replicas,
+        action.to_replicas,
+        result.outcome.value,
+        f" ({result.message})" if result.message else "",
+        final_message(decision),
+        decision.id,
+    )

@@ -1,0 +1,59 @@
+"""What a new process goes on from: the ledger and the original replicas, as the status has them. The rest is relearned.
+
+Windows are not restored on purpose: a process that has just started knows nothing of the last minutes, so its first
+scale-down waits for a full stabilization window of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from kcloud_autoscale.account import ledger as books
+from kcloud_autoscale.api.workload_status import SavingsStatus, UsageStatus, WorkloadOptimizerStatus
+from kcloud_autoscale.domain.state import Ledger, Usage, WorkloadState
+
+
+def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadState:
+    """A state that holds, with what the status remembers. A status that cannot be read remembers nothing."""
+    try:
+        read = WorkloadOptimizerStatus.model_validate(status)
+    except ValidationError:
+        return WorkloadState(since_seconds=now_seconds)
+    return WorkloadState(
+        since_seconds=now_seconds,
+        original_replicas=read.original_replicas,
+        ledger=_ledger(read),
+        last_decision_id=(read.last_decision.id if read.last_decision else None) or "",
+    )
+
+
+def _ledger(status: WorkloadOptimizerStatus) -> Ledger | None:
+    savings = status.savings
+    if savings is None or savings.since is None or savings.updated is None:
+        return None
+    budget = status.budget
+    ours = _usage(savings.actual)
+    numbers = {
+        "since_seconds": savings.since.timestamp(),
+        "updated_seconds": savings.updated.timestamp(),
+        "spent_usd": _spent(savings, ours),
+        "period_start_seconds": budget.period_start_time.timestamp() if budget and budget.period_start_time else 0.0,
+        "period_spent_usd": (budget.spent if budget else None) or 0.0,
+    }
+    for side, usage in (("actual", ours), ("baseline", _usage(savings.baseline_usage))):
+        numbers |= {f"{side}_{name}": getattr(usage, name) for name in Usage.__dataclass_fields__}
+    return books.restore(numbers)
+
+
+def _usage(status: UsageStatus | None) -> Usage:
+    if status is None:
+        return Usage()
+    return Usage(**{name: getattr(status, name) or 0.0 for name in Usage.__dataclass_fields__})
+
+
+def _spent(savings: SavingsStatus, ours: Usage) -> float:
+    """Everything that was spent is at least what was compared."""
+    return ours.usd if savings.spent_usd is None else savings.spent_usd

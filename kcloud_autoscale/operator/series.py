@@ -1,0 +1,140 @@
+"""Outcome -> points of one metric: (extra labels, value) each; nothing where there is no source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from kcloud_autoscale.account.ledger import savings
+from kcloud_autoscale.act.status import Outcome, watts_saved
+from kcloud_autoscale.domain.decision import CapState
+from kcloud_autoscale.domain.reading import Reading, value_or_none
+
+Points = list[tuple[tuple[str, ...], float]]
+
+
+def _one(value: float | None, *labels: str) -> Points:
+    return [] if value is None or not math.isfinite(value) else [(labels, float(value))]
+
+
+def _reading(reading: Reading | None) -> Points:
+    return [] if reading is None else _one(value_or_none(reading))
+
+
+def actual(field: str) -> Callable[[Outcome], Points]:
+    """A total of ours."""
+    return lambda outcome: _one(getattr(outcome.account.ledger.actual, field)) if outcome.account else []
+
+
+def baseline(field: str) -> Callable[[Outcome], Points]:
+    """A total of the baseline."""
+    return lambda outcome: _one(getattr(outcome.account.ledger.baseline, field)) if outcome.account else []
+
+
+def usd_saved(outcome: Outcome) -> Points:
+    return _one(savings(outcome.account.ledger).usd) if outcome.account else []
+
+
+def watts_saved_now(outcome: Outcome) -> Points:
+    return _one(watts_saved(outcome.account)) if outcome.account else []
+
+
+def score(outcome: Outcome) -> Points:
+    return _one(outcome.account.score) if outcome.account else []
+
+
+def spent(outcome: Outcome) -> Points:
+    return _one(outcome.account.ledger.spent_usd) if outcome.account else []
+
+
+def usd_per_hour(outcome: Outcome) -> Points:
+    return _reading(outcome.account.usd_per_hour) if outcome.account else []
+
+
+def watts(outcome: Outcome) -> Points:
+    return _reading(outcome.account.watts) if outcome.account else []
+
+
+def baseline_replicas(outcome: Outcome) -> Points:
+    running = outcome.account.baseline if outcome.account else None
+    return _one(running.replicas) if running else []
+
+
+def desired(outcome: Outcome) -> Points:
+    return _one(outcome.decision.desired_replicas)
+
+
+def current(outcome: Outcome) -> Points:
+    return _one(outcome.decision.current_replicas)
+
+
+def ready(outcome: Outcome) -> Points:
+    return _one(outcome.decision.ready_replicas)
+
+
+def uncapped(outcome: Outcome) -> Points:
+    return _one(outcome.decision.uncapped_replicas)
+
+
+def demand(outcome: Outcome) -> Points:
+    return _reading(outcome.seen.demand) if outcome.seen else []
+
+
+def quantiles(outcome: Outcome) -> Points:
+    forecast = outcome.decision.forecast
+    if forecast is None:
+        return []
+    pairs = zip(forecast.levels, forecast.values, strict=True)
+    return [point for level, value in pairs for point in _one(value, f"{level:g}")]
+
+
+def errors(outcome: Outcome) -> Points:
+    forecast = outcome.decision.forecast
+    return [point for name, value in (forecast.scores if forecast else ()) for point in _one(value, name)]
+
+
+def weights(outcome: Outcome) -> Points:
+    forecast = outcome.decision.forecast
+    return [point for name, value in (forecast.weights if forecast else ()) for point in _one(value, name)]
+
+
+def trusted(outcome: Outcome) -> Points:
+    forecast = outcome.decision.forecast
+    return _one(float(forecast.trusted)) if forecast else []
+
+
+def lead_time(outcome: Outcome) -> Points:
+    return _one(outcome.decision.lead_time_seconds, outcome.decision.lead_time_source)
+
+
+def capacity(outcome: Outcome) -> Points:
+    return _one(outcome.decision.capacity_per_replica, outcome.decision.capacity_source)
+
+
+def headroom(outcome: Outcome) -> Points:
+    return [point for cap in outcome.decision.caps for point in _one(_headroom(cap), cap.name)]
+
+
+def _headroom(cap: CapState) -> float | None:
+    """30 $/h used of 40 $/h leave 0.25."""
+    return None if cap.used is None or cap.limit <= 0.0 else 1.0 - cap.used / cap.limit
+
+
+def budget_remaining(outcome: Outcome) -> Points:
+    budget = outcome.account.budget if outcome.account else None
+    return _one(budget.remaining_usd) if budget else []
+
+
+def budget_exhaustion(outcome: Outcome) -> Points:
+    budget = outcome.account.budget if outcome.account else None
+    return _one(budget.exhausted_at_seconds) if budget else []
+
+
+def reason(outcome: Outcome) -> Points:
+    return _one(1.0, outcome.decision.final_reason or "None")
+
+
+def conditions(outcome: Outcome) -> Points:
+    names = {True: "True", False: "False", None: "Unknown"}
+    facts = {fact.type: fact for fact in (*outcome.decision.conditions, *outcome.facts)}
+    return [((fact.type, names[fact.status]), 1.0) for fact in facts.values()]
