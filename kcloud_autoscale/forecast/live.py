@@ -38,9 +38,15 @@ class LiveForecaster:
     history waits. A catch-up longer than the refresh of a warm-up is taught anew instead of step by step.
     """
 
-    def __init__(self, step_seconds: float = 60.0, settings: FleetSettings | None = None) -> None:
-        """An empty fleet; histories must come on a grid of ``step_seconds``."""
-        self.fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step_seconds, settings)
+    def __init__(
+        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, time_scale: float = 1.0
+    ) -> None:
+        """An empty fleet; histories must come on a grid of ``step_seconds``.
+
+        ``time_scale`` is for rehearsals: at 10 a "day" is 8,640 real seconds, and 6 s steps are learned as minutes.
+        """
+        self.fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step_seconds * time_scale, settings)
+        self.step_seconds, self.time_scale = step_seconds, time_scale
         self._waiting: dict[WorkloadKey, DemandHistory] = {}
         self._seen_until: dict[WorkloadKey, float] = {}
 
@@ -56,14 +62,17 @@ class LiveForecaster:
         """
         steps: dict[WorkloadKey, FloatArray] = {}
         for key, history in histories.items():
-            if history.step_seconds != self.fleet.step_seconds:
-                raise ValueError(f"{key}: step of {history.step_seconds} s where {self.fleet.step_seconds} s is meant")
+            if history.step_seconds != self.step_seconds:
+                raise ValueError(f"{key}: step of {history.step_seconds} s where {self.step_seconds} s is meant")
             if not len(history.values):
                 continue
+            scaled = DemandHistory(
+                history.start_seconds * self.time_scale, self.fleet.step_seconds, np.asarray(history.values, np.float64)
+            )
             if key not in self.fleet:
-                self._waiting[key] = _joined(self._waiting.get(key), history)
+                self._waiting[key] = _joined(self._waiting.get(key), scaled)
             else:
-                new = _after(self.fleet.clock_of(key), history)
+                new = _after(self.fleet.clock_of(key), scaled)
                 if len(new):
                     steps[key] = new
             self._seen_until[key] = max(history.end_seconds, self._seen_until.get(key, -np.inf))
@@ -73,8 +82,7 @@ class LiveForecaster:
 
     def forecast(self, requests: Sequence[ForecastRequest], now_seconds: float) -> Mapping[WorkloadKey, Forecast]:
         """Forecasts for all requests at once; a workload without any demand yet is absent."""
-        step = self.fleet.step_seconds
-        wanted = {request.key: horizon_steps(request.horizon_seconds, step) for request in requests}
+        wanted = {request.key: horizon_steps(request.horizon_seconds, self.step_seconds) for request in requests}
         ready = {key: self._waiting.pop(key) for key in wanted if key in self._waiting}
         self.fleet.warm_up(ready, wanted)
         for key, history in ready.items():
@@ -82,7 +90,13 @@ class LiveForecaster:
                 self._waiting[key] = history
         self.fleet.move({key: steps for key, steps in wanted.items() if key in self.fleet})
         answer = self.fleet.predict([request.key for request in requests])
-        return domain_forecasts(answer, {request.key: request for request in requests}, step, self.fleet.settings)
+        return domain_forecasts(
+            answer,
+            {request.key: request for request in requests},
+            self.step_seconds,
+            self.fleet.settings,
+            self.time_scale,
+        )
 
     def forget(self, keys: Sequence[WorkloadKey]) -> None:
         """Drop workloads that are gone."""
@@ -127,9 +141,10 @@ def domain_forecasts(
     requests: Mapping[WorkloadKey, ForecastRequest],
     step_seconds: float,
     settings: FleetSettings,
+    time_scale: float = 1.0,
 ) -> dict[WorkloadKey, Forecast]:
     """The same answers as `Forecast`, one per workload."""
-    verdicts = judge(answer, step_seconds, settings)
+    verdicts = judge(answer, step_seconds * time_scale, settings)
     quantiles, weights = answer.quantiles.tolist(), answer.weights[:, :, JUDGED_LEVEL].tolist()
     scores = answer.scores[:, :, JUDGED_LEVEL].tolist()
     forecasts: dict[WorkloadKey, Forecast] = {}

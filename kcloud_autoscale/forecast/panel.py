@@ -165,7 +165,7 @@ def forward_fill(values: FloatArray, before: FloatArray) -> FloatArray:
 
 
 def _decayed(values: FloatArray, before: FloatArray, decay: float) -> FloatArray:
-    """``out[t] = decay * out[t-1] + values[t]`` along axis 1, from ``before`` (rows,), in the precision of ``values``."""
+    """``out[t] = decay * out[t-1] + values[t]`` along axis 1 from ``before`` (rows,), in the precision of ``values``."""
     kind = values.dtype
     start = (decay * before[:, None]).astype(kind, copy=False)
     if values.shape[1] == 1:

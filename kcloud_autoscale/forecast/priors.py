@@ -39,7 +39,7 @@ def default_prior(grid: Grid, rows: float, hedge_rate: float) -> Prior:
     scale = np.full(len(NAMES), 0.05)
     scale[0] = 1.0
     scale[11:13] = 0.01
-    scale[19:] = 0.5
+    scale[22:] = 0.5
     levels = np.array([0.2, 0.8, 1.25, 1.65, 2.2, 2.6, 3.0])
     relative = np.array([1.0, 0.95, 1.3, 0.85, 0.8])
     loud = np.exp(-hedge_rate * (relative - relative.min()))
