@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from hack.load.exposition import Fault, FaultKind, Faults, render
 from hack.load.live import LiveService
 from hack.load.service import Node, Series, node_levels
 from hack.load.watch import Mirror, close, connect, mirror_nodes, mirror_pods, node_of, pod_of
+
+_log = logging.getLogger(__name__)
 
 _FIRST_SIGHT_TIMEOUT_SECONDS = 20.0
 _TICK_SECONDS = 1.0
@@ -107,6 +110,8 @@ async def serving(exporter: Exporter, kubeconfig: str, port: int = 0) -> AsyncIt
             await asyncio.gather(*(mirror.filled.wait() for mirror in (nodes, *pods)))
         _look(exporter, nodes, pods)
         background.append(asyncio.create_task(_tick(exporter, nodes, pods)))
+        for task in background:
+            task.add_done_callback(_complain)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
         yield runner.addresses[0][1]
@@ -131,6 +136,12 @@ def scrape_config(port: int, interval_seconds: float) -> dict[str, object]:
     }
 
 
+def _complain(task: asyncio.Task[None]) -> None:
+    """None of the background loops ends by itself: whoever watches the scrapes should not have to guess."""
+    if not task.cancelled():
+        _log.error("the exporter no longer follows the cluster", exc_info=task.exception())
+
+
 async def _tick(exporter: Exporter, nodes: Mirror, pods: Sequence[Mirror]) -> None:
     """Every second: let time pass with the pods as they were, then look who is there now."""
     while True:
@@ -142,5 +153,5 @@ async def _tick(exporter: Exporter, nodes: Mirror, pods: Sequence[Mirror]) -> No
 def _look(exporter: Exporter, nodes: Mirror, pods: Sequence[Mirror]) -> None:
     for service, mirror in zip(exporter.services, pods, strict=True):
         service.follow(pod for raw in mirror.objects.values() if (pod := pod_of(raw)))
-    device = exporter.services[0].service.device
+    device = exporter.services[0].service.device  # one kind of accelerator in the cluster
     exporter.nodes = {name: node_of(raw, device) for name, raw in nodes.objects.items()}

@@ -13,8 +13,7 @@ from hack.load.service import Series, Service
 
 # Demand and readiness are followed this finely, whatever the scrape interval.
 _STEP_SECONDS = 1.0
-# After a pause longer than this (a stopped process, a suspended laptop) the time between is skipped, not caught up
-# with.
+# After a longer pause (a stopped process, a suspended laptop) the time before is skipped, not caught up with.
 _LONGEST_CATCH_UP_SECONDS = 120.0
 
 
@@ -68,8 +67,7 @@ class LiveService:
         shown = dict(self.front_door)
         devices = catalogue.device_levels(self.service, self.flow)
         levels = catalogue.queue_levels(self.service, self.flow) | catalogue.pressure_levels(self.flow) | devices
-        # A pod that is not ready loads its model: the device is held and draws its idle power, nothing else answers
-        # yet.
+        # A pod that is not ready loads its model: it holds the device at idle power, and nothing answers yet.
         idle = catalogue.device_levels(self.service, flow_of(self.service.replica, 0, 0, 0, 0, 1))
         for pod in self.pods.values():
             values: Mapping[Series, SupportsFloat] = idle if pod.node else {}

@@ -29,8 +29,8 @@ class GoneError(Exception):
 class Mirror:
     """Objects of one list call, by name, as of the last event. Lists, watches, and begins again when the watch breaks.
 
-    Waits between attempts double from 0.25 s to 10 s and start over with the first event that arrives. While the API
-    server is away the objects stay as they were last seen: a serving pod does not stop because the API does.
+    Waits between attempts double from 0.25 s to 10 s and start over with the first list that succeeds. While the
+    API server is away the objects stay as they were last seen: a serving pod does not stop because the API does.
     """
 
     def __init__(self, request: Callable[..., Awaitable[Any]]) -> None:
@@ -63,9 +63,11 @@ class Mirror:
         return str(listed["metadata"]["resourceVersion"])
 
     async def _follow(self, version: str) -> None:
-        limit = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 15)
         answer = await self._ask(
-            watch=True, resource_version=version, timeout_seconds=_WATCH_SECONDS, _request_timeout=limit.total
+            watch=True,
+            resource_version=version,
+            timeout_seconds=_WATCH_SECONDS,
+            _request_timeout=_WATCH_SECONDS + 15,
         )
         try:
             async for line in answer.content:

@@ -68,6 +68,12 @@ def test_every_part_is_pinned_with_hashes() -> None:
         assert [line for line in unhashed if line.split()[0] not in replaced] == [], each.name
 
 
+def test_every_part_builds_with_any_go_of_the_release() -> None:
+    """A go.mod that asks for 1.26.7 refuses the 1.26.6 of PyPI, which is the newest 1.26 there."""
+    for each in PARTS:
+        assert "\ngo 1.26.0\n" in (each.folder / "go.mod").read_text(), each.name
+
+
 def test_the_kubernetes_stamp_agrees_with_the_pin() -> None:
     kubernetes = next(part for part in PARTS if part.name == "kubernetes")
     pinned = re.search(r"k8s\.io/kubernetes v(\S+)", (kubernetes.folder / "go.mod").read_text())

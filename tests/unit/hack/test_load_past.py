@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from hack.load.demand import DemandShape, Gap, morning_ramp
 from hack.load.exporter import Exporter
-from hack.load.history import all_tracks, write_openmetrics
+from hack.load.history import HistoryError, all_tracks, fill, write_blocks, write_openmetrics
 from hack.load.live import LiveService, Pod
 from hack.load.past import Past, PastPlan, Track, replay
-from hack.load.remote_write import encode_samples, encode_series, snappy_literal
+from hack.load.remote_write import RemoteWriteError, encode_samples, encode_series, snappy_literal
 from hack.load.service import Node, Service, series
 
 NOW = 1_795_485_600.0
@@ -128,6 +130,10 @@ def test_a_pod_that_leaves_takes_its_counters_and_a_new_one_starts_at_nothing() 
     watts = {dict(k.labels)["pod"]: v for k, v in live.samples().items() if k.metric == "DCGM_FI_DEV_POWER_USAGE"}
     assert watts == {"b": 400.0, "c": 60.0}
     assert live.backlog == pytest.approx(20)
+    live.follow([Pod("a", "n", True)])  # the name of before, as from a StatefulSet: a new process all the same
+    live.advance(NOW + 21)
+    finished = {dict(key.labels)["pod"]: value for key, value in live.samples().items() if "success" in key.metric}
+    assert finished == pytest.approx({"a": 10})
 
 
 def test_time_passes_alike_in_one_go_and_in_pieces() -> None:
@@ -162,6 +168,30 @@ def test_openmetrics_text(tmp_path: Path) -> None:
     file = tmp_path / "history.om"
     assert write_openmetrics(file, [track], until_seconds=40.0) == 2
     assert file.read_text() == 'up_total{pod="a\\"b"} 1.0 10.000\nup_total{pod="a\\"b"} 2.5 25.000\n# EOF\n'
+
+
+def test_what_promtool_says_is_passed_on(tmp_path: Path) -> None:
+    promtool = tmp_path / "promtool"
+    promtool.write_text("#!/bin/sh\necho 'block too large' >&2\nexit 1\n")
+    promtool.chmod(0o755)
+    with pytest.raises(HistoryError, match="block too large"):
+        write_blocks(tmp_path / "data", past().tracks(), NOW, promtool)
+    assert list(tmp_path.glob("*/*.om")) == []  # the text is gone
+
+
+async def test_what_prometheus_says_is_passed_on() -> None:
+    received: list[bytes] = []
+
+    async def write(request: web.Request) -> web.Response:
+        received.append(await request.read())
+        return web.Response(status=400, text="out of bounds")
+
+    app = web.Application()
+    app.router.add_post("/api/v1/write", write)
+    async with TestServer(app) as server:
+        with pytest.raises(RemoteWriteError, match="400: out of bounds"):
+            await fill(str(server.make_url("")), past().tracks(), NOW - 60)
+    assert len(received) == 1
 
 
 def test_node_prices_are_part_of_the_history() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hack.load.queueing import Replica, erlang_c, flow_of, flow_over, latency, serve
+from hack.load.service import Service, queue_levels
 
 # One slot, no batching gain: plain M/M/c with service rate 1/s a replica.
 PLAIN = Replica(capacity_per_second=1.0, slots=1, alone_fraction=1.0, patience_seconds=10.0)
@@ -111,6 +112,15 @@ def test_nothing_is_lost_or_invented(arrivals: float, ready: int, backlog: float
     assert min(served, dropped, left) >= -1e-9
     assert served <= 10 * ready * (1 + 1e-9)
     assert left <= 10 * ready * BATCHED.patience_seconds * (1 + 1e-9)
+
+
+def test_queue_is_what_littles_law_says() -> None:
+    # M/M/1 at 0.9: one in service nine tenths of the time, ρ²/(1−ρ) = 8.1 waiting; 3 more behind them in the backlog.
+    service = Service("demo", "llm", replica=PLAIN)
+    levels = {
+        key.metric: float(value) for key, value in queue_levels(service, flow_of(PLAIN, 0.9, 0.9, 0, 3, 1)).items()
+    }
+    assert levels == {"vllm:num_requests_running": 1.0, "vllm:num_requests_waiting": 11.0}
 
 
 def test_a_series_is_its_steps_and_stands_still_in_a_gap() -> None:
