@@ -1,1 +1,1 @@
-"""In: Prometheus and the Kubernetes API to one Observation."""
+"""In: everything a decision rests on, gathered from Prometheus and the API server."""

@@ -1,0 +1,164 @@
+"""One cycle's questions to Prometheus: all under one deadline, failures as values."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from kcloud_autoscale.domain.errors import ObservationError
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.series import FloatArray
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe.answer import Point, Row, shown
+from kcloud_autoscale.observe.fetch import Build, Subject, ask, hand_out, only, selections
+from kcloud_autoscale.observe.history import Span, on_grid
+from kcloud_autoscale.observe.promql import Selection
+
+K = TypeVar("K")
+
+# Samples of one answer: 400,000 are 11 MB of text and 40 series of a week at a minute each.
+MAX_SAMPLES = 400_000
+MAX_NAMES = 500
+
+
+class Source(Protocol):
+    """What is needed of `prometheus.Prometheus`."""
+
+    async def query(self, promql: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Point]: ...
+
+    async def query_range(
+        self,
+        promql: str,
+        start_seconds: float,
+        end_seconds: float,
+        step_seconds: float,
+        timeout_seconds: float | None = None,
+    ) -> list[Row]: ...
+
+    async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]: ...
+
+
+@dataclass(slots=True)
+class Asker:
+    """Asks for one instant, within one budget of time.
+
+    Attributes:
+        source: Prometheus.
+        now_seconds: The instant.
+        limit_seconds: For everything asked through this object, from its creation on.
+    """
+
+    source: Source
+    now_seconds: float
+    limit_seconds: float
+    _deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._deadline = time.monotonic() + self.limit_seconds
+
+    @property
+    def left_seconds(self) -> float:
+        """Until the budget is used up; a little above 0 afterwards, so that questions fail at once and say why."""
+        return max(self._deadline - time.monotonic(), 0.001)
+
+    async def series(self, promql: str, what: str) -> list[Point] | Missing:
+        """All series of a query at this instant."""
+        try:
+            return await self._send(promql)
+        except ObservationError as error:
+            return Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")
+
+    async def single(self, promql: str, what: str) -> Point | Missing:
+        """The one series of a user's own query."""
+        found = await self.series(promql, f"{what} {shown(promql)}")
+        return found if isinstance(found, Missing) else only(found, f"{what} {shown(promql)}")
+
+    async def grouped(self, build: Build, subjects: Sequence[Subject], what: str) -> dict[WorkloadKey, Point | Missing]:
+        """One value per workload."""
+
+        async def part(selection: Selection, members: Sequence[Subject]) -> dict[WorkloadKey, Point | Missing]:
+            return hand_out(await ask(build, selection, self._send), members, what)
+
+        parts = await asyncio.gather(*(part(*each) for each in selections(subjects, MAX_NAMES)))
+        return {key: each for found in parts for key, each in found.items()}
+
+    async def grouped_lists(self, build: Build, subjects: Sequence[Subject], what: str) -> list[Point] | Missing:
+        """All series of the selected workloads, as when there is one per pod; Missing when any part failed."""
+        found: list[Point] = []
+        for selection, _ in selections(subjects, MAX_NAMES):
+            for _, each in await ask(build, selection, self._send):
+                if isinstance(each, ObservationError):
+                    return Missing(MissingReason.SOURCE_ERROR, f"{what}: {each}")
+                found += each
+        return found
+
+    async def grouped_steps(
+        self, build: Build, subjects: Sequence[Subject], span: Span, what: str
+    ) -> dict[WorkloadKey, FloatArray | Missing]:
+        """Values per step of each workload; all NaN where the source has nothing."""
+
+        async def chunk(part: Span) -> dict[WorkloadKey, Row | Missing]:
+            found: dict[WorkloadKey, Row | Missing] = {}
+            most_names = min(MAX_NAMES, max(1, MAX_SAMPLES // part.steps))
+            for selection, members in selections(subjects, most_names):
+                answers = await ask(build, selection, lambda text: self._send_range(text, part))
+                found.update(hand_out(answers, members, what))
+            return found
+
+        return await _steps(span, chunk)
+
+    async def single_steps(self, promql: str, span: Span, what: str) -> FloatArray | Missing:
+        """Values per step of a user's own query."""
+        name = f"{what} {shown(promql)}"
+
+        async def chunk(part: Span) -> dict[str, Row | Missing]:
+            try:
+                return {name: only(await self._send_range(promql, part), name)}
+            except ObservationError as error:
+                return {name: Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")}
+
+        return (await _steps(span, chunk))[name]
+
+    async def _send(self, promql: str) -> list[Point]:
+        return await self.source.query(promql, self.now_seconds, self.left_seconds)
+
+    async def _send_range(self, promql: str, span: Span) -> list[Row]:
+        return await self.source.query_range(
+            promql, span.first_at, span.end_seconds, span.step_seconds, self.left_seconds
+        )
+
+
+async def _steps(
+    span: Span, fetch: Callable[[Span], Awaitable[dict[K, Row | Missing]]]
+) -> dict[K, FloatArray | Missing]:
+    """Chunks put together. A chunk without data is a gap; one that failed voids the whole: half a history is none."""
+    values: dict[K, list[FloatArray]] = {}
+    failed: dict[K, Missing] = {}
+    for part in span.chunks():
+        for key, row in (await fetch(part)).items():
+            try:
+                known = None if isinstance(row, Missing) else row
+                values.setdefault(key, []).append(on_grid(known, part))
+            except ObservationError as error:
+                failed[key] = Missing(MissingReason.SOURCE_ERROR, str(error))
+            if isinstance(row, Missing) and row.reason is not MissingReason.NO_DATA:
+                failed[key] = row
+    return {key: failed.get(key) or np.concatenate(values[key]) for key in (*values, *failed)}
+
+
+def reading(found: Point | Missing, what: str, at_seconds: float | None = None, scale: float = 1.0) -> Reading:
+    """A point as a reading: finite and not negative, in base units after division by ``scale``."""
+    if isinstance(found, Missing):
+        return found
+    if not math.isfinite(found.value):
+        why = "there was no traffic to measure" if math.isnan(found.value) else "something was divided by nothing"
+        return Missing(MissingReason.NOT_A_NUMBER, f"{what} is {found.value}: {why}")
+    if found.value < 0.0:
+        return Missing(MissingReason.OUT_OF_RANGE, f"{what} is {found.value:g}; it cannot be negative")
+    return Sample(found.value / scale, found.at_seconds if at_seconds is None else at_seconds, what)

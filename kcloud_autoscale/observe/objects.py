@@ -1,0 +1,220 @@
+"""What is kept of each object: few fields, equal parts shared, so that ten thousand pods cost a few megabytes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from kcloud_autoscale.domain.observation import NodeObservation, PodObservation
+from kcloud_autoscale.domain.workload import TargetRef
+from kcloud_autoscale.observe.reader import Json
+from kcloud_autoscale.observe.selectors import LabelSelector, from_object
+
+OPTIMIZER_LABEL = "kcloud.io/workload-optimizer"
+
+# A node that carries one of these is on its way out or must not be used.
+LEAVING_TAINTS = frozenset(
+    {
+        "node.kubernetes.io/unschedulable",
+        "karpenter.sh/disrupted",
+        "cloud.google.com/impending-node-termination",
+        "ToBeDeletedByClusterAutoscaler",
+        "aws-node-termination-handler/spot-itn",
+        "aws-node-termination-handler/asg-lifecycle-termination",
+        "aws-node-termination-handler/scheduled-maintenance",
+        "aws-node-termination-handler/rebalance-recommendation",
+    }
+)
+
+_SUFFIXES = {
+    "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
+    "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12), "P": Decimal(10**15),
+    "E": Decimal(10**18), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50), "Ei": Decimal(2**60),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What a pod asks for; None where it asks for none. ``accelerators``: whole devices by extended resource."""
+
+    cpu_cores: float | None = None
+    memory_bytes: float | None = None
+    accelerators: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod, its labels and requests (shared with pods that have the same), and its controller."""
+
+    seen: PodObservation
+    labels: Mapping[str, str]
+    requests: Requests
+    owner: TargetRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scalable:
+    """A Deployment, a StatefulSet, or any object's Scale."""
+
+    ref: TargetRef
+    uid: str
+    resource_version: str
+    replicas: int
+    selector: LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """Somebody else who sets replicas: an HPA or a KEDA ScaledObject."""
+
+    name: str
+    kind: str
+    group: str
+    target_kind: str
+    target_name: str
+
+
+class Slimmer:
+    """Makes the above from full objects, sharing what is equal."""
+
+    def __init__(self) -> None:
+        self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+        self._requests: dict[Requests, Requests] = {}
+
+    def pod(self, item: Json) -> Pod:
+        meta, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+        seen = PodObservation(
+            name=meta["name"],
+            created_seconds=unix_seconds(meta["creationTimestamp"]),
+            ready_seconds=_ready_seconds(status),
+            node=_interned(spec.get("nodeName")),
+            deleting="deletionTimestamp" in meta,
+            failed=status.get("phase") == "Failed",
+        )
+        requests = pod_requests(spec)
+        return Pod(seen, self._shared(meta), self._requests.setdefault(requests, requests), controller(meta))
+
+    def _shared(self, meta: Json) -> Mapping[str, str]:
+        # A StatefulSet's pods each carry their own name and index as labels: no selector of ours needs those.
+        pairs = sorted((meta.get("labels") or {}).items())
+        kept = tuple((sys.intern(k), sys.intern(v)) for k, v in pairs if v != meta["name"] and not k.endswith("-index"))
+        if len(self._labels) > 50_000:
+            self._labels.clear()  # sharing begins anew; what is in use lives on with its pods
+        return self._labels.setdefault(kept, dict(kept))
+
+
+def node(item: Json) -> NodeObservation:
+    meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    taints = {taint["key"] for taint in spec.get("taints") or ()}
+    allocatable = {
+        name: int(quantity(value)) for name, value in (status.get("allocatable") or {}).items() if _is_device(name)
+    }
+    return NodeObservation(
+        name=meta["name"],
+        labels={sys.intern(k): sys.intern(v) for k, v in (meta.get("labels") or {}).items()},
+        allocatable=allocatable,
+        unschedulable=bool(spec.get("unschedulable")) or bool(taints & LEAVING_TAINTS),
+    )
+
+
+def scalable(kind: str) -> Any:
+    """How to slim an object of a kind in ``apps/v1``."""
+
+    def slim(item: Json) -> Scalable:
+        meta, spec = item["metadata"], item["spec"]
+        ref = TargetRef("apps/v1", kind, meta["name"])
+        selector = from_object(spec.get("selector"))
+        # The Scale of a Deployment carries the Deployment's own resourceVersion.
+        return Scalable(ref, meta["uid"], meta["resourceVersion"], int(spec.get("replicas", 1)), selector)
+
+    return slim
+
+
+def hpa(item: Json) -> Autoscaler:
+    return _autoscaler(item, "HorizontalPodAutoscaler", item["spec"]["scaleTargetRef"])
+
+
+def scaled_object(item: Json) -> Autoscaler:
+    return _autoscaler(item, "ScaledObject", item["spec"]["scaleTargetRef"])
+
+
+def _autoscaler(item: Json, kind: str, target: Json) -> Autoscaler:
+    target_kind = target.get("kind") or "Deployment"
+    version = target.get("apiVersion") or ("apps/v1" if target_kind in ("Deployment", "StatefulSet") else "")
+    return Autoscaler(item["metadata"]["name"], kind, group_of(version), target_kind, target["name"])
+
+
+def group_of(api_version: str) -> str:
+    """``apps`` of ``apps/v1``; empty for the core group."""
+    return api_version.partition("/")[0] if "/" in api_version else ""
+
+
+def controller(meta: Json) -> TargetRef | None:
+    """The object that made this one."""
+    owner = next((each for each in meta.get("ownerReferences") or () if each.get("controller")), None)
+    if owner is None:
+        return None
+    return TargetRef(sys.intern(owner["apiVersion"]), sys.intern(owner["kind"]), sys.intern(owner["name"]))
+
+
+def pod_requests(spec: Json) -> Requests:
+    """Sum over containers; an extended resource counts by its limit, which equals its request."""
+    cpu: float | None = None
+    memory: float | None = None
+    devices: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        resources = container.get("resources") or {}
+        asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+        cpu = _plus(cpu, asked.get("cpu"))
+        memory = _plus(memory, asked.get("memory"))
+        for name, value in asked.items():
+            if _is_device(name):
+                devices[name] = devices.get(name, 0) + int(quantity(value))
+    return Requests(cpu, memory, tuple(sorted((sys.intern(name), count) for name, count in devices.items() if count)))
+
+
+def quantity(text: str | float) -> float:
+    """``500m`` is 0.5, ``2Gi`` is 2147483648, ``1e3`` is 1000.
+
+    Raises:
+        ValueError: No quantity.
+    """
+    raw = str(text).strip()
+    number = raw.rstrip("numkKMGTPEi")
+    # 1E alone is an exa; the E of 1E3 stays with the number since a digit ends it.
+    try:
+        return float(Decimal(number) * _SUFFIXES[raw[len(number) :]])
+    except (InvalidOperation, KeyError) as error:
+        raise ValueError(f"{raw!r} is no quantity") from error
+
+
+def unix_seconds(timestamp: str) -> float:
+    """``2026-01-01T00:00:00Z`` as Unix time."""
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _ready_seconds(status: Json) -> float | None:
+    found: Iterable[Json] = status.get("conditions") or ()
+    for condition in found:
+        if condition.get("type") == "Ready" and condition.get("status") == "True":
+            return unix_seconds(condition["lastTransitionTime"])
+    return None
+
+
+def _plus(total: float | None, value: str | None) -> float | None:
+    return total if value is None else (total or 0.0) + quantity(value)
+
+
+def _is_device(name: str) -> bool:
+    """Extended resources carry a domain; those of Kubernetes itself and huge pages do not count."""
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and not domain.endswith("kubernetes.io")
+
+
+def _interned(text: str | None) -> str | None:
+    return sys.intern(text) if text else None

@@ -1,0 +1,237 @@
+"""What each workload does right now: demand, and the metrics its policy names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kcloud_autoscale.domain.observation import MetricObservation
+from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe import queries
+from kcloud_autoscale.observe.answer import Point, shown
+from kcloud_autoscale.observe.asker import Asker, reading
+from kcloud_autoscale.observe.fetch import Build
+from kcloud_autoscale.observe.objects import Pod
+from kcloud_autoscale.observe.presets import PRESETS
+from kcloud_autoscale.observe.signals import FleetSignals, PodReadings
+from kcloud_autoscale.observe.watched import Watched, by_preset, subjects
+
+DEFAULT_LATENCY_QUANTILE = 0.95
+
+# Users write milliseconds and percent (the units of the thresholds they set), the core has seconds and ratios.
+_USER_UNITS = {"latency": 1000.0, "cpu": 100.0, "memory": 100.0, "gpu": 100.0, "npu": 100.0}
+
+
+def user_unit(metric: str) -> float:
+    """What a user's own query of a metric type is divided by to get base units."""
+    return _USER_UNITS.get(metric, 1.0)
+
+
+@dataclass(slots=True)
+class Present:
+    """Answers about now, by what they were asked for.
+
+    Attributes:
+        demand: Load per second.
+        newest: Unix time of the newest sample of a workload's preset.
+        latency: By quantile, in seconds.
+        waiting: Requests in the queue.
+        own: Users' own queries, by text.
+        cpu_cores: Per pod.
+        memory_bytes: Per pod.
+        away: Why nothing could be asked at all; None when it could.
+    """
+
+    demand: dict[WorkloadKey, Reading] = field(default_factory=dict)
+    newest: dict[WorkloadKey, float] = field(default_factory=dict)
+    latency: dict[tuple[WorkloadKey, float], Point | Missing] = field(default_factory=dict)
+    waiting: dict[WorkloadKey, Point | Missing] = field(default_factory=dict)
+    own: dict[str, Point | Missing] = field(default_factory=dict)
+    cpu_cores: PodReadings = field(default_factory=PodReadings)
+    memory_bytes: PodReadings = field(default_factory=PodReadings)
+    away: Missing | None = None
+
+
+async def present(
+    asker: Asker,
+    watched: Sequence[Watched],
+    windows: Mapping[str, float],
+    window_seconds: float,
+    max_age_seconds: float,
+) -> Present:
+    """Ask for everything at once; what fails is Missing in its place.
+
+    Args:
+        asker: With the instant and the budget.
+        watched: Workloads, with or without a target.
+        windows: Rate window in seconds by preset.
+        window_seconds: Rate window of everything else.
+        max_age_seconds: Older readings are stale.
+    """
+    found = Present()
+    async with asyncio.TaskGroup() as group:
+        for name, members in by_preset(watched).items():
+            group.create_task(_demand(asker, found, name, members, windows[name], max_age_seconds))
+            group.create_task(_latency(asker, found, name, members, windows[name]))
+            group.create_task(_waiting(asker, found, name, members))
+        for text in {each.query for each in watched if each.query} | _own_queries(watched):
+            group.create_task(_own(asker, found, text))
+        group.create_task(_cpu_memory(asker, found, watched, window_seconds))
+    for each in watched:
+        if each.unknown is not None:
+            found.demand[each.key] = each.unknown
+        elif each.query is not None:
+            found.demand[each.key] = reading(found.own[each.query], "demand")
+    return found
+
+
+def metrics_of(
+    each: Watched, found: Present, signals: FleetSignals, max_age_seconds: float, now_seconds: float
+) -> tuple[MetricObservation, ...]:
+    """One observation per target of the policy, in its order."""
+    return tuple(_metric(each, target, found, signals, max_age_seconds, now_seconds) for target in each.policy.targets)
+
+
+def _metric(
+    each: Watched, target: MetricTarget, found: Present, signals: FleetSignals, max_age_seconds: float, now: float
+) -> MetricObservation:
+    if isinstance(each.target.seen, Missing):
+        return MetricObservation(target.name, each.target.seen)
+    if found.away is not None:
+        return MetricObservation(target.name, found.away)
+    if target.query is not None:
+        text = each.filled(target.query)
+        return MetricObservation(target.name, reading(found.own[text], shown(text), scale=user_unit(target.name)))
+    match target.name:
+        case "requests":
+            return MetricObservation("requests", found.demand[each.key])
+        case "latency":
+            asked = found.latency.get((each.key, target.quantile or DEFAULT_LATENCY_QUANTILE))
+            return MetricObservation("latency", _dated(each, asked, "latency", found, max_age_seconds, now))
+        case "queue":
+            asked = found.waiting.get(each.key)
+            return MetricObservation("queue", _dated(each, asked, "queue", found, max_age_seconds, now))
+        case "cpu":
+            return _of_requests(each, found.cpu_cores, "cpu", now)
+        case "memory":
+            return _of_requests(each, found.memory_bytes, "memory", now)
+        case _:
+            readings = signals.gpu if target.name == "gpu" else signals.npu
+            total = readings.mean(each.key.namespace, each.target.pods, f"{target.name} utilization", now)
+            return MetricObservation(target.name, total, readings.of(each.key.namespace, each.target.pods))
+
+
+def _dated(
+    each: Watched, asked: Point | Missing | None, what: str, found: Present, max_age_seconds: float, now: float
+) -> Reading:
+    """A reading of the preset with the age of its newest sample."""
+    if asked is None:
+        name = f"the {each.preset.name} preset" if each.preset else "a demand query of one's own"
+        return Missing(MissingReason.NOT_CONFIGURED, f"{name} tells no {what}; give the metric its own query")
+    return _fresh(asked, what, found.newest.get(each.key), max_age_seconds, now)
+
+
+def _fresh(asked: Point | Missing, what: str, newest: float | None, max_age_seconds: float, now: float) -> Reading:
+    if newest is not None and now - newest > max_age_seconds:
+        return Missing(MissingReason.STALE, f"{what}: the newest sample is {now - newest:.0f} s old")
+    return reading(asked, what, at_seconds=newest)
+
+
+def _of_requests(each: Watched, used: PodReadings, resource: str, now: float) -> MetricObservation:
+    """Use over request: HPA's utilization, 1.0 where a pod uses all it asked for."""
+    namespace = each.key.namespace
+    values = used.of(namespace, each.target.pods)
+    per_pod: dict[str, float] = {}
+    for pod in each.target.pods:
+        if (value := values.get(pod.seen.name)) is None:
+            continue
+        asked = _request(pod, resource)
+        if not asked:
+            why = f"pod {pod.seen.name} requests no {resource}, so it has no utilization"
+            return MetricObservation(resource, Missing(MissingReason.NOT_CONFIGURED, why))
+        per_pod[pod.seen.name] = value / asked
+    if not per_pod:
+        return MetricObservation(resource, used.why_missing(namespace, each.target.pods, f"{resource} use"))
+    return MetricObservation(
+        resource, Sample(sum(per_pod.values()) / len(per_pod), now, f"{resource} utilization"), per_pod
+    )
+
+
+def _request(pod: Pod, resource: str) -> float | None:
+    return pod.requests.cpu_cores if resource == "cpu" else pod.requests.memory_bytes
+
+
+async def _demand(
+    asker: Asker, found: Present, name: str, members: Sequence[Watched], window_seconds: float, max_age_seconds: float
+) -> None:
+    preset, asked = PRESETS[name], subjects(members)
+    what = f"demand ({name})"
+    loads, newest = await asyncio.gather(
+        asker.grouped(lambda part: queries.demand(preset, window_seconds, part), asked, what),
+        asker.grouped(lambda part: queries.newest_sample(preset, part), asked, what),
+    )
+    now = asker.now_seconds
+    found.newest |= {key: min(each.value, now) for key, each in newest.items() if isinstance(each, Point)}
+    for key, load in loads.items():
+        found.demand[key] = _fresh(load, what, found.newest.get(key), max_age_seconds, now)
+
+
+async def _latency(asker: Asker, found: Present, name: str, members: Sequence[Watched], window_seconds: float) -> None:
+    preset = PRESETS[name]
+    if not preset.latencies and not preset.summary:
+        return
+    wanted: defaultdict[float, list[Watched]] = defaultdict(list)
+    for each in members:
+        for quantile in {t.quantile or DEFAULT_LATENCY_QUANTILE for t in _built_in(each, "latency")}:
+            wanted[quantile].append(each)
+
+    async def at(quantile: float, part: Sequence[Watched]) -> None:
+        build: Build = lambda selection: queries.latency(preset, quantile, window_seconds, selection)  # noqa: E731
+        answers = await asker.grouped(build, subjects(part), f"latency ({name})")
+        found.latency.update({(key, quantile): answer for key, answer in answers.items()})
+
+    await asyncio.gather(*(at(quantile, part) for quantile, part in wanted.items()))
+
+
+async def _waiting(asker: Asker, found: Present, name: str, members: Sequence[Watched]) -> None:
+    preset, wanted = PRESETS[name], [each for each in members if _built_in(each, "queue")]
+    if preset.waiting and wanted:
+        found.waiting |= await asker.grouped(
+            lambda part: queries.waiting(preset, part), subjects(wanted), f"queue ({name})"
+        )
+
+
+async def _own(asker: Asker, found: Present, text: str) -> None:
+    found.own[text] = await asker.single(text, "query")
+
+
+async def _cpu_memory(asker: Asker, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:
+    async def ask(resource: str, build: Build) -> PodReadings:
+        wanted = [w.pods_subject for w in watched if w.pods_subject is not None and _built_in(w, resource)]
+        readings = PodReadings()
+        if wanted:
+            readings.take(await asker.grouped_lists(build, wanted, "cAdvisor"))
+        return readings
+
+    found.cpu_cores, found.memory_bytes = await asyncio.gather(
+        ask("cpu", lambda part: queries.cpu_cores(window_seconds, part)),
+        ask("memory", queries.memory_bytes),
+    )
+
+
+def _built_in(each: Watched, name: str) -> list[MetricTarget]:
+    return [target for target in each.policy.targets if target.name == name and target.query is None]
+
+
+def _own_queries(watched: Sequence[Watched]) -> set[str]:
+    targeted = [each for each in watched if each.pods_subject is not None]
+    return {each.filled(t.query) for each in targeted for t in each.policy.targets if t.query is not None}
+
+
+def average_kinds(target: MetricTarget) -> bool:
+    """Whether the threshold is per replica while the query tells the total."""
+    return target.kind is MetricKind.AVERAGE_VALUE

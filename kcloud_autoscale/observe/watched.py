@@ -1,0 +1,82 @@
+"""A workload with everything its questions need: policy, target, and how its metrics are found."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kcloud_autoscale.domain.policy import WorkloadPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe import queries
+from kcloud_autoscale.observe.fetch import Subject, subject
+from kcloud_autoscale.observe.presets import PRESETS, Preset
+from kcloud_autoscale.observe.promql import pod_naming
+from kcloud_autoscale.observe.targets import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One workload of a cycle.
+
+    Attributes:
+        policy: Every knob resolved.
+        target: What is scaled.
+        pods_subject: How metrics of its pods and of kube-state-metrics know it; None without a target.
+        preset: Its serving stack, if it has one.
+        subject: How the preset's metrics know it.
+        query: The user's own demand query, filled in.
+        unknown: Why its demand cannot even be asked for.
+    """
+
+    policy: WorkloadPolicy
+    target: Target
+    pods_subject: Subject | None = None
+    preset: Preset | None = None
+    subject: Subject | None = None
+    query: str | None = None
+    unknown: Missing | None = None
+
+    @property
+    def key(self) -> WorkloadKey:
+        return self.policy.key
+
+    def filled(self, query: str) -> str:
+        """A query of the user's own, about this workload's target."""
+        assert self.pods_subject is not None
+        return queries.user_query(query, self.key.namespace, self.pods_subject.name)
+
+
+def watched(policy: WorkloadPolicy, target: Target) -> Watched:
+    """Settle where a workload's demand is read."""
+    if isinstance(target.seen, Missing):
+        return Watched(policy, target, unknown=target.seen)
+    ref = target.seen.ref
+    own = Subject(policy.key, ref.name, pod_naming(ref.kind))
+    source = policy.demand
+    if source.query is not None:
+        return Watched(policy, target, own, query=queries.user_query(source.query, policy.key.namespace, ref.name))
+    preset = PRESETS.get(source.preset or "")
+    if preset is None:
+        why = f"there is no demand preset {source.preset!r}" if source.preset else "spec.autoScaling.demand is not set"
+        return Watched(policy, target, own, unknown=Missing(MissingReason.NOT_CONFIGURED, why))
+    try:
+        asked = subject(policy.key, ref.name, own.naming, preset, source.labels)
+    except ValueError as error:
+        return Watched(policy, target, own, unknown=Missing(MissingReason.NOT_CONFIGURED, str(error)))
+    return Watched(policy, target, own, preset, asked)
+
+
+def by_preset(each: Iterable[Watched]) -> dict[str, list[Watched]]:
+    """Workloads of each serving stack."""
+    found: defaultdict[str, list[Watched]] = defaultdict(list)
+    for one in each:
+        if one.preset is not None:
+            found[one.preset.name].append(one)
+    return found
+
+
+def subjects(each: Iterable[Watched]) -> list[Subject]:
+    """How the preset's metrics know them."""
+    return [one.subject for one in each if one.subject is not None]
