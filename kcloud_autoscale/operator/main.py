@@ -220,7 +220,7 @@ def _sources(
     informers = Informers(client, settings.watch_namespaces, metrics.kubernetes_answered)
     informers.start()
     stack.push_async_callback(informers.stop)
-    return Gatherer(prometheus, informers, GatherSettings(history_days=settings.history_days)), informers
+    return Gatherer(prometheus, informers, GatherSettings(settings.history_days, settings.settle_seconds)), informers
 
 
 def _known_objects(

@@ -120,7 +120,7 @@ class Reconciler:
 
     def _fresh_state(self) -> FleetState:
         self._uids: dict[WorkloadKey, str] = {}
-        return FleetState(LiveForecaster(self._settings.step_seconds))
+        return FleetState(LiveForecaster(self._settings.step_seconds, time_scale=self._settings.time_scale))
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

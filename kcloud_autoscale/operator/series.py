@@ -88,6 +88,27 @@ def quantiles(outcome: Outcome) -> Points:
     return [point for level, value in pairs for point in _one(value, f"{level:g}")]
 
 
+def level(outcome: Outcome) -> Points:
+    return _one(outcome.decision.level)
+
+
+def needed(outcome: Outcome) -> Points:
+    forecast, at = outcome.decision.forecast, outcome.decision.level
+    return _one(forecast.at(at)) if forecast is not None and at is not None else []
+
+
+def replica_watts(outcome: Outcome) -> Points:
+    return _reading(outcome.decision.watts_per_replica)
+
+
+def replica_price(outcome: Outcome) -> Points:
+    return _reading(outcome.decision.usd_per_replica_hour)
+
+
+def limits(outcome: Outcome) -> Points:
+    return [point for cap in outcome.decision.caps for point in _one(cap.limit, cap.name)]
+
+
 def errors(outcome: Outcome) -> Points:
     forecast = outcome.decision.forecast
     return [point for name, value in (forecast.scores if forecast else ()) for point in _one(value, name)]

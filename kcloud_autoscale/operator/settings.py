@@ -133,6 +133,15 @@ class Settings:
     history_days: float = _variable(
         "HISTORY_DAYS", _number(0.01, 90), "Demand read from Prometheus for a workload seen for the first time.", 14.0
     )
+    settle_seconds: float = _variable(
+        "SETTLE_SECONDS",
+        _number(0, 600),
+        "A step of demand is read this long after its end: scrapes arrive late.",
+        10.0,
+    )
+    time_scale: float = _variable(
+        "TIME_SCALE", _number(1, 1000), "For rehearsals only: the forecaster takes 1 s for this many.", 1.0
+    )
     max_metric_age_seconds: float = _variable(
         "MAX_METRIC_AGE_SECONDS", _number(1, 3600), "Older readings are stale: nothing is decided on them.", 180.0
     )

@@ -85,6 +85,12 @@ WORKLOAD_METRICS = (
         series.quantiles,
         ("quantile",),
     ),
+    WorkloadMetric("kcloud_forecast_level", "Quantile level that is provisioned for, 0-1.", series.level),
+    WorkloadMetric(
+        "kcloud_forecast_needed_demand_per_second",
+        "Load per second that is provisioned for: the forecast at that level.",
+        series.needed,
+    ),
     WorkloadMetric(
         "kcloud_forecast_error",
         "Live errors of the forecast by score: pinball loss in load per second, coverage 0-1, others relative.",
@@ -100,6 +106,13 @@ WORKLOAD_METRICS = (
         series.capacity,
         ("source",),
     ),
+    WorkloadMetric(
+        "kcloud_replica_power_watts",
+        "Watts counted per replica against caps: measured upper quantile or estimate.",
+        series.replica_watts,
+    ),
+    WorkloadMetric("kcloud_replica_price_usd_per_hour", "US dollars per replica and hour.", series.replica_price),
+    WorkloadMetric("kcloud_cap_limit", "Hard limits, in the unit of each: $/h, watts, or $.", series.limits, ("cap",)),
     WorkloadMetric(
         "kcloud_cap_headroom_ratio",
         "Share of a hard limit that is left; negative when it is exceeded.",
