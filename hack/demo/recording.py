@@ -25,7 +25,7 @@ def record(url: str, timeline: Timeline, end_seconds: float) -> Run:
         times_seconds=np.arange(start, end_seconds + 1e-9, SCRAPE_SECONDS),
         demand=read(arrivals(OURS)),
         forecast_low=read(f'kcloud_forecast_demand_per_second{{{ours},quantile="0.5"}}'),
-        forecast_high=read(f"kcloud_forecast_needed_demand_per_second{{{ours}}}}"),
+        forecast_high=read(f"kcloud_forecast_needed_demand_per_second{{{ours}}}"),
         ours_desired=read(f"kcloud_desired_replicas{{{ours}}}"),
         ours_ready=read(ready.format(NAMESPACE, OURS)),
         twin_desired=read(existing.format(NAMESPACE, TWIN)),
