@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 Location = tuple[str | int, ...]
@@ -29,12 +28,7 @@ class Problem:
         """The field as the API server writes it: ``spec.autoScaling.metrics[0].threshold``."""
         text = ""
         for part in self.location:
-            if isinstance(part, int):
-                text += f"[{part}]"
-            elif re.fullmatch(r"[A-Za-z0-9_]+", part):
-                text += f".{part}" if text else part
-            else:
-                text += f"[{part}]"
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
         return text
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ before both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -74,7 +75,7 @@ class Rule:
 
     def render(self) -> dict[str, str]:
         """The entry for ``x-kubernetes-validations``."""
-        entry = {"rule": self.cel, "message": self.text.replace(" {}", "")}
+        entry = {"rule": self.cel, "message": re.sub(r" ?\{\}", "", self.text).strip()}
         if self.says:
             entry["messageExpression"] = self._message_expression()
         if self.field:

@@ -137,7 +137,9 @@ def _duplicates(schema: Schema, items: list[Any], location: Location) -> Iterato
     keys = schema.get("x-kubernetes-list-map-keys", [])
     seen: set[tuple[str, ...]] = set()
     for position, item in enumerate(items if keys else []):
-        identity = tuple(str(item.get(key)) for key in keys) if isinstance(item, Mapping) else ()
+        if not isinstance(item, Mapping):
+            continue  # its type has been told
+        identity = tuple(str(item.get(key)) for key in keys)
         if identity in seen:
             said = ", ".join(f"{key} {part}" for key, part in zip(keys, identity, strict=True))
             yield Problem((*location, position), f"duplicate: {said} is there already; at most 1 each", identity, 1)

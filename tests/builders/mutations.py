@@ -31,7 +31,17 @@ def mutated(manifest: dict[str, Any], rng: random.Random) -> dict[str, Any]:
             break
         container, key = rng.choice(places)
         _change(container, key, rng)
+    result["spec"] = _as_kubectl_sends(result["spec"])
     return result
+
+
+def _as_kubectl_sends(node: Any) -> Any:
+    """Whole numbers without a point: in raw JSON, 4.0 is an integer to the schema but a float to CEL."""
+    if isinstance(node, dict):
+        return {key: _as_kubectl_sends(child) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_as_kubectl_sends(child) for child in node]
+    return int(node) if isinstance(node, float) and node.is_integer() and abs(node) < 2**53 else node
 
 
 def _change(container: Any, key: Any, rng: random.Random) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
 from kcloud_autoscale.api.problem import Problem
 from kcloud_autoscale.api.validate import check
 from tests.builders.manifests import BROKEN, FULL, REMOVED, Broken, all_examples, changed
+from tests.builders.mutations import mutated
 
 
 @pytest.mark.parametrize(("name", "manifest"), all_examples(), ids=[name for name, _ in all_examples()])
@@ -78,11 +80,28 @@ def test_names_are_checked(name):
     assert problem.path == "metadata.name"
 
 
-@pytest.mark.parametrize("spec", [None, 3, "x", [], [[]], {"autoScaling": 7}, {"autoScaling": {"metrics": {"a": 1}}}])
+GARBAGE = [
+    None,
+    3,
+    "x",
+    [],
+    [[]],
+    *({"autoScaling": odd} for odd in (7, [], {"metrics": {"a": 1}}, {"metrics": [1, 2]})),
+]
+
+
+@pytest.mark.parametrize("spec", GARBAGE)
 def test_garbage_is_a_problem_not_a_crash(spec):
     assert check(
         {"apiVersion": "kcloud.io/v1alpha1", "kind": "WorkloadOptimizer", "metadata": {"name": "x"}, "spec": spec}
     )
+
+
+@pytest.mark.parametrize("kind", list(FULL))
+def test_no_change_makes_it_stumble(kind):
+    rng = random.Random(f"stumbling over {kind}")
+    verdicts = [bool(check(mutated(FULL[kind], rng))) for _ in range(500)]
+    assert 50 < sum(verdicts) < 490
 
 
 def test_a_problem_writes_its_place_as_the_api_server_does():
