@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kcloud_autoscale.api.autoscaling import AutoScaling, Behavior, Metric, ScalingRulesSpec
+from kcloud_autoscale.api.autoscaling import AutoScaling, Behavior, ScalingRulesSpec
 from kcloud_autoscale.api.base import parse_quantity
+from kcloud_autoscale.api.signals import Metric
 from kcloud_autoscale.api.v1alpha1 import BY_KIND, CostPolicy, PowerPolicy, WorkloadOptimizer
 from kcloud_autoscale.api.validate import check
 from kcloud_autoscale.api.workload_optimizer import Resources, TargetReference, WorkloadOptimizerSpec
