@@ -31,6 +31,9 @@ from kcloud_autoscale.domain.workload import Mode
 Json = dict[str, Any]
 Phase = Literal["Pending", "Optimizing", "Optimized", "Failed", "Suspended"]
 
+# The guard's word for a target that was set to 0 by hand.
+PAUSED = "Paused"
+
 # More nodes than that would make the object big; the rest is in the pods.
 MAX_PLACEMENTS = 64
 
@@ -115,7 +118,7 @@ def phase_of(outcome: Outcome) -> Phase:
         return "Failed"
     if decision.desired_replicas is None:
         return "Pending"
-    if outcome.policy.mode is not Mode.AUTO or (decision.current_replicas == 0 and outcome.policy.min_replicas > 0):
+    if outcome.policy.mode is not Mode.AUTO or decision.hold_reason == PAUSED:
         return "Suspended"
     settled = decision.current_replicas == decision.desired_replicas == decision.ready_replicas
     return "Optimized" if settled else "Optimizing"

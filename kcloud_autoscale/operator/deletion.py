@@ -17,7 +17,7 @@ from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
 from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.observation import Observation, TargetObservation
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.operator.fleet import Fleet, ref_of
+from kcloud_autoscale.operator.fleet import Fleet, is_deleted, is_held, ref_of
 from kcloud_autoscale.operator.handlers import FINALIZER
 from kcloud_autoscale.operator.store import Body
 
@@ -30,7 +30,7 @@ _DONE = (ScaleOutcome.WRITTEN, ScaleOutcome.GONE, ScaleOutcome.REFUSED, ScaleOut
 
 def restoring(fleet: Fleet) -> list[WorkloadKey]:
     """Optimizers that are being deleted and wait for us."""
-    return [key for key, item in fleet.optimizers.items() if item.metadata.deletion_timestamp and _held(fleet, key)]
+    return [key for key, body in fleet.bodies.items() if is_deleted(body)]
 
 
 def restore_action(fleet: Fleet, key: WorkloadKey, observation: Observation) -> ScaleAction | None:
@@ -39,6 +39,8 @@ def restore_action(fleet: Fleet, key: WorkloadKey, observation: Observation) -> 
     original = fleet.status_of(key).get("originalReplicas")
     if seen is None or not isinstance(seen.target, TargetObservation) or seen.conflict or original is None:
         return None
+    if fleet.optimizers[key].spec.deletion_policy != "Restore":
+        return None  # changed its mind while it was being deleted
     target = seen.target
     if target.desired_replicas == original:
         return None
@@ -63,11 +65,11 @@ async def hold(rest: Rest, fleet: Fleet) -> frozenset[WorkloadKey]:
         Optimizers that must not be acted on in this cycle: their finalizer could not be written.
     """
     unheld = set()
-    for key, optimizer in fleet.optimizers.items():
-        if optimizer.metadata.deletion_timestamp is not None:
+    for key, body in fleet.bodies.items():
+        wanted = fleet.optimizers[key].spec.deletion_policy == "Restore"
+        if is_deleted(body) or wanted == is_held(body):
             continue
-        wanted = optimizer.spec.deletion_policy == "Restore"
-        if wanted != _held(fleet, key) and not await _set_finalizer(rest, fleet.bodies[key], wanted) and wanted:
+        if not await _set_finalizer(rest, body, wanted) and wanted:
             unheld.add(key)
     return frozenset(unheld)
 
@@ -89,10 +91,9 @@ async def release(
             if result is not None and result.outcome is not ScaleOutcome.WRITTEN:
                 logger.warning("The replicas of %s were not restored: %s", key, result.message)
             await _set_finalizer(rest, fleet.bodies[key], False)
-
-
-def _held(fleet: Fleet, key: WorkloadKey) -> bool:
-    return FINALIZER in fleet.bodies[key]["metadata"].get("finalizers", [])
+    for body, _ in fleet.invalid:  # nobody can say what to restore
+        if is_deleted(body) and is_held(body):
+            await _set_finalizer(rest, body, False)
 
 
 def _deleted_at(optimizer: WorkloadOptimizer) -> datetime:

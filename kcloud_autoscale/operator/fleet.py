@@ -13,6 +13,7 @@ from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy, WorkloadOptim
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
+from kcloud_autoscale.operator.handlers import FINALIZER
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import COST_POLICIES, NAMESPACES, OPTIMIZERS, POWER_POLICIES, Body, ObjectStore
 
@@ -60,7 +61,7 @@ class FleetReader:
             parsed = self._parse(body)
             if isinstance(parsed, str):
                 invalid.append((body, parsed))
-            elif not _leaving(parsed):
+            elif not _leaving(body):
                 understood.append((parsed, body))
         self._forget({body["metadata"]["uid"] for body in bodies})
         return self._fleet(understood, tuple(invalid), _namespace_labels(store))
@@ -136,10 +137,19 @@ def _parse(body: Body) -> Ours | str:
         return str(error)
 
 
-def _leaving(parsed: Ours) -> bool:
-    """It is being deleted and there is nothing for us to undo."""
-    restores = isinstance(parsed, WorkloadOptimizer) and parsed.spec.deletion_policy == "Restore"
-    return parsed.metadata.deletion_timestamp is not None and not restores
+def is_deleted(body: Body) -> bool:
+    """Its deletion has been asked for."""
+    return "deletionTimestamp" in body["metadata"]
+
+
+def is_held(body: Body) -> bool:
+    """Its deletion waits for us."""
+    return FINALIZER in body["metadata"].get("finalizers", [])
+
+
+def _leaving(body: Body) -> bool:
+    """It is being deleted, and not waiting for us."""
+    return is_deleted(body) and not is_held(body)
 
 
 def _namespace_labels(store: ObjectStore) -> dict[str, dict[str, str]]:
