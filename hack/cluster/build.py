@@ -161,4 +161,4 @@ class _Progress:
         start = time.monotonic()
         while not self._done.wait(PROGRESS_EVERY_SECONDS):
             seconds = time.monotonic() - start
-            report(f"{self._name}: {len(self._lines)} of {self._total} packages compiled, {seconds:.0f} s")
+            report(f"{self._name}: {len(self._lines)} of at most {self._total} packages compiled, {seconds:.0f} s")

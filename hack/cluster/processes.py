@@ -18,7 +18,7 @@ from hack.cluster.errors import ClusterError
 
 SUPERVISOR = Path(__file__).parent / "supervisor.py"
 READY_POLL_SECONDS = 0.05
-LOG_TAIL_LINES = 15
+LOG_TAIL_LINES = 25
 
 
 def loopback_environment() -> dict[str, str]:
@@ -48,17 +48,19 @@ class Processes:
 
     def start(self, name: str, argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> int:
         """Start a process under a name; returns its pid. Does not wait for it to be ready."""
+        if self.is_running(name):
+            raise ClusterError(f"{name} runs already")
         words = [str(word) for word in argv]
         self._commands[name] = (words, dict(environment or loopback_environment()))
         return self.start_again(name)
 
     def start_again(self, name: str) -> int:
-        """Start a stopped process with the arguments that it had."""
+        """Start a process that was stopped, or ended by itself, with the arguments that it had."""
         if name not in self._commands:
             raise ClusterError(f"{name} was never started; known: {', '.join(self._commands) or 'none'}")
-        argv, environment = self._commands[name]
-        if name in self._pids:
+        if self.is_running(name):
             raise ClusterError(f"{name} runs already")
+        argv, environment = self._commands[name]
         answer = self._ask(verb="start", name=name, argv=argv, environment=environment, log=str(self.log_file(name)))
         self._pids[name] = int(answer["pid"])
         return self._pids[name]
@@ -75,6 +77,9 @@ class Processes:
         """Process ids of what was started and not stopped."""
         return dict(self._pids)
 
+    def is_running(self, name: str) -> bool:
+        return name in self._pids and self._exit_code(name) is None
+
     def log_file(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
 
@@ -86,7 +91,7 @@ class Processes:
         """
         deadline = time.monotonic() + timeout_seconds
         while not ready():
-            code = self._ask(verb="poll")["codes"].get(name)
+            code = self._exit_code(name)
             if code is not None:
                 raise ClusterError(f"{name} ended with code {code}:\n{self._log_tail(name)}")
             if time.monotonic() > deadline:
@@ -103,6 +108,11 @@ class Processes:
         self._supervisor.wait()
         if self._remove_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _exit_code(self, name: str) -> int | None:
+        """None while it runs, and for what was stopped."""
+        code: int | None = self._ask(verb="poll")["codes"].get(name)
+        return code
 
     def _ask(self, **command: Any) -> dict[str, Any]:
         assert self._supervisor.stdin is not None
@@ -122,4 +132,5 @@ class Processes:
     def _log_tail(self, name: str) -> str:
         log = self.log_file(name)
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        return "\n".join([*lines[-LOG_TAIL_LINES:], f"(whole log: {log})"])
+        pointer = [] if self._remove_directory else [f"(whole log: {log})"]  # the caller gives up, and the log goes too
+        return "\n".join([*lines[-LOG_TAIL_LINES:], *pointer])

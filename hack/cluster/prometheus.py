@@ -59,7 +59,7 @@ class Prometheus:
 
     @property
     def running(self) -> bool:
-        return self._name in self._processes.pids
+        return self._processes.is_running(self._name)
 
     def start(self, config_yaml: str = "", data_dir: Path | None = None, flags: Sequence[str] = ()) -> None:
         """Start on an optional folder of existing blocks; returns when queries are answered.

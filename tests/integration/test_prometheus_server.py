@@ -80,8 +80,13 @@ def test_a_new_configuration_is_taken_and_a_broken_one_refused(prometheus: Make)
 
 
 def test_a_configuration_that_cannot_start_is_an_error_with_the_log(prometheus: Make) -> None:
+    server = prometheus()
     with pytest.raises(ClusterError, match="no_such_field"):
-        prometheus().start("no_such_field: 1")
+        server.start("no_such_field: 1")
+
+    assert not server.running
+    server.start()
+    assert server.running
 
 
 def test_it_starts_on_history_older_than_the_default_retention(
