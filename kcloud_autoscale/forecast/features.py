@@ -159,6 +159,7 @@ def _earlier_days(origins: Origins, present: FloatArray, planes: FloatArray) -> 
     grid = origins.grid
     level_now = origins.log(origins.thinned(sliding_mean(origins.demand(grid.smooth - 1, 0), grid.smooth)))
     peaks, levels, days = np.zeros_like(present), np.zeros_like(present), np.zeros_like(present)
+    planes[:4] = 0.0
     yesterday = present
     for back in range(1, DAYS_BACK + 1):
         seen = origins.demand(back * grid.day + grid.smooth - 1, grid.horizon - back * grid.day)
@@ -166,7 +167,6 @@ def _earlier_days(origins: Origins, present: FloatArray, planes: FloatArray) -> 
         level = origins.thinned(sliding_mean(seen[:, : -grid.horizon], grid.smooth))
         known = np.isfinite(peak) & np.isfinite(level)
         if not known.any():
-            planes[2 * (back == DAYS_BACK) : 2 * (back == DAYS_BACK) + 2] = 0.0
             continue
         if not known.all():
             peak, level = np.where(known, peak, 0.0), np.where(known, level, 0.0)

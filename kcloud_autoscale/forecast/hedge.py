@@ -23,7 +23,8 @@ def hedge_weights(
         Shape (rows, experts, levels); each column sums to one. Where last value never errs, the prior decides.
     """
     reference = losses[:, :1, :]
-    relative = np.where(reference > 0, losses / np.where(reference > 0, reference, 1.0), prior[None, :, None])
+    with np.errstate(over="ignore"):  # an infinite ratio is cut to 50 below
+        relative = np.where(reference > 0, losses / np.where(reference > 0, reference, 1.0), prior[None, :, None])
     trust = (seen / (seen + prior_steps))[:, None, None]
     blended = np.minimum(trust * relative + (1.0 - trust) * prior[None, :, None], 50.0)
     loud = np.exp(-rate * (blended - blended.min(axis=1, keepdims=True)))

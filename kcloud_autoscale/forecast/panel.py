@@ -26,6 +26,8 @@ from kcloud_autoscale.forecast.rows import Learned, PendingOrigins, learned_rows
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, FleetSettings, Grid
 
 LARGEST_DEMAND = 1e30
+LEAST_FLOOR = 1e-30
+"""Bounds that keep demand and its logarithm within single precision; no load per second comes near them."""
 FAST_HALF_LIFE_SECONDS = 1_800.0
 LOCAL = len(LOCAL_NAMES)
 
@@ -67,7 +69,7 @@ class Panel:
         state.folded[rows] = start - 1
         state.last[rows] = demand
         state.largest[rows] = demand
-        state.floor[rows] = np.where(demand > 0, 0.02 * demand, 1.0)
+        state.floor[rows] = np.where(demand > 0, np.maximum(0.02 * demand, LEAST_FLOOR), 1.0)
         state.averages[rows] = demand[:, None]
         past = np.repeat(demand[:, None], recent, axis=1)
         self.ring.write(rows, start - recent, past, np.zeros_like(past, dtype=np.bool_))
@@ -84,8 +86,9 @@ class Panel:
         """
         state = self.state
         start, steps = state.clock[rows] + 1, demand.shape[1]
-        known = np.isfinite(demand) & (demand >= 0)
-        filled = forward_fill(np.where(known, np.minimum(demand, LARGEST_DEMAND), np.nan), state.last[rows])
+        cleaned = clean(demand)
+        known = np.isfinite(cleaned)
+        filled = forward_fill(cleaned, state.last[rows])
         self.ring.write(rows, start, filled, known)
         filled = filled.astype(np.float32).astype(np.float64)  # what the ring remembers is what everything rests on
         carried = self.recursions(rows, filled, known)
@@ -155,6 +158,13 @@ class Panel:
         return rising(np.clip(demand, 0.0, high))
 
 
+def clean(demand: FloatArray) -> FloatArray:
+    """Demand with NaN for everything that cannot be one: infinite, negative, not a number."""
+    with np.errstate(invalid="ignore"):
+        possible = np.isfinite(demand) & (demand >= 0)
+    return np.where(possible, np.minimum(demand, LARGEST_DEMAND), np.nan)
+
+
 def forward_fill(values: FloatArray, before: FloatArray) -> FloatArray:
     """Carry the last known value over NaN; ``before`` (rows,) stands in front."""
     if not np.isnan(values).any():
@@ -165,7 +175,7 @@ def forward_fill(values: FloatArray, before: FloatArray) -> FloatArray:
 
 
 def _decayed(values: FloatArray, before: FloatArray, decay: float) -> FloatArray:
-    """``out[t] = decay * out[t-1] + values[t]`` along axis 1 from ``before`` (rows,), in the precision of ``values``."""
+    """``out[t] = decay * out[t-1] + values[t]`` along axis 1 from ``before`` (rows,), as precise as ``values``."""
     kind = values.dtype
     start = (decay * before[:, None]).astype(kind, copy=False)
     if values.shape[1] == 1:

@@ -7,14 +7,14 @@ import numpy as np
 from kcloud_autoscale.forecast import intervals, ridge
 from kcloud_autoscale.forecast.features import LOCAL_NAMES
 from kcloud_autoscale.forecast.hedge import hedge_weights
+from kcloud_autoscale.forecast.intervals import LEAST_SPREAD
 from kcloud_autoscale.forecast.losses import pinball
-from kcloud_autoscale.forecast.panel import Panel
+from kcloud_autoscale.forecast.panel import LEAST_FLOOR, Panel
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, SingleArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
 
 LOCAL = len(LOCAL_NAMES)
 FLOOR_SAMPLES = 288
-LEAST_FLOOR = 1e-30
 SCORED_ORIGINS = 36
 """Origins scored per refresh at most; a warm-up's long blocks are thinned to it."""
 
@@ -48,7 +48,7 @@ def _learn(panel: Panel, rows: IntArray, first: IntArray, matured: IntArray, cou
     if score:
         _score(panel, rows, points, spread[:, :, 0], quantiles, peaks, use)
         outcomes = intervals.score_on_curve(target, curve)
-        _remember(panel, rows, origins, (target[:, :, None] - points) / spread, outcomes, use)
+        _remember(panel, rows, origins, (target[:, :, None] - points) / np.maximum(spread, LEAST_SPREAD), outcomes, use)
     age = np.maximum(matured[:, None] - origins, 0)
     weights = np.where(use, panel.fold_decay**age, 0.0)
     decay = panel.fold_decay ** np.maximum(matured - first + 1, 0)

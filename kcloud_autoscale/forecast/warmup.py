@@ -8,7 +8,7 @@ import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.features import Origins, Recursions, feature_block
-from kcloud_autoscale.forecast.panel import LARGEST_DEMAND, Panel, forward_fill
+from kcloud_autoscale.forecast.panel import Panel, clean, forward_fill
 from kcloud_autoscale.forecast.refresh import FLOOR_SAMPLES, floor_of, recalibrate, refresh
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, SingleArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
@@ -31,9 +31,7 @@ def aligned(histories: Sequence[DemandHistory]) -> tuple[int, FloatArray]:
     demand = np.full((len(histories), end - begin), np.nan)
     for row, (start, each) in enumerate(zip(starts, histories, strict=True)):
         demand[row, start - begin : start - begin + len(each.values)] = each.values
-    with np.errstate(invalid="ignore"):
-        demand[~(np.isfinite(demand) & (demand >= 0))] = np.nan
-    return begin, demand
+    return begin, clean(demand)
 
 
 def take(panel: Panel, rows: IntArray, begin: int, demand: FloatArray) -> None:
@@ -92,7 +90,7 @@ def train(panel: Panel, begin: int, demand: FloatArray) -> None:
     known = np.isfinite(demand)
     first = np.argmax(known, axis=1)
     born = demand[np.arange(len(rows)), first]
-    filled = forward_fill(np.minimum(demand, LARGEST_DEMAND), born).astype(np.float32)
+    filled = forward_fill(demand, born).astype(np.float32)
     start = np.full(len(rows), begin, dtype=np.int64)
     panel.give_birth(rows, start + first, born)
     span = max(1, min(2 * panel.grid.day, steps) // FLOOR_SAMPLES)
