@@ -109,10 +109,8 @@ class StatusModel(ApiModel):
     model_config = ConfigDict(extra="ignore")
 
 
-def _not_positive(quantity: object) -> Said:
-    if isinstance(quantity, str) and not fully(QUANTITY_PATTERN).match(quantity):
-        return None  # the pattern has spoken
-    return None if parse_quantity(quantity) > 0 else (quantity,)  # type: ignore[arg-type]
+def _not_positive(quantity: int | str) -> Said:
+    return None if parse_quantity(quantity) > 0 else (quantity,)
 
 
 _POSITIVE = Rule(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from kcloud_autoscale.api.base import PATTERN_WORDS, VALIDATIONS, fully
@@ -41,7 +41,11 @@ def check(manifest: Mapping[str, Any]) -> list[Problem]:
     found = [*_unknown_fields(schema, manifest, ()), *_metadata(manifest.get("metadata"))]
     # What the main resource says of the status is ignored, so it is not checked beyond its fields' names.
     spoken = {key: value for key, value in manifest.items() if key != "status"}
-    return found + list(_problems(schema, _defaulted(schema, spoken), ()))
+    value = _defaulted(schema, spoken)
+    structural = list(_structure(schema, value, ()))
+    # The API server runs no rule at all beside a structural fault; here the rest is told at once.
+    spoilt = {problem.location[:length] for problem in structural for length in range(len(problem.location) + 1)}
+    return [*found, *structural, *_rules(schema, value, (), spoilt)]
 
 
 def _metadata(metadata: object) -> Iterator[Problem]:
@@ -94,17 +98,28 @@ def _defaulted(schema: Schema, value: Any) -> Any:
     return {**defaults, **given}
 
 
-def _problems(schema: Schema, value: Any, location: Location) -> Iterator[Problem]:
-    """Structure first; rules only speak of what has the right structure."""
+def _structure(schema: Schema, value: Any, location: Location) -> Iterator[Problem]:
+    """Types, bounds, words and lengths, from the top down."""
     wrong_type = _type_problem(schema, value, location)
     if wrong_type is not None:
         yield wrong_type
         return
-    found = [*_bounds(schema, value, location), *_children(schema, value, location)]
-    yield from found
-    if found:
-        return
-    for rule in schema.get(VALIDATIONS, []):
+    yield from _bounds(schema, value, location)
+    if isinstance(value, Mapping):
+        for field in schema.get("required", []):
+            if field not in value:
+                yield Problem((*location, field), "is required")
+    for part, of_child, child in _children(schema, value):
+        yield from _structure(of_child, child, (*location, part))
+    if isinstance(value, list):
+        yield from _duplicates(schema, value, location)
+
+
+def _rules(schema: Schema, value: Any, location: Location, spoilt: Set[Location]) -> Iterator[Problem]:
+    """What the rules say of everything that has the right structure, down to the last leaf."""
+    for part, of_child, child in _children(schema, value):
+        yield from _rules(of_child, child, (*location, part), spoilt)
+    for rule in schema.get(VALIDATIONS, []) if location not in spoilt else []:
         message = rule.message(value)
         if message is not None:
             field = tuple(part for part in rule.field.split(".") if part)
@@ -117,20 +132,13 @@ def _at(value: Any, field: tuple[str, ...]) -> object:
     return value
 
 
-def _children(schema: Schema, value: Any, location: Location) -> Iterator[Problem]:
+def _children(schema: Schema, value: Any) -> Iterator[tuple[str | int, Schema, Any]]:
+    """Key or position, schema and value of everything right below a value that the schema knows."""
     if isinstance(value, Mapping):
-        children = schema.get("properties", {})
-        for field in schema.get("required", []):
-            if field not in value:
-                yield Problem((*location, field), "is required")
-        for field, child in value.items():
-            of_child = children.get(field, schema.get("additionalProperties"))
-            if of_child:
-                yield from _problems(of_child, child, (*location, field))
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        yield from ((field, known.get(field, rest), child) for field, child in value.items() if field in known or rest)
     if isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from _problems(schema["items"], item, (*location, position))
-        yield from _duplicates(schema, value, location)
+        yield from ((position, schema.get("items", {}), item) for position, item in enumerate(value))
 
 
 def _duplicates(schema: Schema, items: list[Any], location: Location) -> Iterator[Problem]:

@@ -40,6 +40,15 @@ def test_all_faults_are_told_at_once():
     }
 
 
+def test_a_rule_below_does_not_silence_one_above():
+    manifest = changed(FULL["WorkloadOptimizer"], "spec.autoScaling.metrics[0].threshold", 180)
+    manifest = changed(manifest, "spec.autoScaling.fallback.replicas", 30)
+    assert {problem.path for problem in check(manifest)} == {
+        "spec.autoScaling.metrics[0].threshold",
+        "spec.autoScaling.fallback.replicas",
+    }
+
+
 def test_rules_see_defaults():
     # maxReplicas 24; minReplicas defaults to 1, which fallback.replicas 1 does not undercut.
     manifest = changed(FULL["WorkloadOptimizer"], "spec.autoScaling.minReplicas", REMOVED)
