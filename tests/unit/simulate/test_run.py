@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kcloud_autoscale.cli.main import main
+from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import WorldRules
+
+STEP = 600.0
+DAY = 144
+RULES = WorldRules(10.0, 700.0)
+
+
+def rhythm(days: int, seed: int = 0, start: float = 1_767_225_600.0) -> Trace:
+    """A daily rhythm between 30 and 170 load per second with noise, a gap of an hour."""
+    rng = np.random.default_rng(seed)
+    at = np.arange(days * DAY)
+    demand = 100.0 - 70.0 * np.cos(2.0 * np.pi * at / DAY) + rng.normal(0.0, 4.0, len(at))
+    demand[DAY // 2 : DAY // 2 + 6] = np.nan
+    return Trace("rhythm", start, STEP, np.maximum(demand, 0.0))
+
+
+def ran(trace: Trace, *policies: str, rules: WorldRules = RULES, caps: Caps | None = None) -> dict[str, Outcome]:
+    return simulate(trace, rules, policies, caps or Caps(), lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def four_days() -> Trace:
+    return rhythm(4)
+
+
+@pytest.fixture(scope="module")
+def outcomes(four_days: Trace) -> dict[str, Outcome]:
+    return ran(four_days, *POLICIES)
+
+
+def test_every_policy_runs_every_step(outcomes: dict[str, Outcome], four_days: Trace):
+    assert list(outcomes) == list(POLICIES)
+    for outcome in outcomes.values():
+        assert len(outcome.run.replicas) == len(outcome.run.ready) == len(outcome.run.reasons) == len(four_days.demand)
+        assert (outcome.run.ready <= outcome.run.replicas).all()
+
+
+def test_nobody_who_does_not_violate_is_cheaper_than_the_bounds(outcomes: dict[str, Outcome]):
+    exact, foresight = outcomes["clairvoyant"].score, outcomes["oracle"].score
+    assert exact.violations == 0
+    assert exact.replica_hours <= foresight.replica_hours <= outcomes["static"].score.replica_hours
+
+
+def test_on_a_plain_rhythm_forecasting_is_cheaper_than_hpa(outcomes: dict[str, Outcome]):
+    assert outcomes["predictive"].score.replica_hours < 0.9 * outcomes["hpa"].score.replica_hours
+
+
+def test_the_forecast_is_used_and_said(outcomes: dict[str, Outcome]):
+    assert "ForecastNeed" in outcomes["predictive"].run.reasons
+
+
+def test_two_runs_are_identical(outcomes: dict[str, Outcome], four_days: Trace):
+    again = ran(four_days, "predictive")["predictive"].run
+    assert (again.replicas == outcomes["predictive"].run.replicas).all()
+    assert list(again.reasons) == list(outcomes["predictive"].run.reasons)
+
+
+@pytest.mark.parametrize("cut", [1, DAY // 2 + 5, 2 * DAY + 17, 3 * DAY])
+def test_cutting_the_trace_changes_no_decision_before_the_cut(outcomes: dict[str, Outcome], four_days: Trace, cut: int):
+    shorter = replace(four_days, demand=four_days.demand[:cut])
+    for name in ("predictive", "hpa", "keda", "phpa"):
+        run, whole = ran(shorter, name)[name].run, outcomes[name].run
+        assert (run.replicas == whole.replicas[:cut]).all(), name
+        assert list(run.reasons) == list(whole.reasons[:cut]), name
+
+
+def test_the_future_changes_no_decision_before_it(outcomes: dict[str, Outcome], four_days: Trace):
+    other = four_days.demand.copy()
+    other[2 * DAY :] *= 3.0
+    run = ran(replace(four_days, demand=other), "predictive")["predictive"].run
+    # The decision at step 2 DAY still knows nothing of step 2 DAY.
+    assert (run.replicas[: 2 * DAY + 1] == outcomes["predictive"].run.replicas[: 2 * DAY + 1]).all()
+
+
+def test_an_outage_of_the_metrics_holds(outcomes: dict[str, Outcome]):
+    run = outcomes["predictive"].run
+    # Steps 73 to 78 are the first whose decision saw an unknown step just before it.
+    held = run.replicas[DAY // 2 + 1 : DAY // 2 + 7]
+    assert (np.diff(held) >= 0).all()
+    assert held[-1] == held[0]
+
+
+def test_history_is_used_but_not_scored(four_days: Trace):
+    run = ran(four_days, "predictive", rules=replace(RULES, history_steps=3 * DAY))["predictive"].run
+    assert len(run.replicas) == DAY
+    assert run.first_step == 3 * DAY
+    # Three days behind it: the forecast is trusted from the first decisions on.
+    assert "ForecastNeed" in run.reasons[:24]
+
+
+def test_a_cost_cap_is_never_crossed(four_days: Trace):
+    rules = replace(RULES, usd_per_replica_hour=2.0)
+    run = ran(four_days, "predictive", rules=rules, caps=Caps(max_usd_per_hour=20.0))["predictive"].run
+    assert run.replicas.max() == 10
+
+
+def test_a_power_cap_is_never_crossed(four_days: Trace):
+    rules = replace(RULES, watts_per_replica=500.0)
+    run = ran(four_days, "predictive", rules=rules, caps=Caps(max_watts=4_200.0))["predictive"].run
+    assert run.replicas.max() == 8
+
+
+def test_an_unknown_policy_is_named(four_days: Trace):
+    with pytest.raises(ConfigError, match="unknown policy crystal-ball; there are predictive"):
+        ran(four_days, "crystal-ball")
+
+
+@pytest.fixture
+def trace_file(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.csv"
+    trace = rhythm(1)
+    lines = [f"{int(i * STEP)},{'' if math.isnan(value) else value}" for i, value in enumerate(trace.demand)]
+    path.write_text("t_seconds,rps\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    decisions = tmp_path / "out.csv"
+    arguments = ["simulate", "--trace", str(trace_file), "--column", "rps", "--capacity-per-replica", "10"]
+    arguments += ["--startup-seconds", "400", "--policy", "predictive,hpa", "--decisions", str(decisions)]
+    assert main(arguments) == 0
+    rows = list(csv.DictReader(decisions.open()))
+    assert len(rows) == DAY
+    assert {"t", "demand", "replicas", "ready", "reason"} <= rows[0].keys()
+    assert [int(row["t"]) for row in rows] == list(range(DAY))
+    assert rows[DAY // 2]["demand"] == ""
+    assert all(int(row["ready"]) <= int(row["replicas"]) for row in rows)
+    beside = list(csv.DictReader((tmp_path / "out.hpa.csv").open()))
+    assert len(beside) == DAY
+    table = capsys.readouterr().out
+    assert "predictive" in table
+    assert "of HPA" in table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--column": "load"}, "no column 'load'"),
+        ({"--capacity-per-replica": "0"}, "capacity per replica is 0"),
+        ({"--startup-seconds": "-5"}, "startup seconds is -5"),
+        ({"--step-seconds": "0"}, "--step-seconds is 0"),
+        ({"--history-steps": "144"}, "144 steps of history were asked for, the trace has 144"),
+        ({"--policy": "magic"}, "unknown policy magic"),
+        ({"--policy": ","}, "--policy names none"),
+        ({"--trace": "nowhere.csv"}, "nowhere.csv: cannot be read"),
+        ({"--max-cost-per-hour": "5"}, "need --usd-per-replica-hour"),
+        ({"--max-power-usage": "5"}, "needs --watts-per-replica"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    trace_file: Path, capsys: pytest.CaptureFixture[str], change: dict[str, str], message: str
+):
+    given = {
+        "--trace": str(trace_file),
+        "--column": "rps",
+        "--capacity-per-replica": "10",
+        "--startup-seconds": "400",
+        "--policy": "hpa",
+    }
+    arguments = [part for pair in (given | change).items() for part in pair]
+    assert main(["simulate", *arguments]) == 2
+    assert message in capsys.readouterr().err
