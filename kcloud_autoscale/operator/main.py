@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -81,25 +82,42 @@ class _Operator:
     events: EventWriter
     metrics: Metrics
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _told_to_stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _watching: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Until a signal, or until a part that must not end has ended."""
-        # Everything started before kopf is left alone by its shutdown; it takes the signals and ends first.
+        # What is started before kopf is left alone by its shutdown.
         self._start("loop lag", self.health.watch_lag())
         self._start("events", self.events.run())
         self._start("statuses", self.statuses.run())
         self._start("lease", self.leader.run())
         self._start("gauges", self._watch_gauges())
+        self._start("resync", self._resync())
         self._start("cycle", self._cycle())
-        watching = asyncio.create_task(self._watch(), name="watches")
+        self._start("signals", self._take_signals())
+        watches = asyncio.create_task(self._watch(), name="watches")
+        stop = asyncio.create_task(self._until_told(), name="stop")
         try:
-            done, _ = await asyncio.wait([watching, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
-            if watching not in done:
-                watching.cancel()
+            done, _ = await asyncio.wait([stop, watches, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                _raise_if_broken(task, task is watching)
+                _raise_if_broken(task, may_end=task in (stop, watches))
         finally:
-            await self._stop(watching)
+            await self._stop([stop, watches])
+
+    async def _until_told(self) -> None:
+        await self._told_to_stop.wait()
+
+    async def _take_signals(self) -> None:
+        """Once kopf has installed its own handlers: we stop deciding first, kopf last."""
+        await self._watching.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
+        await asyncio.Event().wait()
+
+    async def _resync(self) -> None:
+        await self.resync.until_done()
+        await self.resync.for_ever(self.settings.resync_seconds)
 
     async def _watch(self) -> None:
         namespaces = self.settings.watch_namespaces
@@ -114,13 +132,13 @@ class _Operator:
             settings=kopf_settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
+            ready_flag=self._watching,
         )
 
     async def _cycle(self) -> None:
-        await self.resync.until_done()
+        await self.resync.done.wait()
         if not await self.informers.wait_synced(60.0):
             logger.warning("Not everything could be read from the cluster: %s", "; ".join(self.informers.problems()))
-        self._start("resync", self.resync.for_ever(self.settings.resync_seconds))
         while not self.leader.is_leader():
             await self.leader.changed.wait()
             self.leader.changed.clear()
@@ -145,10 +163,10 @@ class _Operator:
 
         self._tasks[name] = asyncio.create_task(named(), name=name)
 
-    async def _stop(self, watching: asyncio.Task[None]) -> None:
-        """No more decisions first, then what is waiting to be written, then the lease."""
+    async def _stop(self, others: list[asyncio.Task[None]]) -> None:
+        """No more decisions first, then what is waiting to be written, then the lease; the watches last."""
         logger.info("Stopping.")
-        await _cancel([watching, *(task for name, task in self._tasks.items() if name in ("cycle", "resync"))])
+        await _cancel([task for name, task in self._tasks.items() if name in ("cycle", "resync")])
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self.events.flush()
@@ -157,6 +175,7 @@ class _Operator:
             logger.warning("Some statuses or Events were not written any more.")
         await _cancel(list(self._tasks.values()))
         await self.leader.release()
+        await _cancel(others)
 
 
 async def _assemble(
@@ -246,7 +265,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _raise_if_broken(task: asyncio.Task[None], may_end: bool) -> None:
-    """The watches end on a signal; nothing else may end at all."""
+    """The watches may end, by a signal that came early; nothing else may end at all."""
     if task.cancelled():
         return
     error = task.exception()

@@ -42,6 +42,7 @@ class Resync:
         self._namespaces = namespaces
         self._changed = changed
         self._watched = watched
+        self.done = asyncio.Event()
 
     async def until_done(self) -> None:
         """The first one: retried until it succeeds, each time saying what is wrong."""
@@ -76,6 +77,7 @@ class Resync:
             differed.append(self._store.replace(plural, listed))
         differed.append(self._store.replace(NAMESPACES, await self._labelled()))
         self._watched()
+        self.done.set()
         if any(differed):
             self._changed()
 
