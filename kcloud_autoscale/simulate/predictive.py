@@ -58,6 +58,11 @@ def fleet_policy(trace: Trace, rules: WorldRules, caps: Caps, **knobs: object) -
     )
 
 
+def whole_history(trace: Trace) -> dict[WorkloadKey, DemandHistory]:
+    """The trace as the forecaster's history, for forecasts made in bulk."""
+    return {_KEY: DemandHistory(grid_seconds(trace, 0), trace.step_seconds, trace.demand)}
+
+
 def grid_seconds(trace: Trace, step: int) -> float:
     """Unix time at which a step begins, on the grid that demand histories keep (multiples of the step)."""
     return (math.floor(trace.start_seconds / trace.step_seconds) + step) * trace.step_seconds

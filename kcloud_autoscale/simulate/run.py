@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
-from kcloud_autoscale.forecast.live import LiveForecaster
+from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
-from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy
+from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
 from kcloud_autoscale.simulate.score import Score, score
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import Policy, Run, WorldRules, replay
@@ -67,7 +67,9 @@ def _outcome(name: str, trace: Trace, rules: WorldRules, caps: Caps, done: dict[
 def _policy(name: str, trace: Trace, rules: WorldRules, caps: Caps) -> Policy:
     step = trace.step_seconds
     if name == "predictive":
-        return Predictive(trace, rules, LiveForecaster(step), fleet_policy(trace, rules, caps))
+        # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
+        forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
+        return Predictive(trace, rules, forecaster, fleet_policy(trace, rules, caps))
     if name == "hpa":
         return Hpa(rules, step)
     if name == "keda":

@@ -11,9 +11,11 @@ import pytest
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.forecast.live import LiveForecaster
+from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import WorldRules
+from kcloud_autoscale.simulate.world import WorldRules, replay
 
 STEP = 600.0
 DAY = 144
@@ -175,3 +177,10 @@ def test_what_is_wrong_is_named(
     arguments = [part for pair in (given | change).items() for part in pair]
     assert main(["simulate", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome], four_days: Trace):
+    live = Predictive(four_days, RULES, LiveForecaster(STEP), fleet_policy(four_days, RULES, Caps()))
+    run = replay(four_days, RULES, live)
+    assert (run.replicas == outcomes["predictive"].run.replicas).all()
+    assert run.reasons == outcomes["predictive"].run.reasons
