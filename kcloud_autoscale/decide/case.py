@@ -1,0 +1,40 @@
+"""All that is known of one workload when its count is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcloud_autoscale.domain.observation import WorkloadObservation
+from kcloud_autoscale.domain.policy import WorkloadPolicy
+from kcloud_autoscale.domain.reading import Reading
+from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.state import WorkloadState
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One workload, looked at and priced.
+
+    Attributes:
+        policy: What its owner wants.
+        seen: What runs and what it is asked to do.
+        state: What the previous tick left behind.
+        forecast: Peak of the demand within the lead time and one cycle; None where nobody forecasts.
+        lead_time_seconds: From a write to a ready replica.
+        lead_time_source: ``spec``, ``learned`` or ``default``.
+        capacity_per_replica: κ, load per second that one replica serves within its objective; None while unknown.
+        capacity_source: ``spec``, ``learned``, ``lower-bound`` or ``unknown``.
+        usd_per_replica_hour: Price of one replica.
+        watts_per_replica: Upper quantile of its draw.
+    """
+
+    policy: WorkloadPolicy
+    seen: WorkloadObservation
+    state: WorkloadState
+    forecast: Forecast | None
+    lead_time_seconds: float
+    lead_time_source: str
+    capacity_per_replica: float | None
+    capacity_source: str
+    usd_per_replica_hour: Reading
+    watts_per_replica: Reading

@@ -1,0 +1,136 @@
+"""What a tick knows about a workload, as facts for its status conditions. The usual ones are one object each."""
+
+from __future__ import annotations
+
+import functools
+
+from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, OFF, PAUSED, UNKNOWN, Control, Guarded
+from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.domain.decision import CapState, ConditionFact
+from kcloud_autoscale.domain.reading import Missing, Reading
+from kcloud_autoscale.domain.series import Forecast
+
+_FOUND = ConditionFact("TargetFound", True, "Found", "the target exists and can be scaled")
+_NO_CONFLICT = ConditionFact("Conflict", False, "NoOther", "no other autoscaler scales the target")
+_METRICS = ConditionFact("MetricsAvailable", True, "Available", "demand and every target metric are known and fresh")
+_PRICED = ConditionFact("PriceKnown", True, "Priced", "a replica has a price")
+_POWERED = ConditionFact("PowerKnown", True, "Known", "the draw of a replica is known")
+_NO_CAPS = ConditionFact("WithinCaps", True, "NoCaps", "no hard limit is set")
+_WITHIN = ConditionFact("WithinCaps", True, "WithinCaps", "every hard limit holds")
+_NO_FORECAST = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
+_DISABLED = ConditionFact("ForecastTrusted", False, "Disabled", "forecasting is switched off; reactive")
+_NO_CAPACITY = ConditionFact(
+    "ForecastTrusted", False, "CapacityUnknown", "no count follows from a load until a replica's capacity is known"
+)
+_READY = ConditionFact("Ready", True, "Decided", "decided from current data")
+_READY_ADVICE = ConditionFact("Ready", True, "Recommended", "decided from current data; mode Recommend writes nothing")
+_READY_OFF = ConditionFact("Ready", True, OFF, "mode Off: observed, never scaled")
+_READY_PAUSED = ConditionFact("Ready", True, PAUSED, "scaled to 0 by hand: paused until somebody sets it to 1")
+
+_UNKNOWN_WITHOUT_TARGET = tuple(
+    ConditionFact(name, None, "TargetNotFound", "not known without a target")
+    for name in ("Conflict", "MetricsAvailable", "PriceKnown", "PowerKnown", "ForecastTrusted", "WithinCaps")
+)
+
+
+def facts_without_target(missing: Missing) -> tuple[ConditionFact, ...]:
+    """Nothing can be decided; the message says what was looked for."""
+    text = missing.message or "the target was not found"
+    return (
+        ConditionFact("Ready", False, "TargetNotFound", text),
+        ConditionFact("TargetFound", False, missing.reason.value, text),
+        *_UNKNOWN_WITHOUT_TARGET,
+    )
+
+
+def facts(plan: Plan) -> tuple[ConditionFact, ...]:
+    """All conditions of a workload whose target is known."""
+    case, guarded = plan.case, plan.guarded
+    return (
+        _ready(plan),
+        _FOUND,
+        _NO_CONFLICT if case.seen.conflict is None else _conflict(case.seen.conflict),
+        _metrics(guarded),
+        _known("PriceKnown", case.usd_per_replica_hour, _PRICED),
+        _known("PowerKnown", case.watts_per_replica, _POWERED),
+        _forecast(case),
+        _within_caps(plan),
+    )
+
+
+def _ready(plan: Plan) -> ConditionFact:
+    guarded = plan.guarded
+    if guarded.hold_reason in (UNKNOWN, FALLBACK, CONFLICT):
+        return ConditionFact("Ready", False, guarded.hold_reason, guarded.step.message)
+    if guarded.control is Control.HANDS_OFF:
+        return _READY_OFF if guarded.hold_reason == OFF else _READY_PAUSED
+    return _READY if guarded.control is Control.ACT else _READY_ADVICE
+
+
+def _conflict(other: str) -> ConditionFact:
+    return ConditionFact("Conflict", True, "OtherAutoscaler", f"{other} scales the same target; hands off")
+
+
+def _metrics(guarded: Guarded) -> ConditionFact:
+    unknown = guarded.signals.unknown
+    if guarded.control is Control.HANDS_OFF:
+        return ConditionFact("MetricsAvailable", None, guarded.hold_reason, "not asked while nothing is scaled")
+    if unknown:
+        text = "; ".join(f"{name}: {message or reason}" for name, reason, message in unknown)
+        return ConditionFact("MetricsAvailable", False, unknown[0][1], text)
+    return _METRICS if guarded.signals.usable else _unusable(guarded)
+
+
+def _unusable(guarded: Guarded) -> ConditionFact:
+    if guarded.signals.demand is not None:
+        text = "demand is known, but neither the capacity of a replica nor a target metric: no count follows from it"
+        return ConditionFact("MetricsAvailable", False, "CapacityUnknown", text)
+    text = "no demand source and no target metric is set: nothing to scale on"
+    return ConditionFact("MetricsAvailable", False, "NotConfigured", text)
+
+
+def _known(name: str, reading: Reading, known: ConditionFact) -> ConditionFact:
+    if isinstance(reading, Missing):
+        return ConditionFact(name, False, reading.reason.value, reading.message or "not known")
+    return known
+
+
+def _forecast(case: Case) -> ConditionFact:
+    forecast: Forecast | None = case.forecast
+    if forecast is None:
+        return _NO_FORECAST if case.policy.forecast.enabled else _DISABLED
+    if forecast.trusted and case.capacity_per_replica is None:
+        return _NO_CAPACITY
+    return _trust(forecast.trusted, forecast.reason)
+
+
+@functools.lru_cache(maxsize=256)
+def _trust(trusted: bool, reason: str) -> ConditionFact:
+    text = "decisions rest on the forecast" if trusted else "decisions are reactive: the forecast is not trusted"
+    return ConditionFact("ForecastTrusted", trusted, reason, text)
+
+
+def _within_caps(plan: Plan) -> ConditionFact:
+    if not plan.caps:
+        return _NO_CAPS
+    broken = [cap for cap in plan.caps if cap.floor_excess > 0.0]
+    if broken:
+        text = "; ".join(
+            f"minReplicas alone exceeds {cap.name} {cap.limit:g} by {cap.floor_excess:.2f}" for cap in broken
+        )
+        return ConditionFact("WithinCaps", False, "FloorsExceedCap", text)
+    exceeded = [cap for cap in plan.caps if _exceeded(cap)]
+    if exceeded:
+        text = "; ".join(f"{cap.used:.2f} of {cap.name} {cap.limit:g}" for cap in exceeded)
+        return ConditionFact("WithinCaps", False, "Exceeded", text)
+    unknown = [cap.name for cap in plan.caps if cap.used is None]
+    if unknown:
+        text = f"what replicas take of {', '.join(unknown)} is not known: no growth"
+        return ConditionFact("WithinCaps", None, "Unknown", text)
+    return _WITHIN
+
+
+def _exceeded(cap: CapState) -> bool:
+    """Beyond the limit by more than rounding."""
+    return cap.used is not None and cap.used > cap.limit * (1.0 + 1e-9)

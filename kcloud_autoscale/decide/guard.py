@@ -1,0 +1,126 @@
+"""First rule: what do we not know, and whose count is it? Unknown holds; what is not ours is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.decide.counting import unchanged
+from kcloud_autoscale.decide.signals import Signals, read_signals
+from kcloud_autoscale.domain.decision import Stage, Step
+from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.workload import Mode
+
+OFF, CONFLICT, PAUSED, UNKNOWN, FALLBACK = "Off", "Conflict", "Paused", "MetricsUnknown", "Fallback"
+INCOMPLETE, SETTLING, CLEAR = "MetricsIncomplete", "Settling", "Clear"
+
+
+class Control(Enum):
+    """What may be done with a decision."""
+
+    ACT = "act"
+    RECOMMEND = "recommend"  # said, never written
+    HANDS_OFF = "hands off"  # somebody else's count
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What the guard allows.
+
+    Attributes:
+        replicas: The present count, or the fallback's.
+        control: Whether the count may be written.
+        sizable: A count may be computed; False holds it.
+        may_shrink: The data have been good for a whole scale-down window.
+        hold_reason: Why nothing may change; empty when something may.
+        signals: What is known.
+        good_since_seconds: For the state.
+        unknown_since_seconds: For the state.
+        step: What was done and why.
+    """
+
+    replicas: int
+    control: Control
+    sizable: bool
+    may_shrink: bool
+    hold_reason: str
+    signals: Signals
+    good_since_seconds: float | None
+    unknown_since_seconds: float | None
+    step: Step
+
+
+_NOTHING = Signals(None, (), (), False, False)
+
+
+def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> Guarded:
+    """Decide what may be decided.
+
+    Args:
+        case: The workload; its target is known.
+        current: `spec.replicas`.
+        fleet: How old a reading may be.
+        now_seconds: Unix time of this tick.
+    """
+    hands_off = _hands_off(case, current)
+    if hands_off is not None:
+        # Whoever takes over again has not watched meanwhile: a full window from then on.
+        reason = hands_off.reason
+        return Guarded(current, Control.HANDS_OFF, False, False, reason, _NOTHING, None, None, hands_off)
+    control = Control.ACT if case.policy.mode is Mode.AUTO else Control.RECOMMEND
+    signals = read_signals(case, fleet.max_metric_age_seconds, now_seconds)
+    state = case.state
+    if not signals.usable:
+        since = now_seconds if state.unknown_since_seconds is None else state.unknown_since_seconds
+        step = _hold(case, signals, current, now_seconds - since)
+        return Guarded(step.after, control, False, False, step.reason, signals, None, since, step)
+    if not signals.complete:
+        step = Step(Stage.GUARD, current, current, INCOMPLETE, "unknown: {}; no scale-down", (_names(signals),))
+        return Guarded(current, control, True, False, "", signals, None, None, step)
+    good_since = now_seconds if state.good_since_seconds is None else state.good_since_seconds
+    window = case.policy.scale_down.stabilization_window_seconds
+    settled = _settled(state, good_since, window, now_seconds)
+    step = unchanged(Stage.GUARD, current, CLEAR) if settled else _settling(current, good_since, window)
+    return Guarded(current, control, True, settled, "", signals, good_since, None, step)
+
+
+def _hands_off(case: Case, current: int) -> Step | None:
+    if case.policy.mode is Mode.OFF:
+        return unchanged(Stage.GUARD, current, OFF, "mode Off: observed, never scaled")
+    if case.seen.conflict is not None:
+        return Step(Stage.GUARD, current, current, CONFLICT, "{} scales the same target", (case.seen.conflict,))
+    if current == 0 and case.policy.min_replicas > 0:
+        return unchanged(Stage.GUARD, 0, PAUSED, "the target was set to 0 replicas by hand; set it to 1 to resume")
+    return None
+
+
+def _settled(state: WorkloadState, good_since: float, window_seconds: float, now_seconds: float) -> bool:
+    """A whole window of unbroken good data since the start of this process, and never its first cycle.
+
+    With a window of 300 s and an outage that ended at 12:00:00, counts may fall again at 12:05:00.
+    """
+    since = max(state.since_seconds, good_since)
+    return now_seconds > since and now_seconds - since >= window_seconds
+
+
+def _settling(current: int, good_since: float, window_seconds: float) -> Step:
+    text = "no scale-down until the data have been good for {:g} s (since {:.0f})"
+    return Step(Stage.GUARD, current, current, SETTLING, text, (window_seconds, good_since))
+
+
+def _hold(case: Case, signals: Signals, current: int, unknown_seconds: float) -> Step:
+    """Hold; after a while at least the fallback's replicas, as KEDA does."""
+    fallback = case.policy.fallback
+    if fallback is not None and unknown_seconds >= fallback.after_seconds:
+        text = "unknown for {:.0f} s: {}; at least {} replicas"
+        values = (unknown_seconds, _names(signals), fallback.replicas)
+        return Step(Stage.GUARD, current, max(current, fallback.replicas), FALLBACK, text, values)
+    return Step(Stage.GUARD, current, current, UNKNOWN, "unknown for {:.0f} s: {}", (unknown_seconds, _names(signals)))
+
+
+def _names(signals: Signals) -> str:
+    if signals.unknown:
+        return ", ".join(f"{name} ({reason})" for name, reason, _ in signals.unknown)
+    return "capacity per replica" if signals.demand is not None else "no demand source and no target metric is set"

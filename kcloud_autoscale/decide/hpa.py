@@ -1,0 +1,95 @@
+"""The replica calculator of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), on plain numbers.
+
+Source: kubernetes/pkg/controller/podautoscaler/replica_calculator.go, v1.36. Where that computes in binary fractions
+and rounds up a hair, we do not: 10 replicas at a ratio of 1.1 are 11, not 12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcloud_autoscale.decide.counting import EPSILON, replicas_for
+from kcloud_autoscale.domain.policy import WorkloadPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The band around a ratio of 1 in which nothing changes."""
+
+    up: float = 0.1
+    down: float = 0.1
+
+    def covers(self, ratio: float) -> bool:
+        return 1.0 - self.down - EPSILON <= ratio <= 1.0 + self.up + EPSILON
+
+
+DEFAULT_TOLERANCE = Tolerance()
+
+
+def tolerance_of(policy: WorkloadPolicy) -> Tolerance:
+    """The tolerances of a behavior; each direction has its own."""
+    up, down = policy.scale_up.tolerance_fraction, policy.scale_down.tolerance_fraction
+    return DEFAULT_TOLERANCE if up == 0.1 == down else Tolerance(up, down)
+
+
+def average_value(total: float, target: float, status_replicas: int, tolerance: Tolerance) -> int:
+    """A total that the replicas share: ``ceil(total / target)`` unless the mean is within the tolerance.
+
+    750 req/s at 100 each: 7 replicas carry 107 each, within a tenth, and stay; 6 carry 125, and 8 are wanted.
+    """
+    if status_replicas > 0 and tolerance.covers(total / (target * status_replicas)):
+        return status_replicas
+    return replicas_for(total, target)
+
+
+def value(observed: float, target: float, current: int, ready: int, tolerance: Tolerance) -> int:
+    """One number for the whole workload: ``ceil(ratio * ready)`` unless the ratio is within the tolerance.
+
+    Latency 300 ms against 200 ms on 4 ready replicas asks for 6. Without a ready replica the number tells nothing of
+    how many are needed, and the count stays (HPA would ask for none).
+    """
+    ratio = observed / target
+    if current == 0:
+        return replicas_for(observed, target)
+    if ready == 0 or tolerance.covers(ratio):
+        return current
+    return replicas_for(ratio * ready, 1.0)
+
+
+def utilization(
+    total: float, measured: int, unready: int, missing: int, target: float, current: int, tolerance: Tolerance
+) -> int:
+    """A number per pod, averaged; pods without one are assumed to say what changes least.
+
+    Args:
+        total: Sum over the measured pods that are ready, ratio 0-1 each.
+        measured: How many those are; at least 1.
+        unready: Pods that do not serve yet; idle when scaling up, left out when scaling down.
+        missing: Ready pods without a value; idle when scaling up, fully busy when scaling down.
+        target: Ratio aimed for.
+        current: `spec.replicas`.
+        tolerance: Applies to the ratio before and after the assumptions.
+
+    4 pods at 0.9 against 0.6 are a ratio of 1.5, and 6 are wanted. With 2 more starting it is 3.6 / (6 * 0.6) = 1.0,
+    and the 6 stay.
+    """
+    ratio = total / (measured * target)
+    counts_unready = unready > 0 and ratio > 1.0
+    if not counts_unready and missing == 0:
+        return current if tolerance.covers(ratio) else replicas_for(total, target)
+    counted = measured
+    if missing and ratio < 1.0:
+        total += missing * max(1.0, target)
+        counted += missing
+    elif missing and ratio > 1.0:
+        counted += missing
+    if counts_unready:
+        counted += unready
+    adjusted = total / (counted * target)
+    if tolerance.covers(adjusted) or (ratio < 1.0 < adjusted) or (ratio > 1.0 > adjusted):
+        return current
+    wanted = replicas_for(total, target)
+    # More pods are counted than `spec.replicas` asks for: that alone must not turn the direction.
+    if (adjusted < 1.0 and wanted > current) or (adjusted > 1.0 and wanted < current):
+        return current
+    return wanted

@@ -1,0 +1,116 @@
+"""The order of the rules, which is a contract: hard limits after soft rules, and nothing raises a count after caps.
+
+guard → size → stabilize, each workload by itself; (place → consolidate have their position here and their names in
+`Stage`;) then caps, whose limits are shared, and stage, which orders the writes of the whole fleet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kcloud_autoscale.decide.caps import cap
+from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.decide.counting import count_pods, unchanged
+from kcloud_autoscale.decide.guard import Control, guard
+from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.decide.rate import events_that_happened
+from kcloud_autoscale.decide.record import decision_of, missing_target, state_after
+from kcloud_autoscale.decide.share import share
+from kcloud_autoscale.decide.size import size
+from kcloud_autoscale.decide.stabilize import bounded, stabilize
+from kcloud_autoscale.decide.stage import stage
+from kcloud_autoscale.domain.decision import FleetDecision, Stage
+from kcloud_autoscale.domain.observation import TargetObservation
+from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.state import WorkloadState
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOutcome:
+    """What was decided, and each workload's memory for the next tick, in the order of the cases."""
+
+    fleet: FleetDecision
+    states: tuple[WorkloadState, ...]
+
+
+def decide_fleet(cases: Sequence[Case], policy: FleetPolicy, now_seconds: float) -> FleetOutcome:
+    """Decide for all workloads of one budget scope.
+
+    Args:
+        cases: One per workload, with its forecast, capacity and price.
+        policy: What they share.
+        now_seconds: Unix time of this tick.
+
+    Returns:
+        Decisions and states in the order of the cases, and the writes in the order they must be made.
+    """
+    made = [_plan(case, policy, now_seconds) for case in cases]
+    plans = [plan for plan in made if plan is not None]
+    share(plans, policy.shared_caps)
+    actions = stage(plans, policy.shared_caps)
+    by_key = {action.key: action for action in actions}
+    decisions, states = [], []
+    for case, plan in zip(cases, made, strict=True):
+        if plan is None:
+            decision, state = missing_target(case, decision_id(case, now_seconds), now_seconds)
+        else:
+            decision = decision_of(plan, by_key.get(case.policy.key), now_seconds)
+            state = state_after(plan, policy.cycle_seconds, now_seconds)
+        decisions.append(decision)
+        states.append(state)
+    return FleetOutcome(FleetDecision(tuple(decisions), actions), tuple(states))
+
+
+def decision_id(case: Case, now_seconds: float) -> str:
+    """Twelve hexadecimal digits, the same for the same workload and instant: one in 280 million million."""
+    key = case.policy.key
+    return hashlib.blake2b(f"{key.namespace}/{key.name}@{now_seconds!r}".encode(), digest_size=6).hexdigest()
+
+
+def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
+    """One workload by itself, up to its own hard limits; None when its target is unknown."""
+    target, state = case.seen.target, case.state
+    if not isinstance(target, TargetObservation):
+        return None
+    current, pods = target.desired_replicas, count_pods(target)
+    guarded = guard(case, current, fleet, now_seconds)
+    plan = Plan(case, target, pods, guarded, current, current, current, decision_id(case, now_seconds))
+    plan.steps.append(guarded.step)
+    plan.recommendations = state.recommendations
+    plan.events = events_that_happened(state.scale_events, current, state.last_desired)
+    if guarded.sizable:
+        _soft_rules(plan, fleet, now_seconds)
+    else:
+        _hold(plan)
+    plan.replicas = plan.uncapped = plan.steps[-1].after
+    # place and consolidate belong here.
+    cap(plan, fleet, now_seconds)
+    return plan
+
+
+def _soft_rules(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
+    case, current = plan.case, plan.current
+    plan.sized = sized = size(case, plan.guarded.signals, current, plan.pods, fleet)
+    plan.steps.append(sized.step)
+    stabilized = stabilize(
+        sized.wanted,
+        current,
+        case.policy,
+        plan.recommendations,
+        plan.events,
+        plan.guarded.may_shrink,
+        fleet.cycle_seconds,
+        now_seconds,
+    )
+    plan.steps.extend(stabilized.steps)
+    plan.recommendations = stabilized.recommendations
+
+
+def _hold(plan: Plan) -> None:
+    """Nothing to compute from: the count stays, within the bounds of the spec where it is ours."""
+    held = plan.guarded.replicas
+    plan.steps.append(unchanged(Stage.SIZE, held, "Held"))
+    limits = None if plan.guarded.control is Control.HANDS_OFF else bounded(held, plan.case.policy)
+    plan.steps.append(limits or unchanged(Stage.STABILIZE, held, "Held"))

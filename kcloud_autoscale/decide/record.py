@@ -1,0 +1,124 @@
+"""What was decided, written down: the Decision for people and machines, the state for the next tick."""
+
+from __future__ import annotations
+
+from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.decide.conditions import facts, facts_without_target
+from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.decide.rate import remembered
+from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction
+from kcloud_autoscale.domain.observation import TargetObservation
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.state import ScaleEvent, WorkloadState
+
+_UNIT = {"latency": "latency_seconds", "requests": "requests_per_second", "queue": "queue_waiting"}
+
+
+def decision_of(plan: Plan, action: ScaleAction | None, now_seconds: float) -> Decision:
+    """The whole story of one workload's tick."""
+    case, sized = plan.case, plan.sized
+    return Decision(
+        id=plan.decision_id,
+        key=case.policy.key,
+        at_seconds=now_seconds,
+        current_replicas=plan.current,
+        desired_replicas=plan.replicas,
+        uncapped_replicas=plan.uncapped,
+        ready_replicas=plan.pods.ready,
+        steps=tuple(plan.steps),
+        inputs=_inputs(plan, now_seconds),
+        proposals=sized.proposals if sized is not None else (),
+        forecast=case.forecast,
+        level=sized.level if sized is not None else None,
+        lead_time_seconds=case.lead_time_seconds,
+        lead_time_source=case.lead_time_source,
+        capacity_per_replica=case.capacity_per_replica,
+        capacity_source=case.capacity_source,
+        usd_per_replica_hour=case.usd_per_replica_hour,
+        watts_per_replica=case.watts_per_replica,
+        caps=tuple(plan.caps),
+        hold_reason=plan.guarded.hold_reason,
+        conditions=facts(plan),
+        action=action,
+    )
+
+
+def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> WorkloadState:
+    """The memory for the next tick. A change is noted when asked for; the next look at the count confirms it."""
+    state, policy, guarded = plan.case.state, plan.case.policy, plan.guarded
+    events = remembered(plan.events, policy, cycle_seconds, now_seconds)
+    if plan.asked != plan.current:
+        events = (*events, ScaleEvent(now_seconds, plan.asked - plan.current))
+    return WorkloadState(
+        since_seconds=state.since_seconds,
+        original_replicas=state.original_replicas,
+        good_since_seconds=guarded.good_since_seconds,
+        unknown_since_seconds=guarded.unknown_since_seconds,
+        recommendations=plan.recommendations,
+        scale_events=events,
+        lead_time=state.lead_time,
+        capacity=state.capacity,
+        power=state.power,
+        baseline=state.baseline,
+        ledger=state.ledger,
+        last_desired=plan.asked,
+        last_decision_id=plan.decision_id,
+    )
+
+
+def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, WorkloadState]:
+    """No target, no decision; what was learned is kept, the run of good data is broken."""
+    missing = case.seen.target
+    if isinstance(missing, TargetObservation):
+        raise TypeError("the target is known")
+    decision = Decision(
+        id=decision_id,
+        key=case.policy.key,
+        at_seconds=now_seconds,
+        current_replicas=None,
+        desired_replicas=None,
+        forecast=case.forecast,
+        lead_time_seconds=case.lead_time_seconds,
+        lead_time_source=case.lead_time_source,
+        capacity_per_replica=case.capacity_per_replica,
+        capacity_source=case.capacity_source,
+        usd_per_replica_hour=case.usd_per_replica_hour,
+        watts_per_replica=case.watts_per_replica,
+        hold_reason="TargetNotFound",
+        conditions=facts_without_target(missing),
+    )
+    state = case.state
+    after = WorkloadState(
+        since_seconds=state.since_seconds,
+        original_replicas=state.original_replicas,
+        lead_time=state.lead_time,
+        capacity=state.capacity,
+        power=state.power,
+        baseline=state.baseline,
+        ledger=state.ledger,
+        last_decision_id=decision_id,
+    )
+    return decision, after
+
+
+def _inputs(plan: Plan, now_seconds: float) -> tuple[Input, ...]:
+    """The numbers a decision rests on, with their ages; what nobody asked for is left out."""
+    seen, pods = plan.case.seen, plan.pods
+    inputs = [_input("demand_per_second", seen.demand, now_seconds)] if _asked(seen.demand) else []
+    inputs += [_input(_UNIT.get(m.name, f"{m.name}_fraction"), m.total, now_seconds) for m in seen.metrics]
+    pending = pods.active - pods.ready
+    if pending:
+        inputs.append(Input("pending_replicas", float(pending), 0.0))
+    if pods.leaving:
+        inputs.append(Input("leaving_replicas", float(pods.leaving), 0.0))
+    return tuple(inputs)
+
+
+def _asked(reading: Reading) -> bool:
+    return not (isinstance(reading, Missing) and reading.reason is MissingReason.NOT_CONFIGURED)
+
+
+def _input(name: str, reading: Reading, now_seconds: float) -> Input:
+    if isinstance(reading, Missing):
+        return Input(name, None, None, reading.message or reading.reason.value)
+    return Input(name, reading.value, reading.age_seconds(now_seconds), reading.source)

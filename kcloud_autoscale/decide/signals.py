@@ -1,0 +1,97 @@
+"""Which of the numbers a workload is scaled on are known, fresh and usable now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
+from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+
+Metrics = tuple[tuple[MetricTarget, MetricObservation, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What a count can rest on.
+
+    Attributes:
+        demand: Load per second now; None when it is missing or stale.
+        metrics: Target, observation and value of every target metric that is known.
+        unknown: Name and reason of each that is not, for people.
+        complete: Everything the sizing rests on is known.
+        usable: Something is known that a count can be computed from.
+    """
+
+    demand: float | None
+    metrics: Metrics
+    unknown: tuple[tuple[str, str, str], ...]
+    complete: bool
+    usable: bool
+
+
+def read_signals(case: Case, max_age_seconds: float, now_seconds: float) -> Signals:
+    """Sort the readings of a workload into usable and unknown.
+
+    Demand counts only where the capacity of a replica is known: without it no count follows from a load.
+    """
+    seen, unknown = case.seen, []
+    demand, problem = _value(seen.demand, max_age_seconds, now_seconds)
+    configured = not (isinstance(seen.demand, Missing) and seen.demand.reason is MissingReason.NOT_CONFIGURED)
+    if problem is not None and configured:
+        unknown.append(("demand", *problem))
+    sized_by_demand = demand is not None and case.capacity_per_replica is not None
+    complete = sized_by_demand or not (configured and case.capacity_per_replica is not None)
+    if not case.policy.targets:
+        return Signals(demand, (), tuple(unknown), complete and sized_by_demand, sized_by_demand)
+    metrics, missing = _metrics(case, demand, max_age_seconds, now_seconds)
+    return Signals(
+        demand,
+        metrics,
+        (*unknown, *missing),
+        complete and not missing,
+        sized_by_demand or bool(metrics),
+    )
+
+
+def _metrics(
+    case: Case, demand: float | None, max_age_seconds: float, now_seconds: float
+) -> tuple[Metrics, list[tuple[str, str, str]]]:
+    by_name = {metric.name: metric for metric in case.seen.metrics}
+    known, missing = [], []
+    for target in case.policy.targets:
+        metric = by_name.get(target.name)
+        if metric is None:
+            missing.append((target.name, MissingReason.NO_DATA.value, "it was not observed"))
+            continue
+        value, problem = _value(metric.total, max_age_seconds, now_seconds)
+        if problem is not None and _idle(metric, demand):
+            continue
+        if problem is None and target.kind is MetricKind.UTILIZATION and not _from_ready_pods(metric, case.seen):
+            problem = (MissingReason.NO_DATA.value, "no ready pod has a value")
+        if problem is not None or value is None:
+            missing.append((target.name, *(problem or ("", ""))))
+        else:
+            known.append((target, metric, value))
+    return tuple(known), missing
+
+
+def _value(reading: Reading, max_age_seconds: float, now_seconds: float) -> tuple[float | None, tuple[str, str] | None]:
+    if isinstance(reading, Missing):
+        return None, (reading.reason.value, reading.message)
+    age = now_seconds - reading.at_seconds
+    if age > max_age_seconds:
+        return None, (MissingReason.STALE.value, f"{age:.0f} s old, at most {max_age_seconds:g} s is used")
+    return reading.value, None
+
+
+def _idle(metric: MetricObservation, demand: float | None) -> bool:
+    """Nobody asks, so nobody waits: a latency quantile of no requests is NaN, and holds no replica."""
+    return demand == 0.0 and isinstance(metric.total, Missing) and metric.total.reason is MissingReason.NOT_A_NUMBER
+
+
+def _from_ready_pods(metric: MetricObservation, seen: WorkloadObservation) -> bool:
+    if not isinstance(seen.target, TargetObservation):
+        return False
+    return any(pod.ready and (not metric.per_pod or pod.name in metric.per_pod) for pod in seen.target.pods)
