@@ -91,7 +91,8 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = 25
     settings.background.cancellation_polling = 5
     settings.admission.managed = None
-    settings.persistence.finalizer = FINALIZER
+    # Not ours: kopf takes off a finalizer of its own name from every object it has no delete handler for.
+    settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     return settings
