@@ -40,6 +40,7 @@ class Informer(Generic[T]):
 
     def __init__(self, reader: Reader, path: str, slim: Callable[[Json], T], optional: bool = False) -> None:
         self.path = path
+        self.page = PAGE
         self.objects: dict[tuple[str, str], T] = {}
         self.problem = ""
         self.absent = False
@@ -99,7 +100,7 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         found: dict[tuple[str, str], T] = {}
-        query = {"limit": str(PAGE)}
+        query = {"limit": str(self.page)}
         while True:
             page = await self._reader.get(self.path, query)
             # Right after a CRD is established a list may come without items.
@@ -125,7 +126,8 @@ class Informer(Generic[T]):
                     self.objects.pop(_key(item), None)
                 case "ERROR":
                     raise ReadError(item.get("code"), f"watch of {self.path}: {item.get('message')}")
-            self._version = item["metadata"]["resourceVersion"]
+            if item:
+                self._version = item["metadata"]["resourceVersion"]
             self.problem = ""
             self._alive()
 

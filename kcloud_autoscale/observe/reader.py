@@ -69,6 +69,9 @@ class Reader:
     async def watch(self, path: str, resource_version: str) -> AsyncIterator[Json]:
         """Events since a version, bookmarks included, until the server ends the stream.
 
+        The first is ``{"type": "OPENED"}``: the server has accepted the watch. Until something happens, or for the
+        minute until the first bookmark, there is no other sign of life.
+
         Raises:
             ReadError: Refused, unreachable, silent, or an event that is no JSON. Status 410: list anew.
         """
@@ -85,6 +88,7 @@ class Reader:
                 self._answered("watch", response.status)
                 if response.status != 200:
                     raise _refusal(path, response.status, await response.read())
+                yield {"type": "OPENED"}
                 async for line in response.content:
                     yield _object(path, line)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
