@@ -26,6 +26,7 @@ class Case:
         capacity_source: ``spec``, ``learned``, ``lower-bound`` or ``unknown``.
         usd_per_replica_hour: Price of one replica.
         watts_per_replica: Upper quantile of its draw.
+        level: Quantile of the forecast to provision for; None leaves it to priority.
     """
 
     policy: WorkloadPolicy
@@ -38,3 +39,4 @@ class Case:
     capacity_source: str
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
+    level: float | None = None

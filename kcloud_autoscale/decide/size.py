@@ -109,7 +109,7 @@ def _predictive(
     case: Case, signals: Signals, forecast: Forecast, kappa: float, demand: float, current: int, pods: PodCounts
 ) -> Sized:
     """The larger of the observed and the forecast need; a metric beyond its threshold may ask for more."""
-    level = case.policy.planned_quantile()
+    level = case.policy.planned_quantile() if case.level is None else case.level
     peak = forecast.at(level)
     observed, ahead = replicas_for(demand, kappa), replicas_for(peak, kappa)
     proposals = [

@@ -58,7 +58,9 @@ def stabilize(
         cycle_seconds: Between ticks.
         now_seconds: Unix time of this tick.
     """
-    remembered = _within_windows(recommendations, policy, now_seconds)
+    # HPA, too, begins with what it finds, as if it had just been recommended.
+    known = recommendations or (Recommendation(now_seconds, current),)
+    remembered = _within_windows(known, policy, now_seconds)
     window = _windows(wanted, current, policy, remembered, may_shrink, now_seconds)
     steps = [window]
     limited = _rate(window.after, current, policy, events, cycle_seconds, now_seconds)

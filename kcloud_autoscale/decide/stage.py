@@ -82,16 +82,19 @@ def _take(plan: Plan, rooms: Sequence[_Room]) -> tuple[int, str]:
     5 of 10 W each run under 100 W and 3 more are going: of 9 wanted, 7 may be asked for.
     """
     more, waits_for = plan.replicas - plan.current, ""
-    if plan.own_room is not None and plan.own_room - plan.held < more:
-        more, waits_for = max(0, plan.own_room - plan.held), "its own limits"
+    # Where the floors alone break a limit, a floor that waits for its room would wait for ever.
+    below_floor = max(0, plan.floor - plan.current)
+    if plan.own_room is not None:
+        least = below_floor if plan.own_room < plan.floor else 0
+        fits = max(least, plan.own_room - plan.held)
+        if fits < more:
+            more, waits_for = fits, "its own limits"
+    broken = {cap.name for cap in plan.caps if cap.floor_excess > 0.0}
     mine = [(room, each.value) for room, each in _of(plan, rooms) if not isinstance(each, Missing)]
     for room, each in mine:
-        fits = max(0, replicas_within(room.free, each))
+        fits = max(below_floor if room.cap.name in broken else 0, replicas_within(room.free, each))
         if fits < more:
             more, waits_for = fits, room.cap.name
-    if any(cap.floor_excess > 0.0 for cap in plan.caps):
-        # The floors alone break a limit: waiting would never end.
-        more = max(more, plan.floor - plan.current)
     for room, each in mine:
         room.free -= more * each
     return plan.current + more, waits_for

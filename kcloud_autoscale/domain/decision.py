@@ -143,9 +143,11 @@ class Decision:
 
     @property
     def final_reason(self) -> str:
-        """The reason of the last step that changed the count, or of the last step when none did."""
+        """The reason of the last step that changed the count; when none did, why it was held, else the last step's."""
         changed = [step for step in self.steps if step.before != step.after]
-        return (changed or list(self.steps))[-1].reason if self.steps else self.hold_reason
+        if changed:
+            return changed[-1].reason
+        return self.hold_reason or (self.steps[-1].reason if self.steps else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from kcloud_autoscale.domain.observation import (
 from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import Forecast
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import Recommendation, WorkloadState
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 
 NOW = 1_800_000_000.0
@@ -44,8 +44,9 @@ def a_forecast(peak: float, trusted: bool = True) -> Forecast:
 
 
 def settled(**overrides: Any) -> WorkloadState:
-    """A memory of a day of good data."""
-    return WorkloadState(**({"since_seconds": LONG_AGO, "good_since_seconds": LONG_AGO} | overrides))
+    """A memory of a day of good data; nothing was wanted a minute ago, so that no window holds a count up."""
+    known = {"since_seconds": LONG_AGO, "good_since_seconds": LONG_AGO}
+    return WorkloadState(**(known | {"recommendations": (Recommendation(NOW - 60.0, 0),)} | overrides))
 
 
 def fresh(value: float) -> Sample:

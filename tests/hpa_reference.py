@@ -1,0 +1,131 @@
+"""Kubernetes HPA v2 stated a second time, from its documentation and source and from nothing of ours.
+
+Sources: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details and, where the
+documentation is silent, kubernetes v1.36 pkg/controller/podautoscaler (replica_calculator.go, horizontal.go).
+All arithmetic is exact: metrics are integers in thousandths as in the source, ratios are fractions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+
+@dataclass
+class Pod:
+    """``milli`` is the metric in thousandths; None when there is no sample of this pod."""
+
+    ready: bool
+    milli: int | None
+    deleting: bool = False
+
+
+@dataclass
+class Band:
+    up: Fraction = Fraction(1, 10)
+    down: Fraction = Fraction(1, 10)
+
+    def holds(self, ratio: Fraction) -> bool:
+        return 1 - self.down <= ratio <= 1 + self.up
+
+
+def per_pod_utilization(pods: list[Pod], target_milli: int, current: int, band: Band) -> int | None:
+    """A utilization averaged over pods; None where HPA reports that it received no metrics."""
+    pods = [pod for pod in pods if not pod.deleting]
+    not_ready = [pod for pod in pods if not pod.ready]
+    missing = [pod for pod in pods if pod.ready and pod.milli is None]
+    samples = [pod.milli for pod in pods if pod.ready and pod.milli is not None]
+    if not samples:
+        return None
+    first = Fraction(sum(samples), len(samples) * target_milli)
+    if not (not_ready and first > 1) and not missing:
+        return current if band.holds(first) else math.ceil(first * len(samples))
+    assumed = list(samples)
+    if first < 1:
+        assumed += [max(1000, target_milli)] * len(missing)
+    elif first > 1:
+        assumed += [0] * (len(missing) + len(not_ready))
+    second = Fraction(sum(assumed), len(assumed) * target_milli)
+    if band.holds(second) or (first < 1 < second) or (second < 1 < first):
+        return current
+    wanted = math.ceil(second * len(assumed))
+    if (second < 1 and wanted > current) or (second > 1 and wanted < current):
+        return current
+    return wanted
+
+
+def average_value(total_milli: int, target_milli: int, status_replicas: int, band: Band) -> int:
+    if band.holds(Fraction(total_milli, target_milli * status_replicas)):
+        return status_replicas
+    return math.ceil(Fraction(total_milli, target_milli))
+
+
+def value(milli: int, target_milli: int, current: int, ready: int, band: Band) -> int:
+    ratio = Fraction(milli, target_milli)
+    return current if band.holds(ratio) else math.ceil(ratio * ready)
+
+
+@dataclass
+class Rules:
+    """One direction of `behavior`: policies are (period seconds, "Pods" or "Percent", value)."""
+
+    window: int
+    policies: list[tuple[int, str, int]]
+    select: str = "Max"
+
+
+@dataclass
+class Controller:
+    """`normalizeDesiredReplicasWithBehaviors` with its memory; time is an argument."""
+
+    up: Rules
+    down: Rules
+    least: int
+    most: int
+    recommendations: list[tuple[float, int]] = field(default_factory=list)
+    added: list[tuple[float, int]] = field(default_factory=list)
+    removed: list[tuple[float, int]] = field(default_factory=list)
+
+    def sync(self, now: float, current: int, proposal: int) -> int:
+        if not self.recommendations:
+            self.recommendations.append((now, current))
+        count = self._limited(now, current, self._stabilized(now, current, proposal))
+        if count > current:
+            self.added.append((now, count - current))
+        elif count < current:
+            self.removed.append((now, current - count))
+        return count
+
+    def _stabilized(self, now: float, current: int, proposal: int) -> int:
+        low = min([proposal, *(r for at, r in self.recommendations if at > now - self.up.window)])
+        high = max([proposal, *(r for at, r in self.recommendations if at > now - self.down.window)])
+        self.recommendations.append((now, proposal))
+        return min(max(current, low), high)
+
+    def _limited(self, now: float, current: int, wanted: int) -> int:
+        if wanted > current:
+            limit = max(current, self._limit(now, current, self.up, +1))
+            return min(wanted, self.most, limit)
+        if wanted < current:
+            limit = min(current, self._limit(now, current, self.down, -1))
+            return max(wanted, self.least, limit)
+        return wanted
+
+    def _limit(self, now: float, current: int, rules: Rules, sign: int) -> int:
+        if rules.select == "Disabled":
+            return current
+        proposed = []
+        for period, kind, amount in rules.policies:
+            start = current - _within(self.added, now - period) + _within(self.removed, now - period)
+            if kind == "Pods":
+                proposed.append(start + sign * amount)
+            else:
+                changed = start * (1 + sign * Fraction(amount, 100))
+                proposed.append(math.ceil(changed) if sign > 0 else math.floor(changed))
+        largest = max if (rules.select == "Max") == (sign > 0) else min
+        return largest(proposed)
+
+
+def _within(events: list[tuple[float, int]], cutoff: float) -> int:
+    return sum(change for at, change in events if at > cutoff)
