@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.conditions import facts, facts_without_target
 from kcloud_autoscale.decide.plan import Plan
@@ -49,19 +51,12 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Workloa
     events = remembered(plan.events, policy, cycle_seconds, now_seconds)
     if plan.asked != plan.current:
         events = (*events, ScaleEvent(now_seconds, plan.asked - plan.current))
-    return WorkloadState(
-        since_seconds=state.since_seconds,
-        original_replicas=state.original_replicas,
+    return replace(
+        state,
         good_since_seconds=guarded.good_since_seconds,
         unknown_since_seconds=guarded.unknown_since_seconds,
         recommendations=plan.recommendations,
         scale_events=events,
-        lead_time=state.lead_time,
-        capacity=state.capacity,
-        power=state.power,
-        level=state.level,
-        baseline=state.baseline,
-        ledger=state.ledger,
         last_desired=plan.asked,
         last_decision_id=plan.decision_id,
     )
@@ -88,16 +83,13 @@ def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[De
         hold_reason="TargetNotFound",
         conditions=facts_without_target(missing),
     )
-    state = case.state
-    after = WorkloadState(
-        since_seconds=state.since_seconds,
-        original_replicas=state.original_replicas,
-        lead_time=state.lead_time,
-        capacity=state.capacity,
-        power=state.power,
-        level=state.level,
-        baseline=state.baseline,
-        ledger=state.ledger,
+    after = replace(
+        case.state,
+        good_since_seconds=None,
+        unknown_since_seconds=None,
+        recommendations=(),
+        scale_events=(),
+        last_desired=None,
         last_decision_id=decision_id,
     )
     return decision, after

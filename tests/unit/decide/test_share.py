@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kcloud_autoscale.domain.decision import Stage
+from kcloud_autoscale.domain.policy import Caps, CapUnit, SharedCap
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.workload import Mode, WorkloadKey
+from tests.builders.deciding import a_case, condition, decide, pods, steps_of
+
+UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
+
+
+def a_member(name: str, wanted: int, replicas: int = 1, priority: int = 50, **knobs):
+    key = WorkloadKey("shop", name)
+    return a_case(10.0 * wanted, replicas, 10.0 * wanted, key=key, priority=priority, **({"watts": 700.0} | knobs))
+
+
+def watts(limit: float, *names: str) -> tuple[SharedCap, ...]:
+    return (SharedCap("cluster/maxPowerUsage", CapUnit.WATTS, limit, frozenset(WorkloadKey("shop", n) for n in names)),)
+
+
+def counts(outcome) -> list[int]:
+    return [decision.desired_replicas for decision in outcome.fleet.decisions]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (20_000.0, [6, 4, 4]),  # room for all
+        (7_000.0, [6, 2, 2]),  # 10 replicas: floors 3, the first 5 more, the rest in turn
+        (7_700.0, [6, 3, 2]),  # of equals, the first by name gets the odd one
+        (4_200.0, [4, 1, 1]),  # 6 replicas: the lower two keep their floors
+        (2_100.0, [1, 1, 1]),
+        (700.0, [1, 1, 1]),  # floors stand
+    ],
+)
+def test_floors_first_then_by_priority_and_in_turn_among_equals(limit, expected):
+    members = (a_member("a", 6, priority=80), a_member("b", 4), a_member("c", 4))
+    outcome = decide(*members, caps=watts(limit, "a", "b", "c"))
+
+    assert counts(outcome) == expected
+
+
+def test_the_order_of_the_cases_does_not_matter():
+    members = (a_member("a", 6, priority=80), a_member("b", 4), a_member("c", 4))
+    outcome = decide(*reversed(members), caps=watts(7_700.0, "a", "b", "c"))
+
+    assert counts(outcome) == [2, 3, 6]
+
+
+def test_the_step_names_the_cap_and_what_would_serve_all():
+    members = (a_member("a", 6, priority=80), a_member("b", 4))
+    outcome = decide(*members, caps=watts(4_900.0, "a", "b"))
+    low = outcome.fleet.decisions[1]
+
+    assert low.desired_replicas == 1
+    assert steps_of(low, Stage.CAPS)[-1].message == (
+        "cluster/maxPowerUsage is shared by priority: 4900 W for 2 workloads; 1 of 4 replicas; latency gives way; "
+        "+2100.00 W would serve all"
+    )
+    assert [cap.binding for decision in outcome.fleet.decisions for cap in decision.caps] == [False, True]
+    assert low.caps[0].used == 4_900.0
+
+
+def test_floors_that_break_a_cap_are_reported_to_every_member():
+    outcome = decide(a_member("a", 6), a_member("b", 4), caps=watts(1_000.0, "a", "b"))
+
+    for decision in outcome.fleet.decisions:
+        assert decision.caps[0].floor_excess == 400.0
+        assert condition(decision, "WithinCaps") is False
+
+
+def test_a_low_priority_shrinks_for_a_high_one():
+    members = (a_member("a", 6, replicas=2, priority=80), a_member("b", 5, replicas=5, priority=10))
+    outcome = decide(*members, caps=watts(4_900.0, "a", "b"))
+
+    assert counts(outcome) == [6, 1]
+    # The growth waits until the other's pods are gone: nothing may be written for it yet.
+    assert [(action.key.name, action.to_replicas) for action in outcome.fleet.actions] == [("b", 1)]
+
+
+def test_counts_that_are_not_ours_take_what_they_have():
+    off = a_member("off", 9, replicas=4, mode=Mode.OFF)
+    outcome = decide(a_member("a", 6), off, caps=watts(4_900.0, "a", "off"))
+
+    assert counts(outcome) == [3, 4]
+
+
+def test_what_is_only_recommended_takes_no_room_from_what_acts():
+    advised = a_member("advised", 6, replicas=2, priority=90, mode=Mode.RECOMMEND)
+    outcome = decide(a_member("a", 6, priority=10), advised, caps=watts(4_900.0, "a", "advised"))
+
+    # 7 replicas fit. Two run unchanged, so 5 are left to act on; were both to act, the first would get 6.
+    assert counts(outcome) == [5, 6]
+    assert [action.key.name for action in outcome.fleet.actions] == ["a"]
+
+
+def test_a_member_whose_draw_is_unknown_stops_the_growth_of_all():
+    members = (a_member("a", 6, replicas=2), a_member("b", 5, replicas=3, watts=UNPRICED))
+    outcome = decide(*members, caps=watts(50_000.0, "a", "b"))
+
+    assert counts(outcome) == [2, 3]
+    first = outcome.fleet.decisions[0]
+    assert condition(first, "WithinCaps") is None
+    assert steps_of(first, Stage.CAPS)[-1].message == (
+        "what a replica of shop/b takes of cluster/maxPowerUsage is not known: no growth beyond 2"
+    )
+
+
+def test_every_cap_of_a_workload_holds():
+    both = frozenset({WorkloadKey("shop", "a"), WorkloadKey("shop", "b")})
+    caps = (
+        SharedCap("p/maxPowerUsage", CapUnit.WATTS, 5_600.0, both),  # 8 replicas in all
+        SharedCap("c/costPerHourLimit", CapUnit.USD_PER_HOUR, 6.0, frozenset({WorkloadKey("shop", "a")})),  # 3 of a
+    )
+    outcome = decide(a_member("a", 6, priority=80), a_member("b", 9), caps=caps)
+
+    assert counts(outcome) == [3, 5]
+
+
+def test_a_workload_without_a_cap_is_untouched():
+    outcome = decide(a_member("a", 6), a_member("free", 9), caps=watts(700.0, "a"))
+
+    assert counts(outcome) == [1, 9]
+    assert outcome.fleet.decisions[1].caps == ()
+
+
+def test_growth_takes_the_room_that_is_free_now_and_waits_for_the_rest():
+    # 10 fit. b has shrunk to 2, but 3 of its pods are still going: of the 5 more a wants, 2 may come now.
+    b = a_member("b", 2, replicas=2, running=pods(2, leaving=3))
+    outcome = decide(a_member("a", 8, replicas=3), b, caps=watts(7_000.0, "a", "b"))
+
+    assert counts(outcome) == [8, 2]
+    (action,) = outcome.fleet.actions
+    assert (action.key.name, action.from_replicas, action.to_replicas) == ("a", 3, 5)
+    step = steps_of(outcome.fleet.decisions[0], Stage.STAGE)[0]
+    assert (step.before, step.after, step.reason) == (8, 5, "WaitsForRoom")
+
+
+def test_free_room_goes_to_the_higher_priority_first():
+    members = (a_member("a", 4, replicas=1, priority=10), a_member("b", 4, replicas=1, priority=90))
+    gone = a_member("c", 1, replicas=1, running=pods(1, leaving=4))
+    outcome = decide(*members, gone, caps=watts(6_300.0, "a", "b", "c"))
+
+    # 9 fit, 7 are held: 2 may come now, both to b.
+    assert [(a.key.name, a.to_replicas) for a in outcome.fleet.actions] == [("b", 3)]
+
+
+def test_shrinking_is_written_before_growth():
+    members = (a_member("a", 5, replicas=1, priority=90), a_member("b", 1, replicas=5, priority=90))
+    outcome = decide(*members, caps=watts(70_000.0, "a", "b"))
+
+    assert [action.key.name for action in outcome.fleet.actions] == ["b", "a"]
+
+
+def test_pods_that_are_still_going_count_against_a_workloads_own_cap():
+    case = a_case(80.0, 4, 80.0, running=pods(4, leaving=3), caps=Caps(max_watts=4_000.0))
+    outcome = decide(case)  # 8 fit, 7 are held
+
+    assert outcome.fleet.decisions[0].desired_replicas == 8
+    assert outcome.fleet.actions[0].to_replicas == 5
+
+
+def test_pods_beyond_the_count_are_still_there():
+    case = a_member("a", 4, replicas=2)
+    target = replace(case.seen.target, pods=pods(5))  # told to be 2, and 5 are seen
+    members = (replace(case, seen=replace(case.seen, target=target)),)
+    outcome = decide(*members, caps=watts(3_500.0, "a"))
+
+    assert outcome.fleet.actions == ()
+
+
+def test_a_floor_that_breaks_a_cap_is_not_left_waiting():
+    outcome = decide(a_member("a", 1, replicas=1, min_replicas=3, max_replicas=9), caps=watts(1_000.0, "a"))
+
+    assert (outcome.fleet.actions[0].to_replicas, outcome.fleet.actions[0].min_replicas) == (3, 3)
+
+
+def test_a_floor_that_only_has_to_wait_waits():
+    low = a_member("low", 6, replicas=6, priority=10)
+    outcome = decide(a_member("a", 3, replicas=1, min_replicas=3), low, caps=watts(4_900.0, "a", "low"))
+
+    assert counts(outcome) == [3, 4]
+    assert [(action.key.name, action.to_replicas) for action in outcome.fleet.actions] == [("low", 4)]
