@@ -17,7 +17,7 @@ import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.panel import Panel
-from kcloud_autoscale.forecast.priors import Prior, default_prior
+from kcloud_autoscale.forecast.priors import Prior, PriorTable, default_prior
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray
 from kcloud_autoscale.forecast.rows import transplant
@@ -95,9 +95,12 @@ class FleetForecast(Generic[Key]):
 class FleetForecaster(Generic[Key]):
     """Learns and forecasts the peak of the lead window for all workloads on one step length."""
 
-    def __init__(self, step_seconds: float = 60.0, settings: FleetSettings | None = None) -> None:
-        """An empty fleet on a grid of ``step_seconds``."""
+    def __init__(
+        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, priors: PriorTable | None = None
+    ) -> None:
+        """An empty fleet on a grid of ``step_seconds``; without ``priors`` from a bundle those by hand serve."""
         self.step_seconds = step_seconds
+        self._priors = priors
         self.settings = settings or FleetSettings()
         self._homes: dict[Key, Home[Key]] = {}
         self._shelves: dict[int, list[Shelf[Key]]] = {}
@@ -264,7 +267,8 @@ class FleetForecaster(Generic[Key]):
         wanted = (horizon, refresh_seconds)
         if wanted not in self._grids:
             grid = grid_of(self.settings, self.step_seconds, horizon, refresh_seconds)
-            self._grids[wanted] = (grid, default_prior(grid, self.settings.prior_rows, self.settings.hedge_rate))
+            prior = default_prior(grid) if self._priors is None else self._priors.nearest(grid)
+            self._grids[wanted] = (grid, prior)
         return self._grids[wanted]
 
     def _shelf(self, horizon: int) -> Shelf[Key]:

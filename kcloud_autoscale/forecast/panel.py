@@ -38,7 +38,7 @@ class Panel:
     def __init__(self, rows: int, grid: Grid, settings: FleetSettings, prior: Prior) -> None:
         """Allocate ``rows`` rows that know nothing but the prior."""
         self.grid, self.settings, self.prior = grid, settings, prior
-        self.state: Learned = learned_rows(rows, grid, prior)
+        self.state: Learned = learned_rows(rows, grid, prior, settings.hedge_rate)
         self.ring = DemandRing(rows, grid.ring)
         self.pending = PendingOrigins(rows, grid.pending)
         self._decays = np.exp2(-grid.step_seconds / np.array(AVERAGE_HALF_LIVES_SECONDS))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kcloud_autoscale.forecast.features import NAMES
+from kcloud_autoscale.forecast.features import LOCAL_NAMES, NAMES
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, Grid
 
@@ -16,37 +17,61 @@ class Prior:
     """Starting point of every row of a panel.
 
     Attributes:
-        coefficients: Shape (features,), of the ridge.
-        penalty: Shape (features, features), pseudo-statistics of one row, times the number of pseudo-rows.
+        short: Shape (local features,), coefficients of the short ridge.
+        full: Shape (features,), of the ridge.
+        scatter: Shape (features, features), what one row adds to the ridge statistics on average.
         offsets: Shape (experts, levels), in units of the spread.
-        weights: Shape (experts, levels), each column sums to one.
         relative_losses: Shape (experts,), pinball relative to last value.
         volatility: Log change per step.
         volatility_steps: Steps that assumption is worth.
     """
 
-    coefficients: FloatArray
-    penalty: FloatArray
+    short: FloatArray
+    full: FloatArray
+    scatter: FloatArray
     offsets: FloatArray
-    weights: FloatArray
     relative_losses: FloatArray
     volatility: float = 0.1
-    volatility_steps: float = 3.0
+    volatility_steps: float = 2.0
+
+    def weights(self, hedge_rate: float) -> FloatArray:
+        """Expert weights (experts, levels) before any loss is known."""
+        loud = np.exp(-hedge_rate * (self.relative_losses - self.relative_losses.min()))
+        return np.tile((loud / loud.sum())[:, None], (1, len(LEVELS)))
 
 
-def default_prior(grid: Grid, rows: float, hedge_rate: float) -> Prior:
-    """The prior of a panel; ``rows`` pseudo-rows hold the ridge to it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class PriorTable:
+    """Priors learned at some step lengths and horizons; others take the nearest."""
+
+    cells: Mapping[tuple[float, int], Prior]
+
+    def nearest(self, grid: Grid) -> Prior:
+        """The prior whose step and horizon are nearest in octaves, the horizon in seconds counting double."""
+
+        def octaves(cell: tuple[float, int]) -> float:
+            step, horizon = cell
+            length = np.log2(step * horizon) - np.log2(grid.step_seconds * grid.horizon)
+            return float(2.0 * abs(length) + abs(np.log2(step / grid.step_seconds)))
+
+        found = min(self.cells, key=octaves)
+        prior = self.cells[found]
+        # Offsets of a walk grow with the square root of the steps ahead.
+        stretch = np.sqrt((1.0 + grid.horizon) / (1.0 + found[1]))
+        return replace(prior, offsets=prior.offsets * stretch)
+
+
+def default_prior(grid: Grid) -> Prior:
+    """A prior by hand, for when there is no bundle: last value, and offsets as wide as made-up load needs."""
     scale = np.full(len(NAMES), 0.05)
     scale[0] = 1.0
     scale[11:13] = 0.01
     scale[22:] = 0.5
-    levels = np.array([0.2, 0.8, 1.25, 1.65, 2.2, 2.6, 3.0])
-    relative = np.array([1.0, 0.95, 1.3, 0.85, 0.8])
-    loud = np.exp(-hedge_rate * (relative - relative.min()))
+    levels = np.array([0.35, 0.85, 1.15, 1.45, 1.9, 2.3, 2.8])
     return Prior(
-        coefficients=np.zeros(len(NAMES)),
-        penalty=rows * np.diag(scale),
+        short=np.zeros(len(LOCAL_NAMES)),
+        full=np.zeros(len(NAMES)),
+        scatter=np.diag(scale),
         offsets=np.tile(levels * np.sqrt(1.0 + grid.horizon), (len(EXPERTS), 1)),
-        weights=np.tile((loud / loud.sum())[:, None], (1, len(LEVELS))),
-        relative_losses=relative,
+        relative_losses=np.array([1.0, 0.95, 1.3, 0.85, 0.8]),
     )

@@ -13,7 +13,6 @@ from kcloud_autoscale.forecast.panel import LEAST_FLOOR, Panel
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, SingleArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
 
-LOCAL = len(LOCAL_NAMES)
 FLOOR_SAMPLES = 288
 SCORED_ORIGINS = 36
 """Origins scored per refresh at most; a warm-up's long blocks are thinned to it."""
@@ -136,12 +135,11 @@ def floor_of(demand: SingleArray, otherwise: FloatArray) -> FloatArray:
 def recalibrate(panel: Panel, rows: IntArray) -> None:
     """Coefficients, offsets and weights from what has been learned."""
     state, prior, settings = panel.state, panel.prior, panel.settings
-    state.full[rows] = ridge.solve(state.gram[rows], state.moment[rows], prior.penalty, prior.coefficients)
+    penalty = settings.prior_rows * prior.scatter
+    state.full[rows] = ridge.solve(state.gram[rows], state.moment[rows], penalty, prior.full)
+    local = slice(0, len(LOCAL_NAMES))
     state.short[rows] = ridge.solve(
-        state.gram[rows, :LOCAL, :LOCAL],
-        state.moment[rows, :LOCAL],
-        prior.penalty[:LOCAL, :LOCAL],
-        prior.coefficients[:LOCAL],
+        state.gram[rows, local, local], state.moment[rows, local], penalty[local, local], prior.short
     )
     empirical, count = intervals.empirical_offsets(state.residuals[rows])
     independent = count * panel.grid.stride / panel.grid.horizon

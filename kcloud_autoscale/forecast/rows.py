@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from kcloud_autoscale.forecast.features import AVERAGE_HALF_LIVES_SECONDS, LOCAL_NAMES, NAMES
+from kcloud_autoscale.forecast.features import AVERAGE_HALF_LIVES_SECONDS, NAMES
 from kcloud_autoscale.forecast.priors import Prior
 from kcloud_autoscale.forecast.ring import BoolArray, DemandRing, FloatArray, IntArray, SingleArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, Grid
@@ -78,7 +78,7 @@ class Learned:
             getattr(self, each.name)[rows] = getattr(source, each.name)[source_rows]
 
 
-def learned_rows(count: int, grid: Grid, prior: Prior) -> Learned:
+def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float) -> Learned:
     """``count`` rows that know nothing but the prior."""
     experts, levels, features = len(EXPERTS), len(LEVELS), len(NAMES)
     return Learned(
@@ -96,15 +96,15 @@ def learned_rows(count: int, grid: Grid, prior: Prior) -> Learned:
         slow=np.tile(np.array([prior.volatility * prior.volatility_steps, prior.volatility_steps]), (count, 1)),
         gram=np.zeros((count, features, features)),
         moment=np.zeros((count, features)),
-        short=np.tile(prior.coefficients[: len(LOCAL_NAMES)], (count, 1)),
-        full=np.tile(prior.coefficients, (count, 1)),
+        short=np.tile(prior.short, (count, 1)),
+        full=np.tile(prior.full, (count, 1)),
         residuals=np.full((count, experts, grid.residuals), np.nan, dtype=np.float32),
         outcomes=np.full((count, grid.residuals), np.nan, dtype=np.float32),
         readings=np.tile(np.eye(levels), (count, 1, 1)),
         offsets=np.tile(prior.offsets, (count, 1, 1)),
         losses=np.zeros((count, experts, levels)),
         loss_weight=np.zeros(count),
-        weights=np.tile(prior.weights, (count, 1, 1)),
+        weights=np.tile(prior.weights(hedge_rate), (count, 1, 1)),
         scores=np.zeros((count, 5, levels)),
         score_weight=np.zeros(count),
         points=np.zeros((count, experts)),

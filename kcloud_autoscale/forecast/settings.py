@@ -21,16 +21,16 @@ class FleetSettings:
         half_life_seconds: A week: after it an old row counts half in the ridge, so last week's same weekday still does.
         prior_rows: Pseudo-rows the ridge is shrunk with. 100 rows are 100 minutes at a 60 s step: bursty series
             of a few hours over-fit 26 coefficients without them.
-        residual_seconds: Two days of residuals behind every calibrated quantile: one day less and the nightly regime
-            has two examples, more and a change of regime is felt for days.
+        residual_seconds: Four days of residuals behind every calibrated quantile. Two days hold only 48 windows of
+            an hour, which is too few for the 0.95 quantile of bursty load; a week feels a change of regime for days.
         residual_count: Size of that window; longer ones are thinned. 576 puts 2.9 residuals above the 0.995 quantile.
         refresh_seconds: Coefficients, quantile offsets and expert weights are recomputed this often, each workload at
             its own phase, so that at a 60 s step one thirtieth of the fleet is recomputed per cycle.
         hedge_rate: 12 makes an expert with 40 % less loss than last value exp(12 x 0.4) = 120 times as loud.
         hedge_half_life_seconds: A day, so that a model that is good at night and bad by day is judged on both.
         growth_limit: No quantile exceeds this multiple of the largest load ever seen.
-        prior_residuals: Weight of the prior offsets, in independent residuals. 30 leaves a third of the say to the
-            prior after an hour at 60 s.
+        prior_residuals: Weight of the prior offsets, in independent residuals: windows that do not overlap. After
+            four days of one-hour windows there are 96, and the prior keeps 14 % of the say.
         cold_inflation: Prior offsets are this much wider than typical, until residuals of the workload's own speak.
         warm_up_score_seconds: Warm-up replays predictions only for this last stretch; older history only trains.
         warm_up_origin_seconds: Spacing of the origins learned from before that; neighbours share most of their window.
@@ -42,15 +42,15 @@ class FleetSettings:
 
     half_life_seconds: float = 7 * DAY_SECONDS
     prior_rows: float = 100.0
-    residual_seconds: float = 2 * DAY_SECONDS
+    residual_seconds: float = 4 * DAY_SECONDS
     residual_count: int = 576
     refresh_seconds: float = 1_800.0
     hedge_rate: float = 12.0
     hedge_half_life_seconds: float = DAY_SECONDS
     growth_limit: float = 1.2
-    prior_residuals: float = 30.0
+    prior_residuals: float = 15.0
     cold_inflation: float = 1.2
-    warm_up_score_seconds: float = 2.5 * DAY_SECONDS
+    warm_up_score_seconds: float = 3.0 * DAY_SECONDS
     warm_up_origin_seconds: float = 600.0
     warm_up_refresh_seconds: float = 6 * 3_600.0
     trusted_seconds: float = 600.0
