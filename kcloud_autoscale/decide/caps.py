@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kcloud_autoscale.decide.budget import allowance
-from kcloud_autoscale.decide.counting import replicas_within, unchanged
+from kcloud_autoscale.decide.counting import excess, replicas_within, unchanged
 from kcloud_autoscale.decide.guard import Control
-from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.decide.plan import Cap, Plan
 from kcloud_autoscale.domain.decision import CapState, Stage, Step
 from kcloud_autoscale.domain.policy import Caps, CapUnit, FleetPolicy
 from kcloud_autoscale.domain.reading import Missing
@@ -22,30 +21,11 @@ _FLOOR_TEXT = "minReplicas {} alone exceeds {} by {:.2f} {}; {} replicas were wa
 _UNKNOWN_TEXT = "what a replica takes of {} is not known ({}): no growth beyond {}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
-    """One limit as a rate.
-
-    Attributes:
-        name: As in the spec.
-        unit: Of the rate.
-        rate: Allowed now, in $/h or W.
-        budget_usd: Of a budget: its limit; None for the rest.
-        spent_usd: Of a budget: spent in its period.
-    """
-
-    name: str
-    unit: CapUnit
-    rate: float
-    budget_usd: float | None = None
-    spent_usd: float = 0.0
-
-
 def cap(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
-    """Lower the count of one workload to what its own limits allow, and note how it stands to each.
+    """Lower the count of one workload to what its own limits allow.
 
     Args:
-        plan: Of the workload; its count, steps and caps are filled in.
+        plan: Of the workload; its count, its step and its limits are filled in.
         fleet: The time between ticks, for the budget.
         now_seconds: Unix time of this tick.
     """
@@ -65,8 +45,12 @@ def cap(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
     plan.steps.append(tightest or unchanged(Stage.CAPS, before, "WithinCaps"))
     plan.replicas = plan.steps[-1].after
     for limit, fits in allowed:
-        binding = tightest is not None and _allows(plan, fits) < before
-        plan.caps.append(_state(plan, limit, fleet.cycle_seconds, binding))
+        plan.limits.append((limit, tightest is not None and _allows(plan, fits) < before))
+
+
+def own_caps(plan: Plan, cycle_seconds: float) -> list[CapState]:
+    """How what will run stands to the workload's own limits, once nothing lowers the count any more."""
+    return [_state(plan, limit, cycle_seconds, binding) for limit, binding in plan.limits]
 
 
 def gives_way(plan: Plan, replicas: int) -> str:
@@ -74,7 +58,7 @@ def gives_way(plan: Plan, replicas: int) -> str:
     observed = plan.sized.observed_need if plan.sized is not None else None
     if observed is None:
         return "the load"
-    return "latency" if replicas < observed else "headroom for the forecast"
+    return "latency" if replicas < observed else "headroom"
 
 
 def _caps(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> Iterator[Cap]:
@@ -116,20 +100,20 @@ def _step(plan: Plan, limit: Cap, fits: int | None) -> Step | None:
         return Step(Stage.CAPS, wanted, allowed, reason, _UNKNOWN_TEXT, (limit.name, why, allowed))
     unit = UNIT_TEXT[limit.unit]
     if fits < least:
-        excess = least * each.value - limit.rate
-        return Step(Stage.CAPS, wanted, allowed, reason, _FLOOR_TEXT, (least, limit.name, excess, unit, wanted))
+        over = least * each.value - limit.rate
+        return Step(Stage.CAPS, wanted, allowed, reason, _FLOOR_TEXT, (least, limit.name, over, unit, wanted))
     need = wanted * each.value
     values = (wanted, need, unit, limit.name, limit.rate, fits, gives_way(plan, allowed), need - limit.rate, unit)
     return Step(Stage.CAPS, wanted, allowed, reason, _CAP_TEXT, values)
 
 
 def _state(plan: Plan, limit: Cap, cycle_seconds: float, binding: bool) -> CapState:
-    """How the final count stands to a limit; a budget is looked at as it will stand at the next tick."""
+    """How what will run stands to a limit; a budget is looked at as it will stand at the next tick."""
     each = plan.each(limit.unit)
     shown = limit.rate if limit.budget_usd is None else limit.budget_usd
     if isinstance(each, Missing):
         return CapState(limit.name, shown, None, binding)
-    used, floor = plan.replicas * each.value, plan.floor * each.value
+    used, floor = plan.will_run * each.value, plan.floor * each.value
     if limit.budget_usd is not None:
         used, floor = limit.spent_usd + usd(used, cycle_seconds), limit.spent_usd + usd(floor, cycle_seconds)
-    return CapState(limit.name, shown, used, binding, max(0.0, floor - shown))
+    return CapState(limit.name, shown, used, binding, excess(floor, shown))

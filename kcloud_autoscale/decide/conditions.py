@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.decide.counting import excess
 from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, OFF, PAUSED, UNKNOWN, Control, Guarded
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
@@ -132,5 +133,4 @@ def _within_caps(plan: Plan) -> ConditionFact:
 
 
 def _exceeded(cap: CapState) -> bool:
-    """Beyond the limit by more than rounding."""
-    return cap.used is not None and cap.used > cap.limit * (1.0 + 1e-9)
+    return cap.used is not None and excess(cap.used, cap.limit) > 0.0

@@ -28,6 +28,11 @@ def replicas_within(limit: float, per_replica: float) -> int:
     return math.floor(min(limit / per_replica + EPSILON, MOST_REPLICAS))
 
 
+def excess(used: float, limit: float) -> float:
+    """By how much a limit is exceeded; rounding exceeds nothing: 3 at 0.1 are 0.30000000000000004, within 0.3."""
+    return used - limit if used > limit * (1.0 + EPSILON) else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class PodCounts:
     """Pods of a target.

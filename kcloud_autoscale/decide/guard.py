@@ -10,7 +10,6 @@ from kcloud_autoscale.decide.counting import unchanged
 from kcloud_autoscale.decide.signals import Signals, read_signals
 from kcloud_autoscale.domain.decision import Stage, Step
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.state import WorkloadState
 from kcloud_autoscale.domain.workload import Mode
 
 OFF, CONFLICT, PAUSED, UNKNOWN, FALLBACK = "Off", "Conflict", "Paused", "MetricsUnknown", "Fallback"
@@ -81,8 +80,9 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
         return Guarded(current, control, True, False, "", signals, None, None, step)
     good_since = now_seconds if state.good_since_seconds is None else state.good_since_seconds
     window = case.policy.scale_down.stabilization_window_seconds
-    settled = _settled(state, good_since, window, now_seconds)
-    step = unchanged(Stage.GUARD, current, CLEAR) if settled else _settling(current, good_since, window)
+    since = max(state.since_seconds, good_since)
+    settled = _settled(since, window, now_seconds)
+    step = unchanged(Stage.GUARD, current, CLEAR) if settled else _settling(current, now_seconds - since, window)
     return Guarded(current, control, True, settled, "", signals, good_since, None, step)
 
 
@@ -96,18 +96,17 @@ def _hands_off(case: Case, current: int) -> Step | None:
     return None
 
 
-def _settled(state: WorkloadState, good_since: float, window_seconds: float, now_seconds: float) -> bool:
+def _settled(since: float, window_seconds: float, now_seconds: float) -> bool:
     """A whole window of unbroken good data since the start of this process, and never its first cycle.
 
     With a window of 300 s and an outage that ended at 12:00:00, counts may fall again at 12:05:00.
     """
-    since = max(state.since_seconds, good_since)
     return now_seconds > since and now_seconds - since >= window_seconds
 
 
-def _settling(current: int, good_since: float, window_seconds: float) -> Step:
-    text = "no scale-down until the data have been good for {:g} s (since {:.0f})"
-    return Step(Stage.GUARD, current, current, SETTLING, text, (window_seconds, good_since))
+def _settling(current: int, good_seconds: float, window_seconds: float) -> Step:
+    text = "the data have been good for {:.0f} s: no scale-down before {:g} s"
+    return Step(Stage.GUARD, current, current, SETTLING, text, (good_seconds, window_seconds))
 
 
 def _hold(case: Case, signals: Signals, current: int, unknown_seconds: float) -> Step:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kcloud_autoscale.decide.caps import cap
+from kcloud_autoscale.decide.caps import cap, own_caps
 from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import count_pods, unchanged
 from kcloud_autoscale.decide.guard import Control, guard
@@ -49,6 +49,9 @@ def decide_fleet(cases: Sequence[Case], policy: FleetPolicy, now_seconds: float)
     made = [_plan(case, policy, now_seconds) for case in cases]
     plans = [plan for plan in made if plan is not None]
     share(plans, policy.shared_caps)
+    for limited in plans:
+        if limited.limits:
+            limited.caps = [*own_caps(limited, policy.cycle_seconds), *limited.caps]
     actions = stage(plans, policy.shared_caps)
     by_key = {action.key: action for action in actions}
     decisions, states = [], []

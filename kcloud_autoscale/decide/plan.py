@@ -15,6 +15,25 @@ from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.state import Recommendation, ScaleEvent
 
 
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One limit of a workload by itself, as a rate.
+
+    Attributes:
+        name: As in the spec.
+        unit: Of the rate.
+        rate: Allowed now, in $/h or W.
+        budget_usd: Of a budget: its limit; None for the rest.
+        spent_usd: Of a budget: spent in its period.
+    """
+
+    name: str
+    unit: CapUnit
+    rate: float
+    budget_usd: float | None = None
+    spent_usd: float = 0.0
+
+
 @dataclass(slots=True)
 class Plan:
     """What has been found out and decided so far. Lives for one tick.
@@ -32,7 +51,8 @@ class Plan:
         recommendations: For the next tick.
         events: For the next tick.
         steps: One or more per rule.
-        caps: Every hard limit.
+        limits: The workload's own hard limits, and whether each cut the count.
+        caps: Every hard limit, as it stands in the end.
         own_room: Replicas that fit the workload's own $/h and W limits; None where there is none.
     """
 
@@ -48,6 +68,7 @@ class Plan:
     recommendations: tuple[Recommendation, ...] = ()
     events: tuple[ScaleEvent, ...] = ()
     steps: list[Step] = field(default_factory=list)
+    limits: list[tuple[Cap, bool]] = field(default_factory=list)
     caps: list[CapState] = field(default_factory=list)
     own_room: int | None = None
 
@@ -60,6 +81,11 @@ class Plan:
     def acting(self) -> bool:
         """Its count is ours to write."""
         return self.guarded.control is Control.ACT
+
+    @property
+    def will_run(self) -> int:
+        """What the limits have to bear: the decided count where it is ours to write, else the present one."""
+        return self.replicas if self.acting else self.current
 
     @property
     def floor(self) -> int:

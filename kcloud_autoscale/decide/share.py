@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from kcloud_autoscale.decide.caps import UNIT_TEXT, gives_way
-from kcloud_autoscale.decide.counting import EPSILON
+from kcloud_autoscale.decide.counting import EPSILON, excess
 from kcloud_autoscale.decide.guard import Control
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.decision import CapState, Stage, Step
@@ -30,18 +30,18 @@ class _Scope:
         cap: The limit.
         members: Plan and what one of its replicas takes; 0 where that is not known.
         stranger: A member of which it is not known; None when all are.
-        shortage: By how much all that is wanted exceeds the limit; negative where there is room.
+        wanted: What all that is wanted would take, as far as known.
     """
 
     cap: SharedCap
     members: tuple[tuple[Plan, float], ...]
     stranger: WorkloadKey | None
-    shortage: float
+    wanted: float
 
     @property
     def short(self) -> bool:
         """Not everything wanted fits, or nobody can tell."""
-        return self.stranger is not None or self.shortage > self.cap.limit * EPSILON
+        return self.stranger is not None or excess(self.wanted, self.cap.limit) > 0.0
 
 
 def share(plans: Sequence[Plan], caps: Sequence[SharedCap]) -> None:
@@ -80,7 +80,7 @@ def _scope(cap: SharedCap, plans: Sequence[Plan]) -> _Scope:
             each = reading.value
         members.append((plan, each))
         wanted += each * plan.replicas
-    return _Scope(cap, tuple(members), stranger, wanted - cap.limit)
+    return _Scope(cap, tuple(members), stranger, wanted)
 
 
 def _granted(concerned: Sequence[Plan], scopes: Sequence[_Scope]) -> Counts:
@@ -177,9 +177,9 @@ def _lower(plan: Plan, granted: int, scopes: Sequence[_Scope]) -> None:
         values: tuple[object, ...] = (unknown.stranger, unknown.cap.name, granted)
         plan.limit(granted, Step(Stage.CAPS, before, granted, "SharedCapUnknown", _UNKNOWN_TEXT, values))
         return
-    scope = max(scopes, key=lambda each: each.shortage / max(each.cap.limit, EPSILON))
+    scope = max(scopes, key=lambda each: each.wanted / max(each.cap.limit, EPSILON))
     cap, unit, way = scope.cap, UNIT_TEXT[scope.cap.unit], gives_way(plan, granted)
-    values = (cap.name, cap.limit, unit, len(scope.members), granted, before, way, scope.shortage, unit)
+    values = (cap.name, cap.limit, unit, len(scope.members), granted, before, way, scope.wanted - cap.limit, unit)
     plan.limit(granted, Step(Stage.CAPS, before, granted, "SharedCap", _TEXT, values))
 
 
@@ -187,11 +187,10 @@ def _note(scope: _Scope, wanted: Counts) -> None:
     """How every member stands to a limit; what counts is what will run, recommended or not."""
     cap, used, floors = scope.cap, 0.0, 0.0
     for plan, each in scope.members:
-        used += each * (plan.replicas if plan.acting else plan.current)
+        used += each * plan.will_run
         floors += each * (plan.floor if plan.acting else plan.current)
-    excess = floors - cap.limit if floors > cap.limit * (1.0 + EPSILON) else 0.0
-    known_use = used if scope.stranger is None else None
-    free, bound = (CapState(cap.name, cap.limit, known_use, cut, excess) for cut in (False, True))
+    known_use, over = used if scope.stranger is None else None, excess(floors, cap.limit)
+    free, bound = (CapState(cap.name, cap.limit, known_use, cut, over) for cut in (False, True))
     for plan, _ in scope.members:
         cut = scope.short and plan.replicas < wanted[plan.case.policy.key]
         plan.caps.append(bound if cut else free)

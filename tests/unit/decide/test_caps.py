@@ -6,11 +6,19 @@ import pytest
 
 from kcloud_autoscale.decide.budget import allowance
 from kcloud_autoscale.domain.decision import Stage
-from kcloud_autoscale.domain.policy import BudgetPeriod, Caps, ScalingRules, WorkloadPolicy, default_scale_down
+from kcloud_autoscale.domain.policy import (
+    BudgetPeriod,
+    Caps,
+    CapUnit,
+    ScalingRules,
+    SharedCap,
+    WorkloadPolicy,
+    default_scale_down,
+)
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.state import Ledger, WorkloadState
 from kcloud_autoscale.domain.workload import Mode
-from tests.builders.deciding import KEY, NOW, UNKNOWN, a_case, condition, decide_one, settled, steps_of
+from tests.builders.deciding import KEY, NOW, UNKNOWN, a_case, condition, decide, decide_one, settled, steps_of
 
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
@@ -37,8 +45,7 @@ def test_a_cap_limits_the_count_and_says_so(caps, expected, reason):
 def test_the_step_says_what_gives_way_and_what_would_make_room():
     headroom = decide_one(a_case(45.0, 4, 75.0, caps=Caps(max_usd_per_hour=10.0)))
     assert steps_of(headroom, Stage.CAPS)[0].message == (
-        "8 replicas need 16.00 $/h, maxCostPerHour allows 10.00: 5 fit; headroom for the forecast gives way; "
-        "+6.00 $/h would make room"
+        "8 replicas need 16.00 $/h, maxCostPerHour allows 10.00: 5 fit; headroom gives way; +6.00 $/h would make room"
     )
     latency = decide_one(a_case(72.0, 4, 75.0, caps=Caps(max_watts=3000.0)))
     assert "6 fit; latency gives way; +1000.00 W would make room" in steps_of(latency, Stage.CAPS)[0].message
@@ -155,3 +162,22 @@ def test_a_spent_budget_leaves_min_replicas():
 def test_a_budget_without_a_ledger_has_all_of_itself_left():
     case = a_case(Sample(75.0, MIDNIGHT), 4, 75.0, created_seconds=MIDNIGHT, caps=Caps(budget_usd=100.0))
     assert decide_one(case, MIDNIGHT).caps[0].used == pytest.approx(16.0 / 60.0)
+
+
+def test_three_at_a_tenth_are_within_three_tenths():
+    decision = decide_one(a_case(25.0, 3, 30.0, usd=0.1, min_replicas=3, caps=Caps(max_usd_per_hour=0.3)))
+
+    assert decision.desired_replicas == 3
+    assert (decision.caps[0].floor_excess, condition(decision, "WithinCaps")) == (0.0, True)
+
+
+def test_the_use_of_a_limit_is_that_of_the_final_count():
+    alone = frozenset({KEY})
+    caps = (SharedCap("p/maxPowerUsage", CapUnit.WATTS, 1_500.0, alone),)
+    decision = decide(a_case(75.0, 1, 75.0, caps=Caps(max_watts=2_500.0)), caps=caps).fleet.decisions[0]
+
+    assert decision.desired_replicas == 3
+    assert [(c.name, c.used, c.binding) for c in decision.caps] == [
+        ("maxPowerUsage", 1_500.0, True),
+        ("p/maxPowerUsage", 1_500.0, True),
+    ]

@@ -94,7 +94,7 @@ def apply(outcome, world: list[Member], refused: set[int], check) -> None:
     watts=st.sampled_from([2_000.0, 6_000.0, 20_000.0]),
     dollars=st.sampled_from([10.0, 60.0]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_instant_breaks_a_cap_beyond_its_floors(drawn, story, watts, dollars):
     world = names_given(drawn)
     caps = (
@@ -140,7 +140,7 @@ def nothing_rises_after_caps(fleet: FleetDecision) -> None:
     mode=st.sampled_from(Mode),
     kappa=st.sampled_from([None, 10.0]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_same_inputs_give_the_same_outcome_and_the_steps_tell_it(demand, peak, replicas, mode, kappa):
     case = a_case(UNKNOWN if demand is None else demand, replicas, peak, mode=mode, kappa=kappa)
     one, other = (decide_fleet((case,), a_fleet(case), NOW) for _ in range(2))
@@ -158,7 +158,7 @@ def test_the_same_inputs_give_the_same_outcome_and_the_steps_tell_it(demand, pea
 
 
 @given(st.floats(0, 500), st.integers(1, 40), st.floats(0, 500))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_deciding_again_on_what_was_decided_changes_nothing(demand, replicas, peak):
     first = decide_fleet(((case := a_case(demand, replicas, peak, state=settled())),), a_fleet(case), NOW)
     running = first.fleet.decisions[0].desired_replicas

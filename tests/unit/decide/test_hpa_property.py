@@ -22,7 +22,7 @@ tolerances = st.sampled_from([Fraction(1, 50), Fraction(1, 10), Fraction(1, 2)])
 bands = st.builds(hpa.Band, tolerances, tolerances)
 
 
-def asked(case, band, sizing_only=True):
+def asked(case, band):
     """What the largest metric asks for, before windows and rates."""
     rules = {
         "scale_up": replace(case.policy.scale_up, tolerance_fraction=float(band.up)),
@@ -33,7 +33,7 @@ def asked(case, band, sizing_only=True):
 
 
 @given(total=st.integers(0, 200_000), target=st.integers(1, 20_000), current=counts, band=bands)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_shared_total_asks_for_what_hpa_asks_for(total, target, current, band):
     queue = MetricTarget("queue", MetricKind.AVERAGE_VALUE, target / 1000)
     case = a_case(replicas=current, kappa=None, targets=(queue,), metrics=[metric("queue", total / 1000)])
@@ -42,7 +42,7 @@ def test_a_shared_total_asks_for_what_hpa_asks_for(total, target, current, band)
 
 
 @given(milli=st.integers(0, 5_000), target=st.integers(1, 2_000), ready=counts, starting=st.integers(0, 5), band=bands)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_one_value_asks_for_what_hpa_asks_for(milli, target, ready, starting, band):
     current = ready + starting
     latency = MetricTarget("latency", MetricKind.VALUE, target / 1000)
@@ -62,7 +62,7 @@ pod_lists = st.lists(
 
 
 @given(pods=pod_lists, target=st.integers(100, 1200), extra=st.integers(-2, 2), band=bands)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_utilization_asks_for_what_hpa_asks_for(pods, target, extra, band):
     current = max(1, len(pods) + extra)  # `spec.replicas` may be ahead of the pods, or behind
     gpu = MetricTarget("gpu", MetricKind.UTILIZATION, target / 1000)
@@ -117,7 +117,7 @@ def ours(rules: hpa.Rules) -> ScalingRules:
     start=st.integers(2, 20),
     totals=st.lists(st.integers(0, 60_000), min_size=3, max_size=30),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_run_of_syncs_gives_the_counts_that_hpa_gives(up, down, start, totals):
     """The whole controller in a loop every 15 s: its windows, its policies, its memory of its own changes."""
     reference = hpa.Controller(up, down, least=2, most=40)

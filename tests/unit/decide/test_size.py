@@ -185,7 +185,7 @@ def test_a_requests_metric_counts_like_any_other():
 
 
 @given(st.floats(0.0, 900.0), st.floats(0.0, 900.0), st.floats(0.0, 900.0), st.integers(1, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_more_demand_never_asks_for_less(one, other, peak, replicas):
     low, high = sorted((one, other))
     for forecast in (peak, None):
