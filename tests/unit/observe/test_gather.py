@@ -1,0 +1,127 @@
+"""A fleet gathered from fakes: failures stay where they belong, questions stay few."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe.answer import PrometheusError
+from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
+from tests.fakes.informers import filled_informers
+from tests.fakes.prometheus import FakePrometheus
+
+NOW = 1_700_000_000.0
+LATENCY = MetricTarget("latency", MetricKind.VALUE, 0.5)
+
+
+def fleet(count: int, *targets: MetricTarget) -> FleetPolicy:
+    keys = [WorkloadKey("ai", f"w{index:05d}") for index in range(count)]
+    source = DemandSource("vllm")
+    return FleetPolicy({key: WorkloadPolicy(key, targets=targets, demand=source, max_replicas=9) for key in keys})
+
+
+def fed(policy: FleetPolicy) -> dict[WorkloadKey, float]:
+    return dict.fromkeys(policy.workloads, NOW - 180.0)
+
+
+async def test_one_odd_workload_fails_alone() -> None:
+    """The server refuses every query that names it; the group is halved until it stands alone."""
+    refusal = PrometheusError("HTTP 422: execution: many-to-many matching", about_query=True)
+    source = FakePrometheus(refuse=lambda text: refusal if "w00013" in text else None)
+    policy = fleet(40)
+
+    observation = await Gatherer(source, filled_informers(40, 1)).gather(policy, fed(policy), NOW)
+
+    demand = {key.name: each.demand for key, each in observation.workloads.items()}
+    odd = demand.pop("w00013")
+    assert isinstance(odd, Missing)
+    assert odd.reason is MissingReason.SOURCE_ERROR
+    assert "many-to-many" in odd.message
+    assert len(demand) == 39
+    assert all(isinstance(each, Sample) for each in demand.values())
+    assert observation.problems == (f"{odd.message} (1 workloads)",)
+
+
+async def test_a_server_that_fails_throughout_is_not_asked_again_and_again() -> None:
+    down = PrometheusError("HTTP 503: overloaded", transient=True)
+    source = FakePrometheus(refuse=lambda text: None if text == "vector(1)" else down)
+    policy = fleet(40)
+
+    observation = await Gatherer(source, filled_informers(40, 1)).gather(policy, fed(policy), NOW)
+
+    assert all(isinstance(each.demand, Missing) for each in observation.workloads.values())
+    assert all(each.demand_history is None for each in observation.workloads.values())
+    assert len(source.queries) < 40
+
+
+async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now() -> None:
+    class Slow(FakePrometheus):
+        async def query_range(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            import asyncio
+
+            await asyncio.sleep(0.05)
+            return await super().query_range(*args, **kwargs)
+
+    policy = fleet(200)
+    settings = GatherSettings(history_days=14.0, history_budget_seconds=0.3)
+    started = time.monotonic()
+
+    observation = await Gatherer(Slow(), filled_informers(200, 1), settings).gather(policy, {}, NOW)
+
+    come = [each for each in observation.workloads.values() if each.demand_history is not None]
+    assert 0 < len(come) < 200
+    assert all(each.demand_history.start_seconds < NOW - 13 * 86_400 for each in come if each.demand_history)
+    assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
+    assert time.monotonic() - started < 3.0
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+async def test_questions_grow_with_the_length_of_the_names_and_not_with_the_workloads(count: int) -> None:
+    source = FakePrometheus()
+    policy = fleet(count, LATENCY)
+    gatherer = Gatherer(source, filled_informers(count, 2))
+    await gatherer.gather(policy, fed(policy), NOW)
+    source.queries.clear()
+
+    observation = await gatherer.gather(policy, dict.fromkeys(policy.workloads, NOW - 60), NOW + 60)
+
+    assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
+    # Some twenty fleet-wide ones, and three or four signals in groups of a few hundred names.
+    assert len(source.queries) < 22 + count / 20
+
+
+async def test_a_thousand_workloads_are_gathered_well_within_a_second() -> None:
+    policy = fleet(1000, LATENCY)
+    gatherer = Gatherer(FakePrometheus(), filled_informers(1000, 5))
+    await gatherer.gather(policy, fed(policy), NOW)
+
+    started = time.process_time()
+    observation = await gatherer.gather(policy, fed(policy), NOW)
+
+    assert len(observation.workloads) == 1000
+    assert time.process_time() - started < 1.0
+
+
+async def test_a_target_that_is_missing_has_missing_metrics_and_disturbs_nobody() -> None:
+    policy = fleet(3, LATENCY)
+    observation = await Gatherer(FakePrometheus(), filled_informers(2, 1)).gather(policy, fed(policy), NOW)
+
+    gone = observation.workloads[WorkloadKey("ai", "w00002")]
+    assert isinstance(gone.target, Missing)
+    assert gone.demand == gone.target
+    assert gone.metrics[0].total == gone.target
+    assert gone.demand_history is None
+    assert isinstance(observation.workloads[WorkloadKey("ai", "w00001")].demand, Sample)
+
+
+async def test_latency_of_no_traffic_is_not_a_number_and_never_zero() -> None:
+    policy = fleet(1, LATENCY)
+    source = FakePrometheus(value=float("nan"))
+    seen = (await Gatherer(source, filled_informers(1, 1)).gather(policy, fed(policy), NOW)).workloads.popitem()[1]  # type: ignore[attr-defined]
+
+    assert isinstance(seen.metrics[0].total, Missing)
+    assert seen.metrics[0].total.reason is MissingReason.NOT_A_NUMBER
