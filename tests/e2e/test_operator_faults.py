@@ -33,7 +33,7 @@ def test_nothing_shrinks_while_prometheus_is_away_nor_for_one_window_after(own_w
     settled(world, "llm", 42.0, 6)
     prometheus.stop()
     world.demand.loads["llm"] = 1.0
-    eventually(lambda: world.condition("llm", "MetricsAvailable").get("status") == "False", 20)
+    eventually(lambda: is_unknown(world, "llm"), 20)
     always(lambda: world.replicas("llm") == 6, 2 * WINDOW_SECONDS, lambda: world.explain("llm"))
     prometheus.start(world.demand.scrape_config())
     eventually(lambda: world.condition("llm", "MetricsAvailable").get("status") == "True", 30)
@@ -84,19 +84,37 @@ def test_a_second_operator_waits_for_the_lease_and_takes_over(
         second.close()
 
 
-@pytest.mark.parametrize("garbage", ["NaN", "-5", "+Inf", None])
-def test_a_load_that_cannot_be_is_not_acted_on(own_world: Factory, garbage: str | None):
+@pytest.mark.parametrize("load", ["NaN", "-5", "+Inf"])
+def test_a_load_that_cannot_be_is_not_acted_on(own_world: Factory, load: str):
     world, _ = own_world()
     settled(world, "llm", 20.0, 3)
     settled(world, "sane", 20.0, 3)
-    if garbage is None:
-        world.demand.body = 'demo_load{workload="llm"} 900\n<html>'
-    else:
-        world.demand.loads["llm"] = garbage
-    eventually(lambda: world.condition("llm", "MetricsAvailable").get("status") == "False", 30)
+    world.demand.loads["llm"] = load
+    eventually(lambda: is_unknown(world, "llm"), 30, lambda: world.explain("llm"))
     always(lambda: world.replicas("llm") == 3, WINDOW_SECONDS, lambda: world.explain("llm"))
-    if garbage is not None:
-        assert world.condition("sane", "MetricsAvailable")["status"] == "True"
+    assert not is_unknown(world, "sane")
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("demo_load", "Ambiguous"),
+        ("no_such_metric", "NoData"),
+        ("sum(rate(demo_load[1m]", "SourceError"),
+    ],
+)
+def test_a_query_that_cannot_be_used_is_named(own_world: Factory, query: str, reason: str):
+    world, _ = own_world()
+    world.demand.loads |= {"llm": 90.0, "other": 90.0}
+    world.deploy("llm", replicas=3)
+    world.apply(optimizer(world.namespace, "llm", demand={"query": query}))
+    found = lambda: world.condition("llm", "MetricsAvailable").get("reason") == reason  # noqa: E731
+    eventually(found, 20, lambda: world.explain("llm"))
+    always(lambda: world.replicas("llm") == 3, 4, lambda: world.explain("llm"))
+
+
+def is_unknown(world: World, name: str) -> bool:
+    return bool(world.condition(name, "MetricsAvailable").get("status") == "False")
 
 
 @contextlib.contextmanager
@@ -111,7 +129,8 @@ def false_prometheus(answer: bytes, content_type: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""
@@ -143,7 +162,7 @@ def test_a_prometheus_that_answers_garbage_moves_nothing(
             world = World(cluster, namespace, Demand(), operator)
             world.deploy("llm", replicas=3)
             world.apply(optimizer(namespace, "llm"))
-            eventually(lambda: world.condition("llm", "MetricsAvailable").get("status") == "False", 15)
+            eventually(lambda: is_unknown(world, "llm"), 15)
             always(lambda: world.replicas("llm") == 3, 4)
             assert world.condition("llm", "MetricsAvailable")["message"]
             assert "Traceback" not in operator.said()
