@@ -11,7 +11,7 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.answer import Point, PrometheusError, Row
 from kcloud_autoscale.observe.presets import Preset
-from kcloud_autoscale.observe.promql import PodNaming, Selection, split
+from kcloud_autoscale.observe.promql import GROUP, PodNaming, Selection, split
 
 S = TypeVar("S", Point, Row)
 
@@ -39,7 +39,7 @@ class Subject:
     @property
     def identity(self) -> tuple[str, ...]:
         """Values of the labels a grouped result is told apart by."""
-        return (self.key.namespace, self.name, *(value for _, value in self.labels))
+        return (self.key.namespace, self.name, *(value for name, value in self.labels if name not in GROUP))
 
 
 def subject(

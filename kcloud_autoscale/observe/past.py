@@ -19,10 +19,13 @@ from kcloud_autoscale.observe.asker import MAX_NAMES, MAX_SAMPLES, Asker
 from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pending, rate_window_seconds
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.promql import PodNaming
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 # Jobs at once. More would all be half done when the time is up, and begin anew in the next cycle.
 CONCURRENT_JOBS = 4
+
+_TOLD_BY_KUBE_STATE_METRICS = (PodNaming.DEPLOYMENT, PodNaming.STATEFUL_SET)
 
 Steps = dict[WorkloadKey, FloatArray | Missing]
 
@@ -169,8 +172,9 @@ async def _pairs(asker: Asker, job: _Job, scrapes: Mapping[str, float]) -> dict[
 
 async def _ready_steps(asker: Asker, members: Sequence[Watched], span: Span) -> Steps:
     """Ready replicas: from kube-state-metrics, and where it says nothing from the pods that export the load."""
-    own = [each.pods_subject for each in members if each.pods_subject is not None]
-    told = await asker.grouped_steps(
+    told: Steps = {each.key: np.full(span.steps, np.nan) for each in members}
+    own = [s for each in members if (s := each.pods_subject) is not None and s.naming in _TOLD_BY_KUBE_STATE_METRICS]
+    told |= await asker.grouped_steps(
         lambda part: queries.ready_replicas(span.step_seconds, part), own, span, "ready replicas"
     )
     untold = [each for each in members if _nothing(told[each.key])]

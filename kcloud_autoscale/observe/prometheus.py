@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from kcloud_autoscale.domain.errors import ObservationError
@@ -250,7 +251,7 @@ class _Session(requests.Session):
                 timeout=(min(CONNECT_TIMEOUT_SECONDS, limit_seconds), limit_seconds),
             ) as response:
                 body = _read(response, deadline)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError) as error:
             raise PrometheusError(f"{url} does not answer: {_cause(error)}", transient=True) from error
         if response.is_redirect:
             raise PrometheusError(f"{url} redirects to {response.headers.get('Location')}, which is not followed")

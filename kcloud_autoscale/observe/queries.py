@@ -220,10 +220,15 @@ def user_query(template: str, namespace: str, name: str) -> str:
 def _substituted(text: str, placeholder: str, value: str) -> str:
     before, *rest = text.split(placeholder)
     for piece in rest:
-        in_regex = before.rpartition("=~")[2].count('"') == 1 or before.rpartition("!~")[2].count('"') == 1
-        in_regex = in_regex and ("=~" in before or "!~" in before)
-        before += quote(literal(value) if in_regex else value)[1:-1] + piece
+        pattern = _in_literal_after(before, "=~") or _in_literal_after(before, "!~")
+        before += quote(literal(value) if pattern else value)[1:-1] + piece
     return before
+
+
+def _in_literal_after(before: str, operator: str) -> bool:
+    """Whether the text breaks off inside the string that follows the last such operator."""
+    _, found, after = before.rpartition(operator)
+    return bool(found) and after.count('"') == 1
 
 
 def _devices(metric: DeviceMetric, namespaces: Sequence[str]) -> str:

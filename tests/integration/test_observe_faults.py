@@ -64,7 +64,7 @@ class Scripted:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             server.daemon_threads = True
             server.block_on_close = False
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             yield f"http://127.0.0.1:{server.server_address[1]}"
             server.shutdown()
 
@@ -154,6 +154,19 @@ async def test_redirects_are_not_followed() -> None:
 async def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 2**20)
     assert "larger than 1 MiB" in await refused(says(b" " * 2**21))
+
+
+async def test_a_connection_that_ends_in_the_middle_of_the_body_is_named() -> None:
+    message = await refused(says(ONE, **{"Content-Length": str(len(ONE) + 50)}))
+    assert "does not answer" in message
+    assert "50 more expected" in message
+
+
+async def test_a_server_that_stops_in_the_middle_of_the_body_is_given_up_in_time() -> None:
+    script = Scripted([(200, {}, b"  ")], drip_seconds=3.0)
+    started = time.monotonic()
+    assert "timed out" in await refused(script, 1.0)
+    assert time.monotonic() - started < 2.5
 
 
 async def test_a_dripping_body_is_given_up_in_time() -> None:
