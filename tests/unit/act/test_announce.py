@@ -1,0 +1,78 @@
+from typing import Any
+
+import pytest
+
+from kcloud_autoscale.act.announce import events_of
+from kcloud_autoscale.act.events import ObjectRef
+from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
+from kcloud_autoscale.act.status import Outcome
+from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction
+from tests.unit.act.outcomes import KEY, TARGET, account, decision, outcome
+
+REF = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", "ai", "llm", "u1")
+QUIET = {"decision": decision(caps=()), "account": account(budget=None)}
+TRUSTED = {"conditions": [{"type": "ForecastTrusted", "status": "True"}]}
+
+
+def reasons(changed: Outcome, result: ScaleResult | None = None, previous: dict[str, Any] | None = None) -> list[str]:
+    return [event.reason for event in events_of(REF, changed, result, previous or {})]
+
+
+def result(wanted: int, outcome_: ScaleOutcome = ScaleOutcome.WRITTEN) -> ScaleResult:
+    action = ScaleAction(KEY, "d1", TARGET, "t1", "7", 2, wanted, 1, 10, "ForecastNeed")
+    written = wanted if outcome_ is ScaleOutcome.WRITTEN else None
+    return ScaleResult(action, outcome_, "in words", written)
+
+
+def test_a_quiet_cycle_says_nothing():
+    assert reasons(outcome(**QUIET)) == []
+
+
+def test_a_scaling_tells_from_where_to_where_and_why():
+    (event,) = events_of(REF, outcome(**QUIET), result(3), {})
+    assert event.reason == "ScaledUp"
+    assert event.note == "Deployment llm: 2 -> 3 replicas. 4 would cost 40.0 $/h (decision d1)"
+    assert not event.lasting
+    assert reasons(outcome(**QUIET), result(1)) == ["ScaledDown"]
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (ScaleOutcome.STALE, []),
+        (ScaleOutcome.DEFERRED, []),
+        (ScaleOutcome.DRY_RUN, []),
+        (ScaleOutcome.REFUSED, ["ScaleFailed"]),
+        (ScaleOutcome.FAILED, ["ScaleFailed"]),
+    ],
+)
+def test_only_a_refusal_is_worth_a_warning(what: ScaleOutcome, says: list[str]):
+    assert reasons(outcome(**QUIET), result(3, what)) == says
+
+
+def test_optimized_is_said_once_when_it_is_reached():
+    reached = outcome(decision=decision(desired_replicas=2, caps=()), account=account(budget=None))
+    assert reasons(reached, previous={"phase": "Optimizing"}) == ["WorkloadOptimized"]
+    assert reasons(reached, previous={"phase": "Optimized"}) == []
+
+
+def test_a_cap_that_binds_and_a_budget_that_runs_out_are_series():
+    events = list(events_of(REF, outcome(), None, {}))
+    assert [(event.reason, event.lasting) for event in events] == [("CapReached", True), ("BudgetProjected", True)]
+    assert "3 replicas instead of 4: maxCostPerHour 30." in events[0].note
+
+
+def test_conflict_and_missing_target_are_warnings():
+    facts = (
+        ConditionFact("Conflict", True, "OtherAutoscaler", "HPA llm scales the same target"),
+        ConditionFact("TargetFound", False, "TargetNotFound", "Deployment ai/llm not found"),
+    )
+    events = list(events_of(REF, outcome(decision=decision(caps=(), conditions=facts), account=None), None, {}))
+    assert [(event.reason, event.warning) for event in events] == [("Conflict", True), ("TargetNotFound", True)]
+
+
+def test_a_fallback_is_news_only_where_the_forecast_was_trusted():
+    lost = decision(caps=(), conditions=(ConditionFact("ForecastTrusted", False, "CoverageDrift", "drifted"),))
+    changed = outcome(decision=lost, account=None)
+    assert reasons(changed, previous=TRUSTED) == ["ForecastFallback"]
+    assert reasons(changed) == []

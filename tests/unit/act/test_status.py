@@ -1,0 +1,131 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.act.status import Outcome, invalid_status, phase_of, workload_status
+from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
+from kcloud_autoscale.domain.decision import ConditionFact
+from kcloud_autoscale.domain.observation import WorkloadObservation
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.workload import Mode
+from kcloud_autoscale.operator.restore import restored_state
+from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome
+
+
+def test_every_number_has_a_source():
+    status = workload_status(outcome(), {}, 1)
+    assert (status["replicas"], status["readyReplicas"], status["desiredReplicas"]) == (2, 2, 3)
+    assert (status["currentCost"], status["currentPower"]) == (20.0, 1400.0)  # 2 * 10 $/h
+    assert (status["assignedNode"], status["placement"]) == ("gpu-0", [{"node": "gpu-0", "replicas": 2}])
+    assert status["target"] == "Deployment/llm"
+    assert (status["originalReplicas"], status["observedGeneration"]) == (1, 4)
+    assert status["forecast"]["peak"] == 40.0  # the 0.9 quantile
+    assert status["budget"]["remaining"] == 60.0
+    assert (status["savings"]["usd"], status["savings"]["watts"]) == (3.0, 600.0)
+    assert status["optimizationScore"] == 0.95
+
+
+def test_the_decision_is_told_from_its_inputs_to_its_outcome():
+    last = workload_status(outcome(), {}, 1)["lastDecision"]
+    assert (last["id"], last["reason"], last["message"]) == ("d1", "MaxCostPerHour", "4 would cost 40.0 $/h")
+    assert last["inputs"] == [{"name": "demand_per_second", "value": 38.1235, "ageSeconds": 3.0}]
+    assert [(step["before"], step["after"]) for step in last["steps"]] == [(2, 4), (4, 3)]
+    assert last["caps"] == [{"name": "maxCostPerHour", "limit": 30.0, "used": 30.0, "binding": True}]
+
+
+def test_what_has_no_source_is_absent():
+    unknown = Missing(MissingReason.NO_DATA, "no such Deployment")
+    bare = outcome(
+        seen=WorkloadObservation(KEY, unknown),
+        decision=decision(
+            current_replicas=None, desired_replicas=None, forecast=None, level=None, steps=(), caps=(), inputs=()
+        ),
+        account=account(actual=None, baseline=None, score=None, budget=None),
+    )
+    status = workload_status(bare, {}, None)
+    absent = {
+        "replicas",
+        "readyReplicas",
+        "desiredReplicas",
+        "currentCost",
+        "currentPower",
+        "assignedNode",
+        "placement",
+    }
+    absent |= {"optimizationScore", "forecast", "budget", "originalReplicas", "target", "lastOptimizationTime"}
+    assert not absent & status.keys()
+    assert "watts" not in status["savings"]
+
+
+def test_the_schema_accepts_what_is_written():
+    status = workload_status(outcome(scaled_at_seconds=NOW), {}, 1)
+    again = WorkloadOptimizerStatus.model_validate(status).model_dump(by_alias=True, exclude_none=True, mode="json")
+    assert again == status
+
+
+def test_the_last_change_is_remembered_when_nothing_changes():
+    before = {"lastOptimizationTime": "2026-01-01T00:00:00Z"}
+    assert workload_status(outcome(), before, 1)["lastOptimizationTime"] == "2026-01-01T00:00:00Z"
+    now = workload_status(outcome(scaled_at_seconds=NOW), before, 1)["lastOptimizationTime"]
+    assert now == "2027-01-15T08:00:00Z"
+
+
+def test_a_failed_write_is_not_ready():
+    fact = ConditionFact("Ready", False, "ScaleRefused", "forbidden")
+    conditions = workload_status(outcome(facts=(fact,)), {}, 1)["conditions"]
+    assert [(one["status"], one["reason"]) for one in conditions if one["type"] == "Ready"] == [
+        ("False", "ScaleRefused")
+    ]
+
+
+def _facts(**statuses: bool) -> tuple[ConditionFact, ...]:
+    return tuple(replace(fact, status=statuses.get(fact.type, fact.status)) for fact in FACTS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "phase"),
+    [
+        (outcome(), "Optimizing"),
+        (outcome(decision=decision(desired_replicas=2)), "Optimized"),
+        (outcome(decision=decision(desired_replicas=2, ready_replicas=1)), "Optimizing"),
+        (outcome(decision=decision(conditions=_facts(Conflict=True))), "Failed"),
+        (outcome(decision=decision(desired_replicas=None, conditions=_facts(TargetFound=False))), "Failed"),
+        (outcome(decision=decision(desired_replicas=None, conditions=())), "Pending"),
+        (outcome(policy=replace(outcome().policy, mode=Mode.RECOMMEND)), "Suspended"),
+        (outcome(decision=decision(hold_reason="Paused", current_replicas=0, desired_replicas=0)), "Suspended"),
+    ],
+)
+def test_phase(changed: Outcome, phase: str):
+    assert phase_of(changed) == phase
+
+
+def test_an_invalid_spec_changes_nothing_but_what_it_says():
+    before: dict[str, Any] = {"originalReplicas": 2, "savings": {"usd": 3.0}, "phase": "Optimized"}
+    status = invalid_status(before, "spec.autoScaling.maxReplicas 0 is below 1", 5, NOW)
+    assert (status["phase"], status["originalReplicas"], status["savings"]) == ("Failed", 2, {"usd": 3.0})
+    assert status["conditions"][0]["reason"] == "InvalidSpec"
+    assert "maxReplicas 0" in status["conditions"][0]["message"]
+
+
+def test_a_new_process_goes_on_from_what_the_status_remembers():
+    kept: Account = account()
+    state = restored_state(workload_status(outcome(), {}, 1), NOW + 30.0)
+    assert state.original_replicas == 1
+    assert state.since_seconds == NOW + 30.0
+    assert state.ledger is not None
+    assert (state.ledger.actual, state.ledger.baseline) == (kept.ledger.actual, kept.ledger.baseline)
+    assert (state.ledger.since_seconds, state.ledger.spent_usd) == (NOW - 3_600.0, 6.0)
+    assert state.ledger.period_spent_usd == 40.0
+    assert state.recommendations == ()
+
+
+@pytest.mark.parametrize("status", [{}, {"savings": "gone"}, {"originalReplicas": "many"}, {"savings": {"usd": 1}}])
+def test_a_status_that_cannot_be_read_remembers_nothing(status: dict[str, Any]):
+    state = restored_state(status, NOW)
+    assert (state.ledger, state.original_replicas) == (None, None)
+
+
+def test_pods_that_failed_hold_no_node():
+    assert workload_status(outcome(seen=observation()), {}, 1)["replicas"] == 2

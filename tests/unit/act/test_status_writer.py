@@ -1,0 +1,118 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from kcloud_autoscale.act.events import ObjectRef
+from kcloud_autoscale.act.rate import TokenBucket
+from kcloud_autoscale.act.rest import RequestError
+from kcloud_autoscale.act.status_writer import StatusWriter, Urgency, merge_patch, urgency
+from tests.fakes.rest import FakeRest
+
+REF = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", "ai", "llm", "u1")
+PATH = "/apis/kcloud.io/v1alpha1/namespaces/ai/workloadoptimizers/llm/status"
+
+
+def test_the_patch_is_the_smallest_one():
+    old = {"replicas": 2, "gone": 1, "forecast": {"peak": 40.0, "model": "x"}, "list": [1, 2]}
+    new = {"replicas": 2, "forecast": {"peak": 41.0, "model": "x"}, "list": [1, 3]}
+    assert merge_patch(old, new) == {"gone": None, "forecast": {"peak": 41.0}, "list": [1, 3]}
+    assert merge_patch(new, new) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "how_soon"),
+    [
+        ({}, Urgency.NONE),
+        ({"lastDecision": {"id": "d2"}}, Urgency.IDLE),
+        ({"currentCost": 21.0}, Urgency.NUMBERS),
+        ({"desiredReplicas": 4}, Urgency.NOW),
+        ({"conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 4 s"}]}, Urgency.IDLE),
+        ({"conditions": [{"type": "Ready", "status": "False", "reason": "A", "message": "in 3 s"}]}, Urgency.NOW),
+    ],
+)
+def test_how_soon_a_change_is_written(change: dict[str, Any], how_soon: Urgency):
+    old = {
+        "desiredReplicas": 3,
+        "currentCost": 20.0,
+        "lastDecision": {"id": "d1"},
+        "conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 3 s"}],
+    }
+    assert urgency(old, {**old, **change}) is how_soon
+
+
+class World:
+    """A writer beside the object it writes to."""
+
+    def __init__(self) -> None:
+        self.now_seconds = 1_000.0
+        self.rest = FakeRest({PATH: {"metadata": {"uid": "u1"}, "status": {}}})
+        self.writer = StatusWriter(
+            self.rest, TokenBucket(), lambda ref: self.rest.objects.get(PATH), lambda ref, body: None, self.clock
+        )
+
+    def clock(self) -> float:
+        return self.now_seconds
+
+    async def want(self, *statuses: dict[str, Any]) -> list[Any]:
+        """Ask for each in turn; the patches that were sent."""
+        task = asyncio.create_task(self.writer.run())
+        before = len(self.rest.written("PATCH"))
+        for status in statuses:
+            self.writer.want(REF, status)
+        await self.writer.flush()
+        task.cancel()
+        return [body["status"] for body in self.rest.written("PATCH")[before:]]
+
+
+async def test_what_was_decided_goes_out_at_once_with_the_uid():
+    world = World()
+    assert await world.want({"desiredReplicas": 3}) == [{"desiredReplicas": 3}]
+    assert world.rest.written("PATCH")[0]["metadata"] == {"uid": "u1"}
+
+
+async def test_a_status_that_is_overtaken_is_never_written():
+    world = World()
+    assert await world.want({"desiredReplicas": 3}, {"desiredReplicas": 4}) == [{"desiredReplicas": 4}]
+
+
+async def test_numbers_wait_a_minute_and_the_clock_five():
+    world = World()
+    base = {"desiredReplicas": 3}
+    await world.want(base)
+    world.now_seconds += 59.0
+    assert await world.want({**base, "currentCost": 20.0}) == []
+    world.now_seconds += 1.0
+    assert await world.want({**base, "currentCost": 20.0}) == [{"currentCost": 20.0}]
+    world.now_seconds += 299.0
+    assert await world.want({**base, "currentCost": 20.0, "lastDecision": {"id": "d9"}}) == []
+    world.now_seconds += 1.0
+    assert len(await world.want({**base, "currentCost": 20.0, "lastDecision": {"id": "d9"}})) == 1
+
+
+async def test_a_wish_that_has_come_true_by_itself_is_dropped():
+    world = World()
+    world.writer.want(REF, {"desiredReplicas": 3})
+    world.rest.objects[PATH]["status"] = {"desiredReplicas": 3}
+    assert await world.want({"desiredReplicas": 3}) == []
+
+
+async def test_an_object_that_is_gone_is_left_alone():
+    world = World()
+    del world.rest.objects[PATH]
+    assert await world.want({"desiredReplicas": 3}) == []
+
+
+async def test_one_refusal_does_not_stop_the_writer():
+    world = World()
+    refusals = iter([RequestError(500, "Broken", "no"), None])
+    world.rest.refuse = lambda verb, path: next(refusals)
+    await world.want({"desiredReplicas": 3})
+    assert await world.want({"desiredReplicas": 4}) == [{"desiredReplicas": 4}]
+
+
+async def test_what_must_be_on_record_says_when_it_is_not():
+    world = World()
+    world.rest.refuse = lambda verb, path: RequestError(403, "Forbidden", "no")
+    with pytest.raises(RequestError):
+        await world.writer.write(REF, {"originalReplicas": 2})
