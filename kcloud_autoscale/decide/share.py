@@ -79,7 +79,8 @@ def _scope(cap: SharedCap, plans: Sequence[Plan]) -> _Scope:
         else:
             each = reading.value
         members.append((plan, each))
-        wanted += each * plan.replicas
+        # A smaller count that is only recommended frees nothing.
+        wanted += each * max(plan.replicas, plan.will_run)
     return _Scope(cap, tuple(members), stranger, wanted)
 
 

@@ -29,6 +29,7 @@ class Member:
     watts: float
     usd: float
     own_watts: float | None
+    mode: Mode
     replicas: int = 1
     leaving: list[int] = field(default_factory=list)
     state: WorkloadState = field(default_factory=lambda: WorkloadState(NOW))
@@ -36,6 +37,11 @@ class Member:
     @property
     def key(self) -> WorkloadKey:
         return WorkloadKey("shop", self.name)
+
+    @property
+    def floor(self) -> int:
+        """What no limit may take: minReplicas, or all of a count that is not ours."""
+        return self.least if self.mode is Mode.AUTO else self.replicas
 
     @property
     def held(self) -> int:
@@ -46,7 +52,7 @@ class Member:
             UNKNOWN if demand is None else Sample(demand, now), self.replicas, peak, key=self.key,
             priority=self.priority, min_replicas=self.least, max_replicas=50, watts=self.watts, usd=self.usd,
             running=pods(self.replicas, leaving=sum(self.leaving)), state=self.state,
-            caps=Caps(max_watts=self.own_watts),
+            caps=Caps(max_watts=self.own_watts), mode=self.mode,
         )  # fmt: skip
 
 
@@ -58,12 +64,17 @@ members = st.builds(
     watts=st.sampled_from([300.0, 700.0, 1000.0 / 3.0]),
     usd=st.sampled_from([1.1, 2.0, 13.76]),
     own_watts=st.one_of(st.none(), st.sampled_from([900.0, 5_000.0])),
+    mode=st.sampled_from([Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.RECOMMEND, Mode.OFF]),
+    replicas=st.integers(1, 6),
 )
 loads = st.lists(st.tuples(st.one_of(UNKNOWABLE, st.floats(0, 300)), st.floats(0, 300)), min_size=4, max_size=4)
 
 
 def names_given(drawn: list[Member]) -> list[Member]:
-    return [replace(member, name=f"w{i}", replicas=member.least) for i, member in enumerate(drawn)]
+    return [
+        replace(member, name=f"w{i}", replicas=member.least if member.mode is Mode.AUTO else member.replicas)
+        for i, member in enumerate(drawn)
+    ]
 
 
 def used(world: list[Member], cap: SharedCap) -> float:
@@ -73,7 +84,7 @@ def used(world: list[Member], cap: SharedCap) -> float:
 
 def floors(world: list[Member], cap: SharedCap) -> float:
     each = (lambda m: m.watts) if cap.unit is CapUnit.WATTS else (lambda m: m.usd)
-    return sum(m.least * each(m) for m in world if m.key in cap.members)
+    return sum(m.floor * each(m) for m in world if m.key in cap.members)
 
 
 def apply(outcome, world: list[Member], refused: set[int], check) -> None:
@@ -107,7 +118,7 @@ def test_no_instant_breaks_a_cap_beyond_its_floors(drawn, story, watts, dollars)
             assert used(world, cap) <= max(cap.limit, floors(world, cap)) * (1.0 + 1e-6)
         for m in world:
             if m.own_watts is not None:
-                assert m.held * m.watts <= max(m.own_watts, m.least * m.watts) * (1.0 + 1e-6)
+                assert m.held * m.watts <= max(m.own_watts, m.floor * m.watts) * (1.0 + 1e-6)
 
     for tick, (load, refused, pods_go) in enumerate(story):
         now = NOW + CYCLE * tick

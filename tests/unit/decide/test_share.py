@@ -185,3 +185,20 @@ def test_a_floor_that_only_has_to_wait_waits():
 
     assert counts(outcome) == [3, 4]
     assert [(action.key.name, action.to_replicas) for action in outcome.fleet.actions] == [("low", 4)]
+
+
+def test_a_smaller_count_that_is_only_recommended_frees_nothing():
+    advised = a_member("advised", 1, replicas=5, priority=90, mode=Mode.RECOMMEND)
+    outcome = decide(a_member("a", 6, priority=10), advised, caps=watts(4_900.0, "a", "advised"))
+
+    assert counts(outcome) == [2, 1]
+    assert outcome.fleet.decisions[0].caps[0].used == 4_900.0
+
+
+def test_a_floor_that_has_room_for_a_part_is_not_filled_by_the_writer():
+    low = a_member("low", 6, replicas=6, priority=10)
+    outcome = decide(a_member("a", 3, replicas=1, min_replicas=3), low, caps=watts(5_600.0, "a", "low"))
+
+    # 8 fit and 7 are held: one more may come now, and whoever writes may not clamp it up to 3.
+    grow = outcome.fleet.actions[1]
+    assert (grow.key.name, grow.to_replicas, grow.min_replicas) == ("a", 2, 2)

@@ -133,7 +133,7 @@ def test_latency_within_the_tolerance_changes_nothing():
     assert decide_one(case).desired_replicas == 4
 
 
-def test_latency_far_below_its_threshold_does_not_hold_the_count_up():
+def test_latency_below_its_threshold_does_not_hold_the_count_up():
     case = a_case(15.0, 4, 15.0, targets=(LATENCY,), metrics=[metric("latency", 0.19)])
     assert decide_one(case).desired_replicas == 2
 
