@@ -13,10 +13,10 @@ from hack.demo.picture import Run, draw
 from hack.demo.progress import Progress
 from hack.demo.recording import record
 from hack.demo.scenario import NAMESPACE, OURS, TWIN
-from hack.demo.stage import REPOSITORY, Stage, stage
+from hack.demo.stage import OUTPUT, Stage, stage
 from hack.demo.story import told
 
-PICTURE = REPOSITORY / "out" / "demo.png"
+PICTURE = OUTPUT / "demo.png"
 # Of the replicas that the power budget leaves when the cap is lowered: well below the wave, above what follows it.
 CAPPED_REPLICAS = 7
 
@@ -48,6 +48,8 @@ async def _turns(up: Stage, progress: Progress) -> None:
     timeline, prometheus = up.timeline, up.cluster.prometheus
     await _until(timeline.ramp_seconds)
     progress.say("the ramp begins")
+    described = await asyncio.to_thread(up.cluster.kubectl, "-n", NAMESPACE, "describe", "workloadoptimizer", OURS)
+    (OUTPUT / "described.txt").write_text(described)
     await _until(timeline.blind_from)
     progress.say("Prometheus is stopped, in the middle of the wave")
     await asyncio.to_thread(prometheus.stop)

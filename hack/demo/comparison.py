@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hack.demo.prometheus import Floats, query, query_range
-from hack.demo.scenario import LATENCY_OBJECTIVE_SECONDS, NAMESPACE, OURS, SCRAPE_SECONDS, arrivals
+from hack.demo.scenario import LATENCY_OBJECTIVE_SECONDS, NAMESPACE, OURS, RATE_WINDOW_SECONDS, SCRAPE_SECONDS, arrivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,9 @@ class Totals:
 def measured(url: str, name: str, start_seconds: float, end_seconds: float) -> Totals:
     """A Deployment that really ran. While Prometheus was away the last values before it count."""
     pods = f'namespace="{NAMESPACE}",pod=~"{name}-.+"'
-    held = _bridged(query_range(url, f"count(DCGM_FI_DEV_POWER_USAGE{{{pods}}})", start_seconds, end_seconds, 1.5))
-    watts = _bridged(query_range(url, f"sum(DCGM_FI_DEV_POWER_USAGE{{{pods}}})", start_seconds, end_seconds, 1.5))
+    drawn = f"last_over_time(DCGM_FI_DEV_POWER_USAGE{{{pods}}}[{SCRAPE_SECONDS + 1}s])"
+    held = _bridged(query_range(url, f"count({drawn})", start_seconds, end_seconds, SCRAPE_SECONDS))
+    watts = _bridged(query_range(url, f"sum({drawn})", start_seconds, end_seconds, SCRAPE_SECONDS))
     price = query(url, "max(node_gpu_hourly_cost)", end_seconds)
     hours = SCRAPE_SECONDS / 3600
     return Totals(
@@ -69,7 +70,7 @@ def _served_share(url: str, name: str, pods: str, start_seconds: float, end_seco
     """
     bound = f"{LATENCY_OBJECTIVE_SECONDS:g}"
     buckets = f'vllm:e2e_request_latency_seconds_bucket{{{pods},le=~"{bound}|{bound}.0"}}'
-    good = query_range(url, f"sum(rate({buckets}[6s]))", start_seconds, end_seconds, SCRAPE_SECONDS)
+    good = query_range(url, f"sum(rate({buckets}[{RATE_WINDOW_SECONDS}s]))", start_seconds, end_seconds, SCRAPE_SECONDS)
     arrived = query_range(url, arrivals(name), start_seconds, end_seconds, SCRAPE_SECONDS)
     known = np.isfinite(good) & np.isfinite(arrived)
     return float(min(1.0, good[known].sum() / arrived[known].sum()))

@@ -18,8 +18,7 @@ def record(url: str, timeline: Timeline, end_seconds: float) -> Run:
         return query_range(url, query, start, end_seconds, SCRAPE_SECONDS)
 
     # Pods that exist hold their device and draw power; of those only ready ones answer requests.
-    existing = "count(DCGM_FI_DEV_POWER_USAGE{{namespace='{0}',pod=~'{1}-.+'}})"
-    ready = "count(vllm:num_requests_running{{namespace='{0}',pod=~'{1}-.+'}})"
+    existing, ready = pods("DCGM_FI_DEV_POWER_USAGE"), pods("vllm:num_requests_running")
     level = read(f"kcloud_forecast_level{{{ours}}}")
     return Run(
         times_seconds=np.arange(start, end_seconds + 1e-9, SCRAPE_SECONDS),
@@ -27,11 +26,20 @@ def record(url: str, timeline: Timeline, end_seconds: float) -> Run:
         forecast_low=read(f'kcloud_forecast_demand_per_second{{{ours},quantile="0.5"}}'),
         forecast_high=read(f"kcloud_forecast_needed_demand_per_second{{{ours}}}"),
         ours_desired=read(f"kcloud_desired_replicas{{{ours}}}"),
-        ours_ready=read(ready.format(NAMESPACE, OURS)),
-        twin_desired=read(existing.format(NAMESPACE, TWIN)),
-        twin_ready=read(ready.format(NAMESPACE, TWIN)),
+        ours_ready=read(ready.format(OURS)),
+        twin_desired=read(existing.format(TWIN)),
+        twin_ready=read(ready.format(TWIN)),
         capped_replicas=np.floor(
             read(f'kcloud_cap_limit{{{ours},cap="maxPowerUsage"}} / on (namespace, name) kcloud_replica_power_watts')
         ),
         level=float(np.nanmedian(level)),
     )
+
+
+def pods(metric: str) -> str:
+    """PromQL: how many pods of the Deployment ``{}`` show the metric now.
+
+    Not up to five minutes ago, as a plain selector would say: the last pods of the history have no end of their own.
+    """
+    selector = f"{metric}{{{{namespace='{NAMESPACE}',pod=~'{{}}-.+'}}}}"
+    return f"count(present_over_time({selector}[{SCRAPE_SECONDS + 1}s]))"

@@ -2,13 +2,13 @@
 
 | | production | here |
 |---|---|---|
-| pod start-up (image pull, model load) | 240 s | 24 s |
+| pod start-up (image pull, model load) | 180 s | 18 s |
 | our cycle and history step | 60 s | 6 s |
 | HPA sync period | 15 s | 1.5 s |
 | scale-down stabilization window | 300 s | 30 s |
-| scrape interval | 15 s | 1.5 s |
+| scrape interval | 20 s | 2 s |
 | a day of the load | 24 h | 2 h 24 min |
-| the morning wave: rise, hold, fall | 6, 8, 4 min | 36, 48, 24 s |
+| the morning wave: rise, hold, fall | 5, 7, 3 min | 30, 42, 18 s |
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ TWIN = "hpa-twin"
 TIME_SCALE = 10
 DAY_SECONDS = 8_640.0
 CYCLE_SECONDS = 6
-SCRAPE_SECONDS = 1.5
+SCRAPE_SECONDS = 2
 HPA_SYNC_SECONDS = 1.5
 WINDOW_SECONDS = 30
-STARTUP_SECONDS = 24
-RATE_WINDOW_SECONDS = 6
+STARTUP_SECONDS = 18
+RATE_WINDOW_SECONDS = 8
 
 CAPACITY_PER_REPLICA = 10.0  # requests per second
 HPA_TARGET_FRACTION = 0.7
@@ -40,9 +40,9 @@ HISTORY_DAYS = 14  # of the load's days
 class Timeline:
     """Unix times of the turns of the story, fixed by when the ramp starts."""
 
-    RISE_SECONDS: ClassVar[float] = 36.0
-    HOLD_SECONDS: ClassVar[float] = 48.0
-    FALL_SECONDS: ClassVar[float] = 24.0
+    RISE_SECONDS: ClassVar[float] = 30.0
+    HOLD_SECONDS: ClassVar[float] = 42.0
+    FALL_SECONDS: ClassVar[float] = 18.0
 
     ramp_seconds: float
 
@@ -54,16 +54,16 @@ class Timeline:
     @property
     def blind_from(self) -> float:
         """Prometheus is stopped: on the plateau, when a fall of the count would hurt most."""
-        return self.ramp_seconds + 45
+        return self.ramp_seconds + 42
 
     @property
     def blind_until(self) -> float:
-        return self.blind_from + 16
+        return self.blind_from + 14
 
     @property
     def cap_lowered(self) -> float:
-        """The power cap falls while the demand still holds the count up."""
-        return self.ramp_seconds + 78
+        """The power cap falls while the stabilization window still holds the wave's count: a cap does not wait for it."""
+        return self.ramp_seconds + 82
 
     @property
     def calm(self) -> float:
@@ -72,10 +72,10 @@ class Timeline:
 
     @property
     def end(self) -> float:
-        return self.calm + WINDOW_SECONDS + 4 * CYCLE_SECONDS
+        return self.calm + WINDOW_SECONDS + 3 * CYCLE_SECONDS
 
 
-def arrivals(name: str, window_seconds: float = RATE_WINDOW_SECONDS) -> str:
+def arrivals(name: str, namespace: str = NAMESPACE) -> str:
     """PromQL: requests per second that reach a Deployment, answered or not. The HPA scales on this very signal."""
-    labels = f'reporter="destination",destination_workload_namespace="{NAMESPACE}",destination_workload="{name}"'
-    return f"sum(rate(istio_requests_total{{{labels}}}[{window_seconds:g}s]))"
+    labels = f'reporter="destination",destination_workload_namespace="{namespace}",destination_workload="{name}"'
+    return f"sum(rate(istio_requests_total{{{labels}}}[{RATE_WINDOW_SECONDS}s]))"

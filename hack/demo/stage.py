@@ -46,9 +46,10 @@ from hack.load.service import Service
 from hack.load.watch import ready_pods
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-OPERATOR_NAMESPACE = OPERATOR_ACCOUNT = "kcloud-autoscale"
-# From the start of the history's writing to the ramp: what the rest of the set-up takes, and a calm minute to look at.
-SETUP_SECONDS = 70
+OUTPUT = REPOSITORY / "out"
+OPERATOR_NAMESPACE, OPERATOR_ACCOUNT = "kcloud-system", "kcloud-autoscale"
+# From the control plane's start to the ramp, where that start took 5 s: pods, history, operator, and its lead.
+SETUP_SECONDS = 75
 
 
 @dataclass(slots=True)
@@ -69,14 +70,18 @@ async def stage(progress: Progress) -> AsyncIterator[Stage]:
         Node(f"gpu-{i}", {"nvidia.com/gpu": 8}, {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"}) for i in range(6)
     ]
     with progress.step("control plane (etcd, kube-apiserver, controller-manager, scheduler, kwok)"):
+        began = time.monotonic()
         cluster = await asyncio.to_thread(Cluster.start, nodes=nodes, hpa_sync_seconds=HPA_SYNC_SECONDS)
+        slowness = min(3.0, max(1.0, (time.monotonic() - began) / 5.0))
     with cluster:
         with progress.step("two Deployments, CRDs, the operator's ServiceAccount and Role"):
             await asyncio.to_thread(_apply, cluster)
-        async with _load(cluster, progress) as (timeline, operator_port):
+        # The daily wave is in the history, so its time is settled now, and a slow machine is given longer.
+        timeline = Timeline(time.time() // CYCLE_SECONDS * CYCLE_SECONDS + round(SETUP_SECONDS * slowness))
+        async with _load(cluster, timeline, progress) as operator_port:
             with progress.step("the real HPA on the twin, the WorkloadOptimizer on ours"):
                 await asyncio.to_thread(cluster.kubectl.apply, [manifests.optimizer(), manifests.autoscaler()])
-            log = cluster.directory / "operator.log"
+            log = OUTPUT / "operator.log"
             with progress.step("the operator, under its own ServiceAccount"):
                 process = _operator(cluster, operator_port, log)
             try:
@@ -89,34 +94,41 @@ def _apply(cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", NAMESPACE)
     cluster.kubectl.apply([manifests.deployment(name, 4) for name in (OURS, TWIN)])
     cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    cluster.kubectl("apply", "-f", str(REPOSITORY / "hack" / "deploy" / "rbac.yaml"))
-    for name in (OURS, TWIN):
-        cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout=60s")
+    for manifest in ("namespace.yaml", "rbac.yaml"):
+        cluster.kubectl("apply", "-f", str(REPOSITORY / "hack" / "deploy" / manifest))
 
 
 @asynccontextmanager
-async def _load(cluster: Cluster, progress: Progress) -> AsyncIterator[tuple[Timeline, int]]:
-    """History, Prometheus, the exporter and the External metrics API; the ports that matter later."""
-    now = time.time() // CYCLE_SECONDS * CYCLE_SECONDS
-    timeline = Timeline(now + SETUP_SECONDS)
-    kubeconfig = str(cluster.kubeconfig)
+async def _load(cluster: Cluster, timeline: Timeline, progress: Progress) -> AsyncIterator[int]:
+    """History, Prometheus, the exporter and the External metrics API; the port left for the operator's metrics."""
+    scenario = Scenario(_services(), _demand(timeline), _plan(time.time()))
+    prometheus, kubeconfig = cluster.prometheus, str(cluster.kubeconfig)
+    with progress.step(f"{HISTORY_DAYS} days of history, written while the pods start") as note:
+        written, _ = await asyncio.gather(
+            asyncio.to_thread(scenario.write_blocks, prometheus.data_directory, tool("promtool")),
+            asyncio.to_thread(_wait_for_pods, cluster),
+        )
+        note(f"{written / 1e6:.1f} M samples")
     living = {f"{NAMESPACE}/{name}": await ready_pods(kubeconfig, NAMESPACE, name) for name in (OURS, TWIN)}
-    scenario = Scenario(_services(), _demand(timeline), _plan(now))
-    with progress.step(f"{HISTORY_DAYS} days of history into Prometheus") as note:
-        prometheus = cluster.prometheus
-        written = await asyncio.to_thread(scenario.write_blocks, prometheus.data_directory, tool("promtool"), living)
-        operator_port = Ports().reserve()
-        certificate = await asyncio.to_thread(cluster.server_certificate, "external-metrics")
-        handover = scenario.hand_over(time.time(), living)
-        async with serving(handover.exporter, kubeconfig) as port:
+    operator_port = Ports().reserve()
+    certificate = await asyncio.to_thread(cluster.server_certificate, "external-metrics")
+    handover = scenario.hand_over(time.time(), living)
+    signal = {manifests.EXTERNAL_METRIC: arrivals("$workload", namespace="$namespace")}
+    metrics = external_metrics.ExternalMetrics(prometheus.url, signal)
+    async with (
+        serving(handover.exporter, kubeconfig) as port,
+        external_metrics.serving(metrics, certificate.certificate, certificate.key) as api_port,
+    ):
+        with progress.step("Prometheus, and what happened in the last hours") as note:
             await asyncio.to_thread(prometheus.start, _prometheus_config(port, operator_port))
-            filled = await handover.fill(prometheus.url)
-            note(f"{(written + filled) / 1e6:.1f} M samples")
-            query = arrivals("$workload").replace(f'namespace="{NAMESPACE}"', 'namespace="$namespace"')
-            metrics = external_metrics.ExternalMetrics(prometheus.url, {manifests.EXTERNAL_METRIC: query})
-            async with external_metrics.serving(metrics, certificate.certificate, certificate.key) as api_port:
-                await asyncio.to_thread(cluster.register_external_metrics, api_port)
-                yield timeline, operator_port
+            note(f"{await handover.fill(prometheus.url) / 1e6:.1f} M samples")
+        await asyncio.to_thread(cluster.register_external_metrics, api_port)
+        yield operator_port
+
+
+def _wait_for_pods(cluster: Cluster) -> None:
+    for name in (OURS, TWIN):
+        cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout=60s")
 
 
 def _services() -> list[Service]:
@@ -139,7 +151,7 @@ def _plan(now_seconds: float) -> PastPlan:
         now_seconds,
         days=HISTORY_DAYS / TIME_SCALE,
         detail_days=0.05,
-        step_seconds=float(CYCLE_SECONDS),
+        step_seconds=float(SCRAPE_SECONDS),
         startup_seconds=STARTUP_SECONDS,
         stabilization_seconds=WINDOW_SECONDS,
         min_replicas=MIN_REPLICAS,
@@ -174,6 +186,7 @@ def _operator(cluster: Cluster, port: int, log: Path) -> subprocess.Popen[bytes]
         "PROBE_PORT": "0",
         "BIND_ADDRESS": "127.0.0.1",
     }
+    log.parent.mkdir(exist_ok=True)
     with log.open("wb") as output:
         command = [sys.executable, "-m", "kcloud_autoscale", "run"]
         return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=REPOSITORY)
