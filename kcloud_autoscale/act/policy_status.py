@@ -65,9 +65,11 @@ def power_policy_status(
     return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
 
 
-def invalid_policy_status(previous: Mapping[str, Any], message: str, generation: int, now_seconds: float) -> Json:
+def broken_policy_status(
+    previous: Mapping[str, Any], reason: str, message: str, generation: int, now_seconds: float
+) -> Json:
     """A policy that cannot be understood limits nothing, and says so."""
-    fact = ConditionFact(READY, False, "InvalidSpec", f"This policy is not applied: {message}")
+    fact = ConditionFact(READY, False, reason, f"this policy is not applied: {message}")
     status = {**previous, "phase": "Suspended", "observedGeneration": generation}
     return _with_conditions(status, previous, [fact], now_seconds, generation)
 

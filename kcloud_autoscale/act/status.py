@@ -96,9 +96,9 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], original_repl
     return dumped
 
 
-def invalid_status(previous: Mapping[str, Any], message: str, generation: int, now_seconds: float) -> Json:
-    """Status of an optimizer whose spec cannot be understood: nothing is done, everything else stays as it was."""
-    fact = ConditionFact(READY, False, "InvalidSpec", f"Nothing is scaled: {message}")
+def broken_status(previous: Mapping[str, Any], reason: str, message: str, generation: int, now_seconds: float) -> Json:
+    """Status of an optimizer for which nothing can be decided: nothing is done, everything else stays as it was."""
+    fact = ConditionFact(READY, False, reason, f"nothing is scaled: {message}")
     return {
         **previous,
         "phase": "Failed",

@@ -143,12 +143,16 @@ class StatusWriter:
             self._news.set()
             await self._idle.wait()
 
-    async def write(self, ref: ObjectRef, status: Json) -> None:
-        """Write now and tell the caller when it fails: for what must be on record before something is done.
+    async def put_on_record(self, ref: ObjectRef, status: Json) -> None:
+        """Write now and tell the caller when it fails: for what must be known before something is done.
 
         Raises:
             RequestError: It is not on record.
         """
+        await self._bucket.take(urgent=True)
+        await self._write(ref, status)
+
+    async def _write(self, ref: ObjectRef, status: Json) -> None:
         found = self._known(ref) or {}
         patch = merge_patch(found.get("status", {}), status)
         if not patch:
@@ -166,7 +170,7 @@ class StatusWriter:
         uid = next(iter(waiting))
         wanted = waiting.pop(uid)
         try:
-            await self.write(wanted.ref, wanted.status)
+            await self._write(wanted.ref, wanted.status)
         except RequestError as error:
             self._bucket.pause(error.retry_after_seconds)
             # Gone, or replaced by another: its own cycle will see to it.

@@ -14,12 +14,14 @@ from kcloud_autoscale.act.scale import ScaleResult, ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import deletion
 from kcloud_autoscale.operator.fleet import Fleet, FleetReader, ref_of
 from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.quarantine import Quarantine
 from kcloud_autoscale.operator.record import Recorder
 from kcloud_autoscale.operator.restore import restored_state
 from kcloud_autoscale.operator.rivals import mark_rivals
@@ -53,25 +55,39 @@ class Reconciler:
         self._statuses = statuses
         self._recorder = recorder
         self._metrics = metrics
+        self._quarantine = Quarantine()
+        self._uids: dict[WorkloadKey, str] = {}
         self._state = self._fresh_state()
 
     async def reconcile(self, now_seconds: float) -> None:
         """One cycle at ``now_seconds``."""
         fleet = self._reader.read(self._store)
         self._remember(fleet, now_seconds)
+        policy = self._quarantine.without(fleet.policy, now_seconds)
         with self._stage("observe"):
-            seen = await self._gatherer.gather(fleet.policy, self._state.seen_until(), now_seconds)
-            observation = mark_rivals(seen, fleet.policy)
+            seen = await self._gatherer.gather(policy, self._state.seen_until(), now_seconds)
+            observation = mark_rivals(seen, policy)
         with self._stage("tick"):
-            ticked = await asyncio.to_thread(tick, observation, fleet.policy, self._state, now_seconds)
+            ticked = await self._tick(observation, policy, now_seconds)
         with self._stage("act"):
             results = await self._act(fleet, observation, ticked, now_seconds)
         with self._stage("record"):
             self._recorder.record(fleet, observation, ticked, results)
+            self._recorder.set_aside(fleet, self._quarantine.reasons(), now_seconds)
 
     def start_over(self) -> None:
         """Forget everything that is not on record: after a failed cycle, or when the lead was lost meanwhile."""
         self._state = self._fresh_state()
+
+    async def _tick(self, observation: Observation, policy: FleetPolicy, now_seconds: float) -> TickResult:
+        """Off the event loop. When it fails, this cycle is lost, but whoever broke it is left out of the next."""
+        before = dict(self._state.workloads)
+        try:
+            return await asyncio.to_thread(tick, observation, policy, self._state, now_seconds)
+        except Exception:
+            find = self._quarantine.find
+            await asyncio.to_thread(find, observation, policy, before, self._settings.time_scale)
+            raise
 
     async def _act(
         self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float
@@ -94,7 +110,8 @@ class Reconciler:
         if status.get("originalReplicas") == original:
             return True
         try:
-            await self._statuses.write(ref_of(fleet.bodies[action.key]), {**status, "originalReplicas": original})
+            known = {**status, "originalReplicas": original}
+            await self._statuses.put_on_record(ref_of(fleet.bodies[action.key]), known)
         except RequestError as error:
             logger.warning("%s is not scaled: its original replicas could not be put on record: %s", action.key, error)
             return False
@@ -104,22 +121,19 @@ class Reconciler:
         """New workloads begin with what their status remembers; a successor of the same name with its own."""
         for key in fleet.policy.workloads:
             uid = fleet.policy.workloads[key].uid
-            if self._known_uid(key) != uid:
+            if self._uids.get(key) != uid:
                 self._forget(key)
                 self._state.workloads[key] = restored_state(fleet.status_of(key), now_seconds)
                 self._uids[key] = uid
         for key in self._uids.keys() - fleet.policy.workloads.keys():
             del self._uids[key]
 
-    def _known_uid(self, key: WorkloadKey) -> str | None:
-        return self._uids.get(key)
-
     def _forget(self, key: WorkloadKey) -> None:
         if self._state.workloads.pop(key, None) is not None:
             self._state.forecaster.forget([key])
 
     def _fresh_state(self) -> FleetState:
-        self._uids: dict[WorkloadKey, str] = {}
+        self._uids.clear()
         return FleetState(LiveForecaster(self._settings.step_seconds, time_scale=self._settings.time_scale))
 
     @contextmanager

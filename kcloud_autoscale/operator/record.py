@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import Event, EventWriter
-from kcloud_autoscale.act.policy_status import cost_policy_status, invalid_policy_status, power_policy_status
+from kcloud_autoscale.act.policy_status import broken_policy_status, cost_policy_status, power_policy_status
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
-from kcloud_autoscale.act.status import Outcome, invalid_status, workload_status
+from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
 from kcloud_autoscale.act.status_decision import final_message
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import READY
@@ -49,8 +49,13 @@ class Recorder:
             self._workload(fleet, key, outcome, ticked, by_key.get(key))
         self._policies(fleet, ticked.accounts, observation.at_seconds)
         for body, message in fleet.invalid:
-            self._invalid(body, message, observation.at_seconds)
+            self._broken(body, "InvalidSpec", message, observation.at_seconds)
         self._count(fleet, observation, outcomes, results)
+
+    def set_aside(self, fleet: Fleet, reasons: Mapping[WorkloadKey, str], now_seconds: float) -> None:
+        """Say of each workload that broke the tick that nothing is decided for it, and why."""
+        for key, reason in reasons.items():
+            self._broken(fleet.bodies[key], "InternalError", f"deciding failed: {reason}", now_seconds)
 
     def _workload(
         self, fleet: Fleet, key: WorkloadKey, outcome: Outcome, ticked: TickResult, result: ScaleResult | None
@@ -72,12 +77,12 @@ class Recorder:
                 status = power_policy_status(policy, members, accounts, previous, now_seconds)
             self._statuses.want(ref_of(body), status)
 
-    def _invalid(self, body: Body, message: str, now_seconds: float) -> None:
+    def _broken(self, body: Body, reason: str, message: str, now_seconds: float) -> None:
         ref, previous = ref_of(body), body.get("status", {})
         generation = int(body["metadata"].get("generation", 0))
-        build = invalid_status if ref.kind == "WorkloadOptimizer" else invalid_policy_status
-        self._statuses.want(ref, build(previous, message, generation, now_seconds))
-        self._events.post(Event(ref, "InvalidSpec", message, "Resolve", warning=True, lasting=True))
+        build = broken_status if ref.kind == "WorkloadOptimizer" else broken_policy_status
+        self._statuses.want(ref, build(previous, reason, message, generation, now_seconds))
+        self._events.post(Event(ref, reason, message, "Resolve", warning=True, lasting=True))
 
     def _count(
         self,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from kcloud_autoscale.account.ledger import Account
-from kcloud_autoscale.act.status import Outcome, invalid_status, phase_of, workload_status
+from kcloud_autoscale.act.status import Outcome, broken_status, phase_of, workload_status
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.observation import WorkloadObservation
@@ -103,7 +103,7 @@ def test_phase(changed: Outcome, phase: str):
 
 def test_an_invalid_spec_changes_nothing_but_what_it_says():
     before: dict[str, Any] = {"originalReplicas": 2, "savings": {"usd": 3.0}, "phase": "Optimized"}
-    status = invalid_status(before, "spec.autoScaling.maxReplicas 0 is below 1", 5, NOW)
+    status = broken_status(before, "InvalidSpec", "spec.autoScaling.maxReplicas 0 is below 1", 5, NOW)
     assert (status["phase"], status["originalReplicas"], status["savings"]) == ("Failed", 2, {"usd": 3.0})
     assert status["conditions"][0]["reason"] == "InvalidSpec"
     assert "maxReplicas 0" in status["conditions"][0]["message"]

@@ -115,4 +115,4 @@ async def test_what_must_be_on_record_says_when_it_is_not():
     world = World()
     world.rest.refuse = lambda verb, path: RequestError(403, "Forbidden", "no")
     with pytest.raises(RequestError):
-        await world.writer.write(REF, {"originalReplicas": 2})
+        await world.writer.put_on_record(REF, {"originalReplicas": 2})
