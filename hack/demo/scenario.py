@@ -62,7 +62,7 @@ class Timeline:
 
     @property
     def cap_lowered(self) -> float:
-        """The power cap falls while the stabilization window still holds the wave's count: a cap does not wait for it."""
+        """The power cap falls while the window still holds the wave's count: a cap does not wait for it."""
         return self.ramp_seconds + 82
 
     @property
