@@ -163,12 +163,11 @@ def test_the_unknown_time_runs_from_the_first_unknown_tick():
 
 @pytest.mark.parametrize(("after", "expected"), [(0.0, 4), (240.0, 4), (299.0, 4), (300.0, 1)])
 def test_after_a_restart_or_an_outage_a_whole_window_of_good_data_is_needed_to_shrink(after, expected):
-    restarted = WorkloadState(since_seconds=NOW - after)
+    restarted = settled(since_seconds=NOW - after)
     recovered = settled(good_since_seconds=NOW - after)
 
     assert decide_one(a_case(5.0, 4, 5.0, state=recovered)).desired_replicas == expected
-    if after == 0.0:
-        assert decide_one(a_case(5.0, 4, 5.0, state=restarted)).desired_replicas == expected
+    assert decide_one(a_case(5.0, 4, 5.0, state=restarted)).desired_replicas == expected
 
 
 def test_the_first_cycle_never_shrinks_even_without_a_window():

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
@@ -118,6 +119,12 @@ def test_pods_that_start_or_say_nothing_dampen_a_utilization(values, starting, e
     assert decide_one(case).proposals[0].replicas == expected
 
 
+def test_more_pods_than_the_spec_asks_for_do_not_turn_the_direction():
+    # 11 of 12 pods at 0.48 and one that says nothing: (5.28 + 1.0) / (12 * 0.6) = 0.87 asks for 11, with 10 in the spec.
+    assert hpa.utilization(5.28, 11, 0, 1, 0.6, 10, hpa.Tolerance()) == 10
+    assert hpa.utilization(5.28, 11, 0, 1, 0.6, 12, hpa.Tolerance()) == 11
+
+
 def test_latency_beyond_its_threshold_grows_the_count_though_capacity_says_enough():
     # κ says 4 for 40 per second, and 4 serve; 0.5 s against 0.2 s asks for 10, a correction adds at most half: 6.
     case = a_case(40.0, 4, 40.0, targets=(LATENCY,), metrics=[metric("latency", 0.5)])
@@ -139,11 +146,11 @@ def test_latency_below_its_threshold_does_not_hold_the_count_up():
 
 
 def test_latency_has_nothing_to_add_while_the_replicas_that_cure_it_are_starting():
-    # 90 per second on 4 that serve: latency is bad because 5 of the 9 are still starting.
-    case = a_case(
-        90.0, 9, 90.0, running=pods(4, starting=5), targets=(LATENCY,), metrics=[metric("latency", 2.0)]
-    )  # fmt: skip
-    assert decide_one(case).desired_replicas == 9
+    # 50 per second on 4 that serve: latency is bad because the fifth is still starting. Were it counted, half more than
+    # the 4 that serve, 6, would be asked for.
+    starting = pods(4, starting=1)
+    case = a_case(50.0, 5, 50.0, running=starting, targets=(LATENCY,), metrics=[metric("latency", 2.0)])
+    assert decide_one(case).desired_replicas == 5
 
 
 @pytest.mark.parametrize(
