@@ -24,7 +24,7 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
 from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.state import WorkloadState
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
-from kcloud_autoscale.forecast import capacity, lead_time
+from kcloud_autoscale.forecast import capacity, lead_time, level
 
 _UNPRICED = Missing(MissingReason.NO_DATA, "not priced yet")
 
@@ -154,12 +154,27 @@ def _forecast(
     """One vectorised call for the fleet; an order placed now must serve until the next one can."""
     histories = {case.policy.key: case.seen.demand_history for case in cases if case.seen.demand_history is not None}
     forecaster.learn(histories)
+    seen_until = forecaster.seen_until()
     requests = [
-        ForecastRequest(case.policy.key, case.lead_time_seconds + policy.cycle_seconds, case.policy.planned_quantile())
+        ForecastRequest(
+            case.policy.key,
+            case.lead_time_seconds + policy.cycle_seconds + _lag(seen_until, case.policy.key, policy, now_seconds),
+            case.policy.planned_quantile(),
+        )
         for case in cases
         if case.policy.forecast.enabled and case.policy.mode is not Mode.OFF
     ]
     return forecaster.forecast(requests, now_seconds)
+
+
+def _lag(seen_until: Mapping[WorkloadKey, float], key: WorkloadKey, policy: FleetPolicy, now_seconds: float) -> float:
+    """How far the last complete step lies behind now: the window counts from there, and must still reach as far.
+
+    A step of 60 s that is complete 10 s after its end is 10 to 70 s old. In an outage it grows older and older; two
+    steps are enough then, because an unknown demand moves nothing anyhow.
+    """
+    lag = now_seconds - seen_until.get(key, now_seconds)
+    return min(max(0.0, lag), 2.0 * policy.step_seconds)
 
 
 def _price(
@@ -176,13 +191,40 @@ def _price(
     price = cost.replica_price(workload, seen, observation.nodes, override, table, now_seconds)
     on_demand = cost.on_demand_price(price, workload, seen, observation.nodes, table, now_seconds)
     drawn = power.replica_power(workload, seen, case.state.power, table, now_seconds, _a_node(seen, observation))
+    forecast = forecasts.get(workload.key)
+    state, chosen = _choose_level(case, forecast, policy, now_seconds)
     complete = replace(
         case,
-        forecast=forecasts.get(workload.key),
+        state=state,
+        forecast=forecast,
         usd_per_replica_hour=price,
         watts_per_replica=drawn.high,
+        level=chosen,
     )
     return _Priced(complete, drawn, on_demand)
+
+
+def _choose_level(
+    case: Case, forecast: Forecast | None, policy: FleetPolicy, now_seconds: float
+) -> tuple[WorkloadState, float | None]:
+    """The quantile to provision for, unless the user has fixed it, and the state that learns it."""
+    workload, seen = case.policy, case.seen
+    fixed = workload.forecast.quantile is not None or not workload.forecast.enabled
+    if fixed or case.capacity_per_replica is None or not isinstance(seen.target, TargetObservation):
+        return case.state, None
+    moment = level.Moment(
+        workload,
+        forecast,
+        None if isinstance(seen.demand, Missing) else seen.demand.value,
+        case.capacity_per_replica,
+        seen.target.ready_replicas,
+        case.state.baseline,
+        case.lead_time_seconds,
+        policy.cycle_seconds,
+        now_seconds,
+    )
+    learned, chosen = level.choose(case.state.level, moment)
+    return replace(case.state, level=learned), chosen
 
 
 def _a_node(seen: WorkloadObservation, observation: Observation) -> NodeObservation | None:

@@ -72,7 +72,7 @@ class ForecastPolicy:
 
     enabled: bool = True
     quantile: float | None = None
-    max_violation_fraction: float = 0.005
+    max_violation_fraction: float = 0.01
 
 
 class PolicySelect(StrEnum):

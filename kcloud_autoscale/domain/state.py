@@ -89,6 +89,31 @@ class PowerState:
     high_watts: float | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelState:
+    """Shadows of the workload, one per rung of a ladder of prices of a miss, and what each has missed.
+
+    Attributes:
+        wanted: Shape ``(window, rungs)``, what each wanted in the steps of the scale-down window, newest last.
+        replicas: Shape ``(lead + 1, rungs)``, what each ran; what serves is the least of them.
+        missed: Shape ``(rungs,)``, decayed number of steps each would have missed.
+        own_missed: The workload itself.
+        baseline_missed: An HPA at 70 %.
+        weight: Decayed number of steps with known demand.
+        ready_replicas: Serving at the last step.
+        at_seconds: Of the last step.
+    """
+
+    wanted: FloatArray
+    replicas: FloatArray
+    missed: FloatArray
+    own_missed: float
+    baseline_missed: float
+    weight: float
+    ready_replicas: int
+    at_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class BaselineState:
     """The shadow autoscaler: what it would run now, and what it remembers.
@@ -162,6 +187,7 @@ class WorkloadState:
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
         power: What one replica was measured to draw.
+        level: What each price of a miss would have missed; None before capacity is known.
         last_desired: What the previous tick wanted.
     """
 
@@ -174,6 +200,7 @@ class WorkloadState:
     lead_time: LeadTimeState = field(default_factory=LeadTimeState)
     capacity: tuple[CapacityState, ...] = ()
     power: PowerState = field(default_factory=PowerState)
+    level: LevelState | None = None
     baseline: BaselineState = field(default_factory=BaselineState)
     ledger: Ledger | None = None
     last_desired: int | None = None

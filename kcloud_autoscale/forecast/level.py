@@ -105,7 +105,7 @@ def _rung(state: LevelState, moment: Moment) -> int:
     prior = PRIOR_SECONDS / moment.cycle_seconds
     expected = (state.missed + prior * np.minimum(1.0, PRIOR_MISS / PRICES)) / (state.weight + prior)
     allowed = allowed_fraction(state, moment.policy)
-    # What was missed beyond the allowance, by whatever cause, is made good.
+    # What was missed beyond the allowance, by whatever cause, is made good, and sooner than it was missed.
     allowed -= 2.0 * max(0.0, state.own_missed / (state.weight + prior) - allowed)
     good = np.flatnonzero(expected <= allowed)
     return int(good[0]) if len(good) else len(PRICES) - 1
