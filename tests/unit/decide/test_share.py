@@ -202,3 +202,17 @@ def test_a_floor_that_has_room_for_a_part_is_not_filled_by_the_writer():
     # 8 fit and 7 are held: one more may come now, and whoever writes may not clamp it up to 3.
     grow = outcome.fleet.actions[1]
     assert (grow.key.name, grow.to_replicas, grow.min_replicas) == ("a", 2, 2)
+
+
+def test_a_floor_that_breaks_its_own_cap_is_not_left_waiting():
+    case = a_case(10.0, 1, 10.0, min_replicas=3, caps=Caps(max_watts=1_000.0), running=pods(1, leaving=2))
+
+    assert decide(case).fleet.actions[0].to_replicas == 3
+
+
+def test_only_what_was_asked_for_is_remembered_while_the_rest_waits():
+    case = a_case(80.0, 4, 80.0, running=pods(4, leaving=3), caps=Caps(max_watts=4_000.0))
+    state = decide(case).states[0]
+
+    # 8 are wanted, 5 were asked for: one more, not four, counts against the rate limit.
+    assert (state.last_desired, [event.change for event in state.scale_events]) == (5, [1])

@@ -120,7 +120,7 @@ def test_pods_that_start_or_say_nothing_dampen_a_utilization(values, starting, e
 
 
 def test_more_pods_than_the_spec_asks_for_do_not_turn_the_direction():
-    # 11 of 12 pods at 0.48 and one that says nothing: (5.28 + 1.0) / (12 * 0.6) = 0.87 asks for 11, with 10 in the spec.
+    # 11 of 12 pods at 0.48 and one that is silent: (5.28 + 1.0) / (12 * 0.6) = 0.87 asks for 11, with 10 in the spec.
     assert hpa.utilization(5.28, 11, 0, 1, 0.6, 10, hpa.Tolerance()) == 10
     assert hpa.utilization(5.28, 11, 0, 1, 0.6, 12, hpa.Tolerance()) == 11
 
