@@ -10,6 +10,7 @@ from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.status import Json, dump, rounded
 from kcloud_autoscale.api.conditions import POWER_KNOWN, PRICE_KNOWN, READY, WITHIN_CAPS, merge_conditions
 from kcloud_autoscale.api.cost_policy import CostPolicyStatus
+from kcloud_autoscale.api.effect import fields_honoured
 from kcloud_autoscale.api.power_policy import PowerPolicyStatus
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
 from kcloud_autoscale.domain.decision import ConditionFact
@@ -31,6 +32,7 @@ def cost_policy_status(
     total, unknown = _sum(readings)
     limit = policy.spec.cost_per_hour_limit
     facts = [_ready(readings), _known(PRICE_KNOWN, unknown, "price"), _within(total, limit, unknown, "$/h")]
+    facts.append(fields_honoured(policy))
     status = CostPolicyStatus(
         phase=_phase(readings, total, limit),
         workloads=len(readings),
@@ -54,6 +56,7 @@ def power_policy_status(
     total, unknown = _sum(readings)
     limit = policy.spec.max_power_usage
     facts = [_ready(readings), _known(POWER_KNOWN, unknown, "power"), _within(total, limit, unknown, "W")]
+    facts.append(fields_honoured(policy))
     status = PowerPolicyStatus(
         phase=_phase(readings, total, limit),
         workloads=len(readings),

@@ -17,6 +17,7 @@ PRICE_KNOWN = "PriceKnown"  # a replica has a price
 POWER_KNOWN = "PowerKnown"  # the draw of a replica is measured or can be estimated
 FORECAST_TRUSTED = "ForecastTrusted"  # decisions rest on the forecast; else they are reactive
 WITHIN_CAPS = "WithinCaps"  # no hard limit is exceeded, minReplicas included
+FIELDS_HONOURED = "FieldsHonoured"  # every field that is set is acted on by this version
 
 CONDITION_TYPES = (
     READY,
@@ -27,6 +28,7 @@ CONDITION_TYPES = (
     POWER_KNOWN,
     FORECAST_TRUSTED,
     WITHIN_CAPS,
+    FIELDS_HONOURED,
 )
 
 _STATUS = {True: "True", False: "False", None: "Unknown"}

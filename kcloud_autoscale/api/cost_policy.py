@@ -92,10 +92,18 @@ class CostPolicySpec(PolicySpec):
     )
 
     budget_limit: float | None = Field(
-        default=None, gt=0, le=1e12, description="USD for everything since the policy was created."
+        default=None,
+        gt=0,
+        le=1e12,
+        description="USD for everything since the policy was created. "
+        "Not in effect yet: see the condition FieldsHonoured.",
     )
     monthly_budget: float | None = Field(
-        default=None, gt=0, le=1e12, description="USD per calendar month (UTC), paced to its end."
+        default=None,
+        gt=0,
+        le=1e12,
+        description="USD per calendar month (UTC), paced to its end. "
+        "Not in effect yet: see the condition FieldsHonoured.",
     )
     cost_per_hour_limit: float | None = Field(
         default=None,
@@ -104,10 +112,15 @@ class CostPolicySpec(PolicySpec):
         description="USD per hour that the workloads together may cost at any time. Shared by priority, after every "
         "workload's minReplicas.",
     )
-    spot_instance_policy: SpotInstancePolicy | None = Field(default=None, description="Use of spot capacity.")
+    spot_instance_policy: SpotInstancePolicy | None = Field(
+        default=None,
+        description="Use of spot capacity. Not in effect yet: see the condition FieldsHonoured.",
+    )
     resource_cost_policy: ResourceCostPolicy | None = Field(default=None, description="Prices that apply here.")
     alert_thresholds: list[CostAlert] | None = Field(
-        default=None, max_length=16, description="When to warn or to step in."
+        default=None,
+        max_length=16,
+        description="When to warn or to step in. Not in effect yet: see the condition FieldsHonoured.",
     )
 
 

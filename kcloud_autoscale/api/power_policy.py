@@ -106,14 +106,23 @@ class PowerPolicySpec(PolicySpec):
         description="Watts that the workloads together may draw at any time, after every workload's minReplicas.",
     )
     power_efficiency_target: float | None = Field(
-        default=None, gt=0, le=1e9, description="Watts per unit of served load to aim for."
+        default=None,
+        gt=0,
+        le=1e9,
+        description="Watts per unit of served load to aim for. Not in effect yet: see the condition FieldsHonoured.",
     )
-    green_energy_policy: GreenEnergyPolicy | None = Field(default=None, description="How green the energy should be.")
+    green_energy_policy: GreenEnergyPolicy | None = Field(
+        default=None,
+        description="How green the energy should be. Not in effect yet: see the condition FieldsHonoured.",
+    )
     power_scheduling_policy: PowerSchedulingPolicy | None = Field(
-        default=None, description="How power steers placement and sharing."
+        default=None,
+        description="How power steers placement and sharing. Not in effect yet: see the condition FieldsHonoured.",
     )
     power_alert_thresholds: list[PowerAlert] | None = Field(
-        default=None, max_length=16, description="When to warn or to step in."
+        default=None,
+        max_length=16,
+        description="When to warn or to step in. Not in effect yet: see the condition FieldsHonoured.",
     )
 
 

@@ -51,7 +51,7 @@ class TargetReference(ApiModel):
 
 
 class Resources(ApiModel):
-    """What one replica needs. Empty requests of its pods are filled in from here."""
+    """What one replica holds. Its price and power are worked out from here where its pods do not say."""
 
     rules = tuple(
         Rule(
@@ -94,7 +94,10 @@ class CostConstraints(ApiModel):
     max_cost_per_hour: float | None = Field(
         default=None, gt=0, le=1e9, description="USD per hour that all replicas together may cost at any time."
     )
-    prefer_spot: bool = Field(default=False, description="Prefer spot capacity where it is cheaper.")
+    prefer_spot: bool = Field(
+        default=False,
+        description="Prefer spot capacity where it is cheaper. Not in effect yet: see the condition FieldsHonoured.",
+    )
     budget_limit: float | None = Field(
         default=None, gt=0, le=1e12, description="USD that may be spent within budgetPeriod, paced to its end."
     )
@@ -111,7 +114,10 @@ class PowerConstraints(ApiModel):
     max_power_usage: float | None = Field(
         default=None, gt=0, le=1e9, description="Watts that all replicas together may draw at any time."
     )
-    prefer_green: bool = Field(default=False, description="Prefer nodes with green energy among equals.")
+    prefer_green: bool = Field(
+        default=False,
+        description="Prefer nodes with green energy among equals. Not in effect yet: see the condition FieldsHonoured.",
+    )
 
 
 def _metric(spec: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
@@ -185,7 +191,10 @@ class WorkloadOptimizerSpec(ApiModel):
     resources: Resources | None = Field(default=None, description="What one replica needs.")
     cost_constraints: CostConstraints | None = Field(default=None, description="What it may cost, in USD.")
     power_constraints: PowerConstraints | None = Field(default=None, description="What it may draw, in watts.")
-    placement_policy: PlacementPolicy | None = Field(default=None, description="Where replicas may and should run.")
+    placement_policy: PlacementPolicy | None = Field(
+        default=None,
+        description="Where replicas may and should run. Not in effect yet: see the condition FieldsHonoured.",
+    )
     auto_scaling: AutoScaling | None = Field(
         default=None,
         description="How many replicas run. Every cycle (60 s) the replicas needed for the demand observed now and for "

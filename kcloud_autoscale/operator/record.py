@@ -14,6 +14,7 @@ from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
 from kcloud_autoscale.act.status_decision import final_message
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import READY
+from kcloud_autoscale.api.effect import fields_honoured
 from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
@@ -120,7 +121,7 @@ def _outcome(
         decision=decision,
         account=ticked.accounts.get(decision.key),
         scaled_at_seconds=decision.at_seconds if written else None,
-        facts=_trouble(result),
+        facts=(*_trouble(result), fields_honoured(fleet.optimizers[decision.key])),
     )
 
 
