@@ -13,7 +13,7 @@ from kcloud_autoscale.forecast.panel import Panel
 from kcloud_autoscale.forecast.priors import Prior, PriorTable, default_prior
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray, sliding_max
-from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings, Grid, grid_of, steps_in
+from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings, Grid, grid_of, steps_in
 
 LOCAL = len(LOCAL_NAMES)
 CELLS: tuple[tuple[float, int], ...] = (
@@ -149,6 +149,3 @@ def observed(demand: FloatArray, grid: Grid, settings: FleetSettings, prior: Pri
         yield Origins(np.arange(at, at + count), features, points, spread[:, :, 0], targets)
         at += count
         refresh(panel, rows)
-
-
-__all__ = ["CELLS", "EXPERTS", "observed", "train_prior", "train_priors"]
