@@ -10,6 +10,7 @@ from typing import Any
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
+from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.table import comparison, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
@@ -103,10 +104,12 @@ def _simulated(args: argparse.Namespace, trace: Trace, rules: WorldRules, caps: 
             print(f"{name}: {scored} steps in {took:.1f} s", file=sys.stderr)
         began = time.perf_counter()
 
-    return simulate(trace, rules, names, caps, told)
+    return simulate(trace, rules, names, caps, told, remember=args.report is not None)
 
 
 def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:
+    if args.report is not None:
+        write_report(args.report, outcomes, trace, rules, ["kcloud-autoscale", *sys.argv[1:]])
     if args.decisions is None:
         return
     for index, (name, outcome) in enumerate(outcomes.items()):

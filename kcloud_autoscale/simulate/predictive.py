@@ -26,6 +26,7 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sam
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import World, WorldRules
 from kcloud_autoscale.tick import DemandForecaster, FleetState, tick
 
@@ -97,7 +98,8 @@ class Predictive:
     """The operator's tick as a policy of the simulated world.
 
     Attributes:
-        decisions: The last decision, for whoever wants its steps and reasons.
+        decision: The last one.
+        trail: What was thought at each step, where a report wants to know.
     """
 
     name = "predictive"
@@ -107,6 +109,7 @@ class Predictive:
         self.trace, self.rules, self.policy = trace, rules, policy
         self.state = FleetState(forecaster)
         self.decision: Decision | None = None
+        self.trail: Trail | None = None
         self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
         self._fed = 0
 
@@ -119,6 +122,8 @@ class Predictive:
         wanted = world.replicas
         for action in result.fleet.actions:
             wanted = action.to_replicas
+        if self.trail is not None:
+            self.trail.note(decision, world.replicas, wanted)
         return wanted, decision.final_reason
 
     def _observation(self, known: FloatArray, world: World, now: float) -> Observation:

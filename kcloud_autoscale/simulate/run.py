@@ -13,6 +13,7 @@ from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, ora
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
 from kcloud_autoscale.simulate.score import Score, score
 from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import Policy, Run, WorldRules, replay
 
 POLICIES = ("predictive", "hpa", "hpa-tuned", "keda", "phpa", "static", "oracle", "clairvoyant")
@@ -20,15 +21,24 @@ POLICIES = ("predictive", "hpa", "hpa-tuned", "keda", "phpa", "static", "oracle"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What one policy did and what it was worth; ``note`` says what the name does not."""
+    """What one policy did and what it was worth.
+
+    ``note`` says what the name does not; ``trail`` is what our own policy thought, where it was asked to remember.
+    """
 
     run: Run
     score: Score
     note: str = ""
+    trail: Trail | None = None
 
 
 def simulate(
-    trace: Trace, rules: WorldRules, policies: Sequence[str], caps: Caps, on_done: Callable[[str], None] = print
+    trace: Trace,
+    rules: WorldRules,
+    policies: Sequence[str],
+    caps: Caps,
+    on_done: Callable[[str], None],
+    remember: bool = False,
 ) -> dict[str, Outcome]:
     """Replay a trace under each policy.
 
@@ -38,6 +48,7 @@ def simulate(
         policies: Names from `POLICIES`; ``hpa-tuned`` is tuned to the violations of ``predictive``.
         caps: Hard limits of our own policy.
         on_done: Told the name of each policy that is finished.
+        remember: Keep what our own policy thought, for a report.
 
     Raises:
         ConfigError: An unknown policy, or rules and trace that do not fit.
@@ -49,27 +60,32 @@ def simulate(
     outcomes: dict[str, Outcome] = {}
     # Ours first: the tuned HPA is given the violations we have.
     for name in sorted(policies, key=lambda name: name == "hpa-tuned"):
-        outcomes[name] = _outcome(name, trace, rules, caps, outcomes)
+        if name == "hpa-tuned":
+            outcomes[name] = _tuned(trace, rules, caps, outcomes)
+        elif name == "predictive":
+            outcomes[name] = _ours(trace, rules, caps, remember)
+        else:
+            outcomes[name] = _other(name, trace, rules)
         on_done(name)
     return {name: outcomes[name] for name in policies}
 
 
-def _outcome(name: str, trace: Trace, rules: WorldRules, caps: Caps, done: dict[str, Outcome]) -> Outcome:
-    if name == "hpa-tuned":
-        return _tuned(trace, rules, caps, done)
-    if name == "clairvoyant":
-        run = clairvoyant(trace, rules)
-    else:
-        run = replay(trace, rules, _policy(name, trace, rules, caps))
+def _ours(trace: Trace, rules: WorldRules, caps: Caps, remember: bool = False) -> Outcome:
+    # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
+    forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
+    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, caps))
+    policy.trail = Trail(rules.capacity_per_replica) if remember else None
+    run = replay(trace, rules, policy)
+    return Outcome(run, score(run, rules), trail=policy.trail)
+
+
+def _other(name: str, trace: Trace, rules: WorldRules) -> Outcome:
+    run = clairvoyant(trace, rules) if name == "clairvoyant" else replay(trace, rules, _policy(name, trace, rules))
     return Outcome(run, score(run, rules))
 
 
-def _policy(name: str, trace: Trace, rules: WorldRules, caps: Caps) -> Policy:
+def _policy(name: str, trace: Trace, rules: WorldRules) -> Policy:
     step = trace.step_seconds
-    if name == "predictive":
-        # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
-        forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
-        return Predictive(trace, rules, forecaster, fleet_policy(trace, rules, caps))
     if name == "hpa":
         return Hpa(rules, step)
     if name == "keda":
@@ -80,7 +96,7 @@ def _policy(name: str, trace: Trace, rules: WorldRules, caps: Caps) -> Policy:
 
 
 def _tuned(trace: Trace, rules: WorldRules, caps: Caps, done: dict[str, Outcome]) -> Outcome:
-    ours = done["predictive"] if "predictive" in done else _outcome("predictive", trace, rules, caps, done)
+    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, caps)
     allowed = ours.score.violation_fraction
     found = tuned_hpa(trace, rules, allowed)
     if found is None:

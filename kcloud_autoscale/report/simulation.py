@@ -1,0 +1,156 @@
+"""A simulation as one self-contained HTML file: opens from disk, asks nothing of the network."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from kcloud_autoscale.report.spare import spare_hours
+from kcloud_autoscale.simulate.run import Outcome
+from kcloud_autoscale.simulate.score import Score, violating
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import WorldRules
+
+# Significant digits of what is drawn: a pixel is a thousandth of the height.
+_DIGITS = 5
+
+
+def write_report(
+    path: Path, outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]
+) -> None:
+    """Write the report; the first policy is the one it tells about, the others stand beside it."""
+    template = resources.files("kcloud_autoscale.report").joinpath("simulation.html").read_text(encoding="utf-8")
+    text = json.dumps(_data(outcomes, trace, rules, command), separators=(",", ":"), allow_nan=False)
+    # A script element ends at the first "</", wherever it stands.
+    path.write_text(template.replace("@DATA@", text.replace("</", "<\\/")), encoding="utf-8")
+
+
+def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]) -> dict[str, Any]:
+    first = next(iter(outcomes.values()))
+    return {
+        "trace": trace.name,
+        "subtitle": _subtitle(first, trace, rules),
+        "start_seconds": trace.start_seconds,
+        "step_seconds": trace.step_seconds,
+        "first_step": first.run.first_step,
+        "capacity_per_replica": rules.capacity_per_replica,
+        "demand": _numbers(first.run.demand),
+        "facts": _facts(outcomes),
+        "columns": _columns(outcomes),
+        "policies": [_policy(name, outcome, outcomes, rules) for name, outcome in outcomes.items()],
+        "why": spare_hours(first, rules),
+        "log": _log(first, rules),
+        "parameters": _parameters(trace, rules, command),
+    }
+
+
+def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
+    days = len(outcome.run.demand) * trace.step_seconds / SECONDS_PER_DAY
+    return (
+        f"{days:.1f} days in steps of {trace.step_seconds:g} s; a replica serves {rules.capacity_per_replica:.6g} per "
+        f"second and takes {rules.startup_seconds:g} s to start."
+    )
+
+
+def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
+    """The few numbers a reader came for."""
+    name, ours = next((name, outcome.score) for name, outcome in outcomes.items())
+    facts = [(f"{ours.violation_fraction:.2%}", f"of steps violated by {name}")]
+    hpa = outcomes.get("hpa")
+    if hpa is not None and name != "hpa":
+        facts.append((f"{hpa.score.violation_fraction:.2%}", "violated by HPA at 70 %"))
+        facts.append(
+            (f"{ours.replica_hours / hpa.score.replica_hours - 1.0:+.1%}", "replica-hours against HPA at 70 %")
+        )
+    tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
+    if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
+        captured = (tuned.score.replica_hours - ours.replica_hours) / (
+            tuned.score.replica_hours - best.score.replica_hours
+        )
+        facts.append((f"{captured:.0%}", "of what perfect foresight saves over the best HPA target"))
+    return facts
+
+
+def _columns(outcomes: dict[str, Outcome]) -> list[str]:
+    columns = ["policy", "violating steps", "unserved", "replica-hours", "changes/h"]
+    scores = [outcome.score for outcome in outcomes.values()]
+    columns += ["USD"] if scores[0].usd is not None else []
+    columns += ["kWh"] if scores[0].watt_hours is not None else []
+    columns += ["kgCO2e"] if scores[0].grams_co2e is not None else []
+    return columns + (["of HPA 70 %"] if "hpa" in outcomes else [])
+
+
+def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
+    cells = [score.policy, f"{score.violation_fraction:.2%}", f"{score.unserved_fraction:.3%}"]
+    cells += [f"{score.replica_hours:,.1f}", f"{score.changes_per_hour:.2f}"]
+    cells += [f"{score.usd:,.2f}"] if score.usd is not None else []
+    cells += [f"{score.watt_hours / 1e3:,.1f}"] if score.watt_hours is not None else []
+    cells += [f"{score.grams_co2e / 1e3:,.1f}"] if score.grams_co2e is not None else []
+    if "hpa" in outcomes:
+        cells.append(f"{score.replica_hours / outcomes['hpa'].score.replica_hours:.3f}")
+    return cells
+
+
+def _policy(name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: WorldRules) -> dict[str, Any]:
+    run, trail = outcome.run, outcome.trail
+    names = sorted(set(run.reasons))
+    index = {reason: position for position, reason in enumerate(names)}
+    return {
+        "name": name,
+        "cells": _cells(outcome.score, outcomes),
+        "note": outcome.note,
+        "replicas": run.replicas.tolist(),
+        "ready": run.ready.tolist(),
+        "violations": np.flatnonzero(violating(run, rules)).tolist(),
+        "reason_names": names,
+        "reasons": [index[reason] for reason in run.reasons],
+        "median": None if trail is None else _numbers(trail.median),
+        "planned": None if trail is None else _numbers(trail.planned),
+    }
+
+
+def _log(outcome: Outcome, rules: WorldRules) -> list[dict[str, Any]]:
+    """Steps at which the count changed, with the reasons where they were kept, and steps that violated."""
+    run = outcome.run
+    late = violating(run, rules)
+    thoughts = {} if outcome.trail is None else {thought.index: thought for thought in outcome.trail.thoughts}
+    before = np.concatenate((run.replicas[:1], run.replicas[:-1]))
+    rows = []
+    for step in np.flatnonzero(late | (run.replicas != before)).tolist():
+        thought = thoughts.get(step)
+        rows.append(
+            {
+                "step": step,
+                "before": int(before[step]) if thought is None else thought.before,
+                "after": int(run.replicas[step]),
+                "reason": run.reasons[step],
+                "late": int(late[step]),
+                "why": [] if thought is None else [list(row) for row in thought.steps],
+            }
+        )
+    return rows
+
+
+def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
+    lines = [
+        f"kcloud-autoscale {version('kcloud-autoscale')}",
+        " ".join(command),
+        f"trace {trace.name}",
+        f"sha256 {trace.sha256}",
+        *trace.repairs,
+        f"{rules}",
+        f"{len(trace.demand)} steps, {len(trace.demand) * trace.step_seconds / SECONDS_PER_HOUR:,.1f} h",
+    ]
+    return "\n".join(lines)
+
+
+def _numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    return [None if math.isnan(value) else float(f"{value:.{_DIGITS}g}") for value in values]
