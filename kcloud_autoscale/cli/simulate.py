@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
@@ -104,7 +107,11 @@ def _simulated(args: argparse.Namespace, trace: Trace, rules: WorldRules, caps: 
             print(f"{name}: {scored} steps in {took:.1f} s", file=sys.stderr)
         began = time.perf_counter()
 
-    return simulate(trace, rules, names, caps, told, remember=args.report is not None)
+    def watched(steps: Iterable[int]) -> Iterable[int]:
+        shown = sys.stderr.isatty() and not args.quiet
+        return tqdm(steps, desc="predictive", unit=" steps", leave=False, file=sys.stderr, disable=not shown)
+
+    return simulate(trace, rules, names, caps, told, remember=args.report is not None, watch=watched)
 
 
 def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:

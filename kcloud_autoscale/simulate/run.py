@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kcloud_autoscale.domain.errors import ConfigError
@@ -39,6 +39,7 @@ def simulate(
     caps: Caps,
     on_done: Callable[[str], None],
     remember: bool = False,
+    watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> dict[str, Outcome]:
     """Replay a trace under each policy.
 
@@ -49,6 +50,7 @@ def simulate(
         caps: Hard limits of our own policy.
         on_done: Told the name of each policy that is finished.
         remember: Keep what our own policy thought, for a report.
+        watch: Goes through the steps of our own policy, as a progress bar does.
 
     Raises:
         ConfigError: An unknown policy, or rules and trace that do not fit.
@@ -63,19 +65,25 @@ def simulate(
         if name == "hpa-tuned":
             outcomes[name] = _tuned(trace, rules, caps, outcomes)
         elif name == "predictive":
-            outcomes[name] = _ours(trace, rules, caps, remember)
+            outcomes[name] = _ours(trace, rules, caps, remember, watch)
         else:
             outcomes[name] = _other(name, trace, rules)
         on_done(name)
     return {name: outcomes[name] for name in policies}
 
 
-def _ours(trace: Trace, rules: WorldRules, caps: Caps, remember: bool = False) -> Outcome:
+def _ours(
+    trace: Trace,
+    rules: WorldRules,
+    caps: Caps,
+    remember: bool = False,
+    watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
     forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
     policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, caps))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
-    run = replay(trace, rules, policy)
+    run = replay(trace, rules, policy, watch)
     return Outcome(run, score(run, rules), trail=policy.trail)
 
 

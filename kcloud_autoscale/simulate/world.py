@@ -9,7 +9,7 @@ when its demand exceeds what the ready replicas can serve.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -147,14 +147,19 @@ class Run:
     reasons: Sequence[str]
 
 
-def replay(trace: Trace, rules: WorldRules, policy: Policy) -> Run:
-    """Let a policy live through the trace, step by step."""
+def replay(
+    trace: Trace,
+    rules: WorldRules,
+    policy: Policy,
+    watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+) -> Run:
+    """Let a policy live through the trace, step by step; ``watch`` goes through the steps, as a progress bar does."""
     first, steps = rules.history_steps, len(trace.demand)
     world = World.at_rest(initial_replicas(trace, rules), rules.startup_steps(trace.step_seconds))
     replicas, ready = np.empty(steps - first, np.int64), np.empty(steps - first, np.int64)
     reasons: list[str] = []
     demand = trace.demand
-    for step in range(first, steps):
+    for step in watch(range(first, steps)):
         world.mature(step)
         wanted, reason = policy.decide(step, demand[:step], world)
         if wanted != world.replicas:
