@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from asyncio import Event as Signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 # what people wait for goes out at once, the rest every few minutes.
 NUMBERS_SECONDS = 60.0
 IDLE_SECONDS = 300.0
+
+# Somebody else wrote to the object since the watch last spoke of it.
+CONFLICT_TRIES = 5
+CONFLICT_PAUSE_SECONDS = 0.1
 
 PLURALS = {
     "WorkloadOptimizer": "workloadoptimizers",
@@ -72,6 +76,7 @@ def _verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 class _Wanted:
     ref: ObjectRef
     status: Json
+    tries: int = 0
 
 
 class StatusWriter:
@@ -101,8 +106,8 @@ class StatusWriter:
         self._at_once: dict[str, _Wanted] = {}
         self._when_due: dict[str, _Wanted] = {}
         self._written_at_seconds: dict[str, float] = {}
-        self._news = Signal()
-        self._idle = Signal()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
 
     def want(self, ref: ObjectRef, status: Json) -> None:
         """Ask for a status; the newest wish counts."""
@@ -153,12 +158,12 @@ class StatusWriter:
         await self._write(ref, status)
 
     async def _write(self, ref: ObjectRef, status: Json) -> None:
-        found = self._known(ref) or {}
-        patch = merge_patch(found.get("status", {}), status)
-        if not patch:
+        found = self._known(ref)
+        patch = merge_patch(found.get("status", {}), status) if found is not None else {}
+        if found is None or not patch:
             return
-        # The uid keeps the status of an object out of its successor's.
-        body = {"metadata": {"uid": ref.uid}, "status": patch}
+        # The version keeps the status of an object out of its successor's: a uid in a status patch is not checked.
+        body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "status": patch}
         answer = await self._rest.patch(f"{object_path(ref)}/status", body)
         self._written_at_seconds[ref.uid] = self._clock()
         self._written(ref, answer)
@@ -173,9 +178,12 @@ class StatusWriter:
             await self._write(wanted.ref, wanted.status)
         except RequestError as error:
             self._bucket.pause(error.retry_after_seconds)
-            # Gone, or replaced by another: its own cycle will see to it.
-            if error.status not in (404, 409):
+            if error.status == 409 and wanted.tries < CONFLICT_TRIES:
+                # The watch is about to bring what changed; a newer wish may have come meanwhile and counts more.
+                waiting.setdefault(uid, replace(wanted, tries=wanted.tries + 1))
+            elif error.status != 404:
                 logger.warning("The status of %s %s was not written: %s", wanted.ref.kind, wanted.ref.name, error)
+            await asyncio.sleep(CONFLICT_PAUSE_SECONDS if error.status == 409 else 0.0)
 
 
 def object_path(ref: ObjectRef) -> str:

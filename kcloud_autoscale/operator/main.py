@@ -29,6 +29,7 @@ from kcloud_autoscale.operator.handlers import kopf_settings, registry_for, slim
 from kcloud_autoscale.operator.health import Health, serve
 from kcloud_autoscale.operator.leader import AlwaysLeader, LeaderElection
 from kcloud_autoscale.operator.logs import configure_logging
+from kcloud_autoscale.operator.memory import settle
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.reconcile import Cycle, Reconciler
 from kcloud_autoscale.operator.record import Recorder
@@ -54,6 +55,7 @@ def run(settings: Settings) -> None:
         OperatorError: A part ended by itself.
     """
     configure_logging(settings.log_level, settings.log_format)
+    settle()
     asyncio.run(_run(settings))
 
 

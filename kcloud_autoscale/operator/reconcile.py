@@ -20,6 +20,7 @@ from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import deletion
 from kcloud_autoscale.operator.fleet import Fleet, FleetReader, ref_of
+from kcloud_autoscale.operator.memory import release
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import Quarantine
 from kcloud_autoscale.operator.record import Recorder
@@ -203,6 +204,7 @@ class Cycle:
             self._metrics.cycles.labels("ok").inc()
             self._metrics.last_cycle.set(time.time())
             self._succeeded()
+        await asyncio.to_thread(release)
 
     async def _wait(self, until_seconds: float) -> None:
         try:

@@ -103,6 +103,7 @@ class Operator:
             "MAX_METRIC_AGE_SECONDS": "8",
             "HISTORY_DAYS": "0.02",
             "OMP_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "2",
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -46,7 +46,7 @@ class World:
 
     def __init__(self) -> None:
         self.now_seconds = 1_000.0
-        self.rest = FakeRest({PATH: {"metadata": {"uid": "u1"}, "status": {}}})
+        self.rest = FakeRest({PATH: {"metadata": {"uid": "u1", "resourceVersion": "7"}, "status": {}}})
         self.writer = StatusWriter(
             self.rest, TokenBucket(), lambda ref: self.rest.objects.get(PATH), lambda ref, body: None, self.clock
         )
@@ -65,10 +65,10 @@ class World:
         return [body["status"] for body in self.rest.written("PATCH")[before:]]
 
 
-async def test_what_was_decided_goes_out_at_once_with_the_uid():
+async def test_what_was_decided_goes_out_at_once_with_the_version():
     world = World()
     assert await world.want({"desiredReplicas": 3}) == [{"desiredReplicas": 3}]
-    assert world.rest.written("PATCH")[0]["metadata"] == {"uid": "u1"}
+    assert world.rest.written("PATCH")[0]["metadata"] == {"resourceVersion": "7"}
 
 
 async def test_a_status_that_is_overtaken_is_never_written():
@@ -101,6 +101,13 @@ async def test_an_object_that_is_gone_is_left_alone():
     world = World()
     del world.rest.objects[PATH]
     assert await world.want({"desiredReplicas": 3}) == []
+
+
+async def test_a_conflict_is_tried_again_with_what_the_watch_brings():
+    world = World()
+    refusals = iter([RequestError(409, "Conflict", "changed"), None])
+    world.rest.refuse = lambda verb, path: next(refusals)
+    assert await world.want({"desiredReplicas": 3}) == [{"desiredReplicas": 3}] * 2
 
 
 async def test_one_refusal_does_not_stop_the_writer():
