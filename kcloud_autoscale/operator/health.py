@@ -18,6 +18,10 @@ LAG_PROBE_SECONDS = 1.0
 LAG_LIMIT_SECONDS = 5.0
 
 
+# Bookmarks come once a minute even where nothing happens.
+SILENT_WATCH_SECONDS = 300.0
+
+
 @dataclass(slots=True)
 class Health:
     """What the parts of the operator say of themselves; times are monotonic seconds.
@@ -33,6 +37,7 @@ class Health:
     lease_limit_seconds: float = 30.0
     is_leader: Callable[[], bool] = lambda: True
     lease_silence_seconds: Callable[[], float] = lambda: 0.0
+    watch_silence_seconds: Callable[[], float] = lambda: 0.0
     clock: Callable[[], float] = time.monotonic
     watched_at_seconds: float | None = None
     cycled_at_seconds: float | None = None
@@ -57,9 +62,10 @@ class Health:
         """Why this process does not do its work now; empty when it does."""
         problems = self.illness()
         problems += self._overdue("our objects have not been seen", self.watched_at_seconds, self.watch_limit_seconds)
-        silence = self.lease_silence_seconds()
-        if silence > self.lease_limit_seconds:
+        if (silence := self.lease_silence_seconds()) > self.lease_limit_seconds:
             problems.append(f"no word about the Lease for {silence:.0f} s")
+        if (silence := self.watch_silence_seconds()) > SILENT_WATCH_SECONDS:
+            problems.append(f"a watch of pods, targets or autoscalers has been silent for {silence:.0f} s")
         if self.is_leader() and self._led_seconds() > self.cycle_limit_seconds:
             problems += self._overdue("no fleet cycle has succeeded", self.cycled_at_seconds, self.cycle_limit_seconds)
         return problems

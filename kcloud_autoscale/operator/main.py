@@ -191,6 +191,7 @@ async def _assemble(
     statuses = StatusWriter(rest, bucket, *_known_objects(store))
     events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name)
     gatherer, informers = _sources(settings, client, metrics, stack)
+    health.watch_silence_seconds = informers.idle_seconds
     scaler = ScaleWriter(rest, bucket, leader.is_leader, settings.dry_run)
     recorder = Recorder(statuses, events, metrics)
     reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics)

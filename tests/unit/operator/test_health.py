@@ -51,6 +51,12 @@ def test_a_standby_is_ready_without_cycles_but_not_without_word_of_the_lease(hea
     assert health.unreadiness() == ["no word about the Lease for 31 s"]
 
 
+def test_silent_watches_are_told(health: Health):
+    health.watched()
+    health.watch_silence_seconds = lambda: 301.0
+    assert health.unreadiness() == ["a watch of pods, targets or autoscalers has been silent for 301 s"]
+
+
 def test_a_blocked_loop_calls_for_a_restart(health: Health):
     health.watched()
     health.lag_seconds = 5.1
