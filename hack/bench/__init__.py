@@ -1,0 +1,1 @@
+"""Measured claims: speed and memory, forecasts against other forecasters, decisions against other policies."""
