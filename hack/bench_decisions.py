@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import simulate
 from kcloud_autoscale.simulate.score import Score
 from kcloud_autoscale.simulate.traces import read_trace
@@ -70,7 +70,7 @@ def measured(path: Path, column: str, replicas: float, startup_seconds: float) -
     """One trace at a capacity that makes the mean demand worth `replicas`."""
     trace = read_trace(path, column)
     rules = WorldRules(float(np.nanmean(trace.demand)) / replicas, startup_seconds)
-    found = simulate(trace, rules, ("predictive", "hpa", "hpa-tuned", "oracle"), Caps(), lambda _: None)
+    found = simulate(trace, rules, ("predictive", "hpa", "hpa-tuned", "oracle"), plain_workload(), lambda _: None)
     tuned = found["hpa-tuned"]
     scores = (found[name].score for name in ("predictive", "hpa"))
     return Line(path.name.removesuffix(".csv.gz"), *scores, tuned.score, tuned.note, found["oracle"].score)

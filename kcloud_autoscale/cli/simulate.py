@@ -6,55 +6,43 @@ import argparse
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
+from kcloud_autoscale.api.resolve import parse, resolve_workload
+from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
+from kcloud_autoscale.api.validate import is_ours
+from kcloud_autoscale.cli.demand_source import from_prometheus
+from kcloud_autoscale.cli.manifests import UnreadableError, read
+from kcloud_autoscale.domain.errors import ConfigError, ObservationError
+from kcloud_autoscale.domain.policy import BudgetPeriod, WorkloadPolicy
 from kcloud_autoscale.report.simulation import write_report
+from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.table import comparison, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
-from kcloud_autoscale.simulate.world import WorldRules
+from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
 
-_DESCRIPTION = """Replay a demand trace through the operator's own decisions in a simulated world, beside what else
-you might run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and
-perfect foresight with the same start-up lag. A step violates when its demand exceeds what the ready replicas serve."""
+_DESCRIPTION = """Replay demand through the operator's own decisions in a simulated world, beside what else you might
+run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and perfect
+foresight with the same start-up lag. A step violates when its demand exceeds what the ready replicas serve."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
-    parser = subparsers.add_parser(
-        "simulate", help="replay a demand trace and compare policies", description=_DESCRIPTION
-    )
-    parser.add_argument("--trace", type=Path, required=True, metavar="FILE", help="CSV, CSV.GZ or Parquet")
-    parser.add_argument(
-        "--column", metavar="NAME", help="demand column, load per second; needed where there are several"
-    )
-    parser.add_argument(
-        "--capacity-per-replica", type=float, required=True, metavar="K", help="load per second a replica serves"
-    )
-    parser.add_argument(
-        "--startup-seconds", type=float, required=True, metavar="S", help="from an order to a ready replica"
-    )
-    parser.add_argument(
-        "--step-seconds",
-        type=float,
-        metavar="S",
-        help=f"length of a step; default: that of the file, or {DEFAULT_STEP_SECONDS:g} where it names no times",
-    )
+    parser = subparsers.add_parser("simulate", help="replay demand and compare policies", description=_DESCRIPTION)
+    _add_demand(parser.add_argument_group("demand"))
+    _add_world(parser.add_argument_group("world; what is not given comes from the optimizer"))
+    _add_caps(parser.add_argument_group("prices, and hard caps of the predictive policy"))
     parser.add_argument(
         "--policy",
         default="predictive,hpa,static,oracle",
         metavar="NAMES",
         help=f"comma-separated, from {', '.join(POLICIES)} (default: %(default)s)",
     )
-    parser.add_argument(
-        "--history-steps", type=int, default=0, metavar="N", help="steps known at the start, neither decided nor scored"
-    )
-    _add_limits(parser)
     parser.add_argument(
         "--decisions", type=Path, metavar="FILE", help="CSV of the first policy's decisions; others beside it by name"
     )
@@ -63,38 +51,76 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_limits(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("bounds, prices and caps")
-    group.add_argument("--min-replicas", type=int, default=1, metavar="N")
-    group.add_argument("--max-replicas", type=int, default=100_000, metavar="N")
+def _add_demand(group: Any) -> None:
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument("--trace", type=Path, metavar="FILE", help="CSV, CSV.GZ or Parquet")
+    source.add_argument("--prometheus", metavar="URL", help="replay the past of a Prometheus; needs --query")
+    group.add_argument("--column", metavar="NAME", help="load per second; needed where the file has several columns")
+    group.add_argument("--query", metavar="PROMQL", help="load per second, one series")
+    group.add_argument("--days", type=float, default=7.0, help="how far back to ask Prometheus (default: %(default)g)")
+    group.add_argument("--prometheus-token-file", type=Path, metavar="FILE", help="a bearer token")
+    group.add_argument(
+        "--step-seconds",
+        type=float,
+        metavar="S",
+        help=f"length of a step; default: that of the file, or {DEFAULT_STEP_SECONDS:g} where it names no times",
+    )
+    group.add_argument(
+        "--history-steps", type=int, default=0, metavar="N", help="steps known at the start, neither decided nor scored"
+    )
+
+
+def _add_world(group: Any) -> None:
+    group.add_argument("--capacity-per-replica", type=float, metavar="K", help="load per second a replica serves")
+    group.add_argument("--startup-seconds", type=float, metavar="S", help="from an order to a ready replica")
+    group.add_argument("--min-replicas", type=int, metavar="N", help="default 1")
+    group.add_argument("--max-replicas", type=int, metavar="N", help="default: no limit")
+    group.add_argument(
+        "--optimizer", type=Path, metavar="FILE", help="manifest with one WorkloadOptimizer: bounds, caps, behavior"
+    )
+
+
+def _add_caps(group: Any) -> None:
     group.add_argument("--usd-per-replica-hour", type=float, metavar="USD")
     group.add_argument("--watts-per-replica", type=float, metavar="W")
     group.add_argument("--grams-co2e-per-kwh", type=float, metavar="G", help="carbon intensity of the grid")
-    group.add_argument("--max-cost-per-hour", type=float, metavar="USD", help="hard cap of the predictive policy")
-    group.add_argument("--max-power-usage", type=float, metavar="W", help="hard cap of the predictive policy")
-    group.add_argument("--budget-limit", type=float, metavar="USD", help="budget of the predictive policy")
-    group.add_argument("--budget-period", choices=[period.value for period in BudgetPeriod], default="Total")
+    group.add_argument("--max-cost-per-hour", type=float, metavar="USD")
+    group.add_argument("--max-power-usage", type=float, metavar="W")
+    group.add_argument("--budget-limit", type=float, metavar="USD")
+    group.add_argument("--budget-period", choices=[period.value for period in BudgetPeriod], help="default Total")
 
 
 def run(args: argparse.Namespace) -> int:
     """Simulate; returns 0, or 2 when something given cannot be used."""
     try:
-        trace = read_trace(args.trace, args.column, _positive(args.step_seconds, "--step-seconds"))
-        rules, caps = _rules(args), _caps(args)
-        outcomes = _simulated(args, trace, rules, caps)
+        workload = _workload(args)
+        rules = _rules(args, workload)
+        trace = _trace(args)
+        outcomes = _simulated(args, trace, rules, workload)
         _write(args, trace, rules, outcomes)
-    except (ConfigError, OSError) as error:
+    except (ConfigError, ObservationError, UnreadableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(comparison(outcomes))
     return 0
 
 
-def _simulated(args: argparse.Namespace, trace: Trace, rules: WorldRules, caps: Caps) -> dict[str, Outcome]:
+def _trace(args: argparse.Namespace) -> Trace:
+    step_seconds = _positive(args.step_seconds, "--step-seconds")
+    if args.trace is not None:
+        return read_trace(args.trace, args.column, step_seconds)
+    if not args.query:
+        raise ConfigError("--prometheus needs --query")
+    days = _positive(args.days, "--days") or 0.0
+    return from_prometheus(args.prometheus, args.query, days, step_seconds, time.time(), args.prometheus_token_file)
+
+
+def _simulated(
+    args: argparse.Namespace, trace: Trace, rules: WorldRules, workload: WorkloadPolicy
+) -> dict[str, Outcome]:
     names = list(dict.fromkeys(name.strip() for name in args.policy.split(",") if name.strip()))
     if not names:
         raise ConfigError(f"--policy names none; there are {', '.join(POLICIES)}")
-    scored = len(trace.demand) - rules.history_steps
     if not args.quiet:
         for repair in trace.repairs:
             print(f"{trace.name}: {repair}", file=sys.stderr)
@@ -104,14 +130,14 @@ def _simulated(args: argparse.Namespace, trace: Trace, rules: WorldRules, caps: 
         nonlocal began
         took = time.perf_counter() - began
         if not args.quiet:
-            print(f"{name}: {scored} steps in {took:.1f} s", file=sys.stderr)
+            print(f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s", file=sys.stderr)
         began = time.perf_counter()
 
     def watched(steps: Iterable[int]) -> Iterable[int]:
         shown = sys.stderr.isatty() and not args.quiet
         return tqdm(steps, desc="predictive", unit=" steps", leave=False, file=sys.stderr, disable=not shown)
 
-    return simulate(trace, rules, names, caps, told, remember=args.report is not None, watch=watched)
+    return simulate(trace, rules, names, workload, told, remember=args.report is not None, watch=watched)
 
 
 def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:
@@ -124,30 +150,52 @@ def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: 
         write_decisions(beside if index else args.decisions, outcome.run, trace, rules)
 
 
-def _rules(args: argparse.Namespace) -> WorldRules:
+def _workload(args: argparse.Namespace) -> WorkloadPolicy:
+    """The optimizer's knobs, or the defaults, with the caps that the command line names."""
+    workload = plain_workload() if args.optimizer is None else _optimizer(args.optimizer)
+    caps = workload.caps
+    if args.max_cost_per_hour is not None:
+        caps = replace(caps, max_usd_per_hour=_positive(args.max_cost_per_hour, "--max-cost-per-hour"))
+    if args.max_power_usage is not None:
+        caps = replace(caps, max_watts=_positive(args.max_power_usage, "--max-power-usage"))
+    if args.budget_limit is not None:
+        caps = replace(caps, budget_usd=_positive(args.budget_limit, "--budget-limit"))
+    if args.budget_period is not None:
+        caps = replace(caps, budget_period=BudgetPeriod(args.budget_period))
+    # A cap without the price or the watts it is counted in could not hold.
+    if args.usd_per_replica_hour is None and (caps.max_usd_per_hour or caps.budget_usd):
+        raise ConfigError("a cost cap or budget needs --usd-per-replica-hour")
+    if args.watts_per_replica is None and caps.max_watts:
+        raise ConfigError("a power cap needs --watts-per-replica")
+    return replace(workload, caps=caps)
+
+
+def _optimizer(path: Path) -> WorkloadPolicy:
+    """The one WorkloadOptimizer of a manifest, resolved as the operator resolves it."""
+    objects = [parse(manifest.content) for manifest in read([str(path)]) if is_ours(manifest.content)]
+    optimizers = [found for found in objects if isinstance(found, WorkloadOptimizer)]
+    if len(optimizers) != 1:
+        raise ConfigError(f"{path}: one WorkloadOptimizer is needed, there are {len(optimizers)}")
+    return resolve_workload(optimizers[0])
+
+
+def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
+    capacity = workload.capacity_per_replica if args.capacity_per_replica is None else args.capacity_per_replica
+    startup = workload.lead_time_seconds if args.startup_seconds is None else args.startup_seconds
+    if capacity is None:
+        raise ConfigError("--capacity-per-replica is needed")
+    if startup is None:
+        raise ConfigError("--startup-seconds is needed")
+    most = workload.max_replicas if args.optimizer is not None else MOST_REPLICAS
     return WorldRules(
-        capacity_per_replica=args.capacity_per_replica,
-        startup_seconds=args.startup_seconds,
-        min_replicas=args.min_replicas,
-        max_replicas=args.max_replicas,
+        capacity_per_replica=capacity,
+        startup_seconds=startup,
+        min_replicas=workload.min_replicas if args.min_replicas is None else args.min_replicas,
+        max_replicas=most if args.max_replicas is None else args.max_replicas,
         usd_per_replica_hour=_positive(args.usd_per_replica_hour, "--usd-per-replica-hour"),
         watts_per_replica=_positive(args.watts_per_replica, "--watts-per-replica"),
         grams_per_kwh=_positive(args.grams_co2e_per_kwh, "--grams-co2e-per-kwh"),
         history_steps=args.history_steps,
-    )
-
-
-def _caps(args: argparse.Namespace) -> Caps:
-    """Hard caps; a cap without the price or the watts it is counted in could not hold."""
-    if args.usd_per_replica_hour is None and (args.max_cost_per_hour or args.budget_limit):
-        raise ConfigError("--max-cost-per-hour and --budget-limit need --usd-per-replica-hour")
-    if args.watts_per_replica is None and args.max_power_usage:
-        raise ConfigError("--max-power-usage needs --watts-per-replica")
-    return Caps(
-        _positive(args.max_cost_per_hour, "--max-cost-per-hour"),
-        _positive(args.max_power_usage, "--max-power-usage"),
-        _positive(args.budget_limit, "--budget-limit"),
-        BudgetPeriod(args.budget_period),
     )
 
 

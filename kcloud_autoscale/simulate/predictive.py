@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from kcloud_autoscale.domain.observation import (
 from kcloud_autoscale.domain.policy import Caps, FleetPolicy, PriceOverride, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
-from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import World, WorldRules
@@ -37,21 +37,30 @@ _NODE = "node"
 _NODES = {_NODE: NodeObservation(_NODE, allocatable={"nvidia.com/gpu": 1_000_000})}
 
 
-def fleet_policy(trace: Trace, rules: WorldRules, caps: Caps, **knobs: object) -> FleetPolicy:
-    """One workload with the world's bounds, capacity and start-up; `knobs` replace fields of its policy."""
-    fields: dict[str, object] = {
-        "key": _KEY,
-        "target": _TARGET,
-        "min_replicas": rules.min_replicas,
-        "max_replicas": rules.max_replicas,
-        "capacity_per_replica": rules.capacity_per_replica,
-        "lead_time_seconds": rules.startup_seconds,
-        "caps": caps,
-        "created_seconds": grid_seconds(trace, rules.history_steps),
-    }
+def plain_workload(caps: Caps | None = None) -> WorkloadPolicy:
+    """A workload with the defaults of every knob."""
+    return WorkloadPolicy(_KEY, caps=caps or Caps())
+
+
+def fleet_policy(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> FleetPolicy:
+    """One workload with the world's bounds, capacity and start-up, and its own knobs for the rest."""
+    simulated = replace(
+        workload,
+        key=_KEY,
+        target=_TARGET,
+        mode=Mode.AUTO,
+        min_replicas=rules.min_replicas,
+        max_replicas=rules.max_replicas,
+        capacity_per_replica=rules.capacity_per_replica,
+        lead_time_seconds=rules.startup_seconds,
+        # A trace is demand and nothing else: what other metrics would have said is not known.
+        targets=(),
+        ceilings=(),
+        created_seconds=grid_seconds(trace, rules.history_steps),
+    )
     price = rules.usd_per_replica_hour
     return FleetPolicy(
-        {_KEY: WorkloadPolicy(**(fields | knobs))},  # type: ignore[arg-type]
+        {_KEY: simulated},
         price_overrides={} if price is None else {_KEY: PriceOverride(gpu_usd_per_hour=price)},
         cycle_seconds=trace.step_seconds,
         step_seconds=trace.step_seconds,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
@@ -36,7 +36,7 @@ def simulate(
     trace: Trace,
     rules: WorldRules,
     policies: Sequence[str],
-    caps: Caps,
+    workload: WorkloadPolicy,
     on_done: Callable[[str], None],
     remember: bool = False,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
@@ -63,9 +63,9 @@ def simulate(
     # Ours first: the tuned HPA is given the violations we have.
     for name in sorted(policies, key=lambda name: name == "hpa-tuned"):
         if name == "hpa-tuned":
-            outcomes[name] = _tuned(trace, rules, caps, outcomes)
+            outcomes[name] = _tuned(trace, rules, workload, outcomes)
         elif name == "predictive":
-            outcomes[name] = _ours(trace, rules, caps, remember, watch)
+            outcomes[name] = _ours(trace, rules, workload, remember, watch)
         else:
             outcomes[name] = _other(name, trace, rules)
         on_done(name)
@@ -75,13 +75,13 @@ def simulate(
 def _ours(
     trace: Trace,
     rules: WorldRules,
-    caps: Caps,
+    workload: WorkloadPolicy,
     remember: bool = False,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
     forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
-    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, caps))
+    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
     run = replay(trace, rules, policy, watch)
     return Outcome(run, score(run, rules), trail=policy.trail)
@@ -103,8 +103,8 @@ def _policy(name: str, trace: Trace, rules: WorldRules) -> Policy:
     return static_peak(trace, rules) if name == "static" else oracle(trace, rules)
 
 
-def _tuned(trace: Trace, rules: WorldRules, caps: Caps, done: dict[str, Outcome]) -> Outcome:
-    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, caps)
+def _tuned(trace: Trace, rules: WorldRules, workload: WorkloadPolicy, done: dict[str, Outcome]) -> Outcome:
+    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, workload)
     allowed = ours.score.violation_fraction
     found = tuned_hpa(trace, rules, allowed)
     if found is None:

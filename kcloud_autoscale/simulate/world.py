@@ -21,6 +21,8 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.traces import Trace
 
 IntArray = NDArray[np.int64]
+# No limit, for a world that was given none.
+MOST_REPLICAS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class WorldRules:
     capacity_per_replica: float
     startup_seconds: float
     min_replicas: int = 1
-    max_replicas: int = 100_000
+    max_replicas: int = MOST_REPLICAS
     usd_per_replica_hour: float | None = None
     watts_per_replica: float | None = None
     grams_per_kwh: float | None = None

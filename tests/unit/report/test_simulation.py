@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.report.spare import spare_hours
+from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, simulate
 from kcloud_autoscale.simulate.score import Score
 from kcloud_autoscale.simulate.traces import Trace
@@ -31,7 +31,7 @@ def trace() -> Trace:
 
 @pytest.fixture(scope="module")
 def outcomes(trace: Trace) -> dict[str, Outcome]:
-    return simulate(trace, RULES, NAMES, Caps(), lambda _: None, remember=True)
+    return simulate(trace, RULES, NAMES, plain_workload(), lambda _: None, remember=True)
 
 
 @pytest.fixture(scope="module")

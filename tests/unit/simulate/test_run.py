@@ -12,7 +12,7 @@ from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.forecast.live import LiveForecaster
-from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy
+from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules, replay
@@ -32,7 +32,7 @@ def rhythm(days: int, seed: int = 0, start: float = 1_767_225_600.0) -> Trace:
 
 
 def ran(trace: Trace, *policies: str, rules: WorldRules = RULES, caps: Caps | None = None) -> dict[str, Outcome]:
-    return simulate(trace, rules, policies, caps or Caps(), lambda _: None)
+    return simulate(trace, rules, policies, plain_workload(caps), lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +160,9 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
         ({"--policy": "magic"}, "unknown policy magic"),
         ({"--policy": ","}, "--policy names none"),
         ({"--trace": "nowhere.csv"}, "nowhere.csv: cannot be read"),
-        ({"--max-cost-per-hour": "5"}, "need --usd-per-replica-hour"),
+        ({"--max-cost-per-hour": "5"}, "needs --usd-per-replica-hour"),
         ({"--max-power-usage": "5"}, "needs --watts-per-replica"),
+        ({"--optimizer": "nowhere.yaml"}, "nowhere.yaml: No such file"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -180,7 +181,7 @@ def test_what_is_wrong_is_named(
 
 
 def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome], four_days: Trace):
-    live = Predictive(four_days, RULES, LiveForecaster(STEP), fleet_policy(four_days, RULES, Caps()))
+    live = Predictive(four_days, RULES, LiveForecaster(STEP), fleet_policy(four_days, RULES, plain_workload()))
     run = replay(four_days, RULES, live)
     assert (run.replicas == outcomes["predictive"].run.replicas).all()
     assert run.reasons == outcomes["predictive"].run.reasons
