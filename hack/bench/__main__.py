@@ -1,0 +1,27 @@
+"""``python -m hack.bench [speed|forecast|decisions]``; speed when none is named."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from hack.bench import decisions, forecasts, speed
+from hack.bench.child import ONE_THREAD
+
+
+def main() -> int:
+    """Run one bench; its exit code says whether its bars are met."""
+    os.environ.update(ONE_THREAD)
+    parser = argparse.ArgumentParser(prog="python -m hack.bench", description=__doc__)
+    subparsers = parser.add_subparsers(required=True)
+    for bench in (speed, forecasts, decisions):
+        bench.add_parser(subparsers)
+    words = sys.argv[1:]
+    args = parser.parse_args(words if words and not words[0].startswith("--") else ["speed", *words])
+    code: int = args.run(args)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
