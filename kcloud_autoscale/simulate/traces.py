@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,7 +88,7 @@ def read_trace(path: Path, column: str | None = None, step_seconds: float | None
     name = f"{path.name}:{header[value_index]}"
     digest = hashlib.sha256(raw).hexdigest()
     if time_index is None or index_only:
-        return _by_index(name, path, rows, index_only, step_seconds or DEFAULT_STEP_SECONDS, digest)
+        return _by_index(name, path, rows, index_only, step_seconds, digest)
     return _by_time(name, path, rows, step_seconds, digest)
 
 
@@ -95,7 +96,7 @@ def _bytes(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
         return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
 
 
@@ -181,12 +182,15 @@ def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], i
     return value
 
 
-def _by_index(name: str, path: Path, rows: list[_Row], indexed: bool, step_seconds: float, digest: str) -> Trace:
-    """A row is a step; where the rows are numbered, the numbers say which."""
+def _by_index(name: str, path: Path, rows: list[_Row], indexed: bool, step_seconds: float | None, digest: str) -> Trace:
+    """A row is a step; where the rows are numbered, the numbers say which, unless they count seconds."""
     if indexed:
-        at = [_Row(row.line, (row.at_seconds or 0.0) * step_seconds, row.value) for row in rows]
-        return _by_time(name, path, at, step_seconds, digest, step_seconds)
-    return Trace(name, 0.0, step_seconds, np.array([row.value for row in rows]), digest)
+        if _usual(np.diff(np.sort([row.at_seconds or 0.0 for row in rows]))) > 1.0:
+            return _by_time(name, path, rows, step_seconds, digest)
+        own = step_seconds or DEFAULT_STEP_SECONDS
+        at = [_Row(row.line, (row.at_seconds or 0.0) * own, row.value) for row in rows]
+        return _by_time(name, path, at, own, digest, own)
+    return Trace(name, 0.0, step_seconds or DEFAULT_STEP_SECONDS, np.array([row.value for row in rows]), digest)
 
 
 def _by_time(
@@ -217,7 +221,7 @@ def _by_time(
 
 def _usual(gaps: FloatArray) -> float:
     """The middle one; the smaller of two, so that one wild time in three rows does not set the step."""
-    return float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    return float(np.sort(gaps)[(len(gaps) - 1) // 2]) if len(gaps) else 0.0
 
 
 def _filled(slots: np.ndarray, values: FloatArray, rows: list[_Row], repairs: list[str]) -> FloatArray:

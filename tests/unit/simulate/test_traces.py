@@ -59,6 +59,12 @@ def test_numbered_rows_are_steps_not_seconds(write):
     assert trace.demand[3] == 4.0
 
 
+def test_a_column_named_t_that_counts_seconds(write):
+    trace = read_trace(write("t,demand\n0,1\n300,2\n600,3\n"), "demand")
+    assert (trace.step_seconds, trace.demand.tolist()) == (300.0, [1.0, 2.0, 3.0])
+    assert read_trace(write("t,demand\n0,1\n"), "demand").demand.tolist() == [1.0]
+
+
 @pytest.mark.parametrize("empty", ["", "NaN", "null", "None"])
 def test_a_gap_stays_a_gap(write, empty: str):
     demand = read_trace(write(f"timestamp,rps\n0,1\n60,{empty}\n120,3\n"), "rps").demand
