@@ -82,14 +82,12 @@ async def test_two_weeks_of_history_join_the_present_without_a_hole(cluster: Clu
         plan=PastPlan.before(now, min_replicas=2, step_seconds=STEP_SECONDS),
     )
     with Prometheus() as prometheus:
-        began = time.monotonic()
         written = await asyncio.to_thread(scenario.write_blocks, prometheus.data_directory, tool("promtool"), living)
         handover = scenario.hand_over(time.time(), living)
         async with serving(handover.exporter, str(cluster.kubeconfig)) as port:
             await asyncio.to_thread(prometheus.start, prometheus_config(port))
             await asyncio.sleep(3)  # scrapes may come first: what is filled in is older, and takes its place
             filled = await handover.fill(prometheus.url)
-            assert time.monotonic() - began < 90  # 11 to 15 s on two cores of their own
             await asyncio.sleep(20)
             until = time.time() // STEP_SECONDS * STEP_SECONDS - STEP_SECONDS
         assert written > 1_000_000
