@@ -1,0 +1,306 @@
+"""The last decision of one workload in words, from the status of its WorkloadOptimizer alone. Pure.
+
+Written for somebody who was woken up: what runs, what was wanted and why, what limits it, what is not known and since
+when, and what to do. A line stands only where the status has something to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kcloud_autoscale.api import conditions
+from kcloud_autoscale.api.base import Condition
+from kcloud_autoscale.api.workload_status import (
+    DecisionCap,
+    DecisionStep,
+    ForecastStatus,
+    LastDecision,
+    WorkloadOptimizerStatus,
+)
+from kcloud_autoscale.report.advice import advice, is_bad
+from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
+
+# The operator writes at least every five minutes, a cycle later at most.
+LATE_SECONDS = 660.0
+
+_OWN_CAPS = {
+    "maxCostPerHour": ("spec.costConstraints.maxCostPerHour", "$/h"),
+    "maxPowerUsage": ("spec.powerConstraints.maxPowerUsage", "W"),
+}
+_UNITS = {"demand_per_second": "per second", "latency_seconds": "s", "requests_per_second": "per second"}
+_RATE_LIMITS = ("ScaleUpLimit", "ScaleDownLimit", "WaitsForRoom")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose status it is.
+
+    Attributes:
+        name: As in ``namespace/name``.
+        generation: Of the spec as it is now; None when the object does not say.
+    """
+
+    name: str
+    generation: int | None = None
+
+
+def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: float) -> str:
+    """The whole story, as lines for a terminal.
+
+    Args:
+        subject: Whose status it is.
+        status: As the API server holds it; any part may be absent.
+        now_seconds: Unix time, for ages.
+    """
+    decision = status.last_decision or LastDecision()
+    blocks = [
+        ("", _headline(subject, status, decision, now_seconds)),
+        ("What runs", _runs(status, now_seconds)),
+        ("What was wanted, and why", _why(status, decision)),
+        ("Limits", _limits(status, decision)),
+        ("What is not known", _unknown(status, decision, now_seconds)),
+        ("What to do", _to_do(subject, status, decision, now_seconds)),
+    ]
+    shown = [[title, *lines] if title else lines for title, lines in blocks if lines]
+    return "\n\n".join("\n".join(lines) for lines in shown) + "\n"
+
+
+def _condition(status: WorkloadOptimizerStatus, name: str) -> Condition | None:
+    return next((each for each in status.conditions or () if each.type == name), None)
+
+
+def _headline(
+    subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
+) -> list[str]:
+    told = [subject.name, status.target or "no target", status.phase or "not looked at yet"]
+    lines = ["  ".join(told), *folded(_verdict(status, decision), "", "")]
+    if decision.time is not None:
+        when = f"Decided {duration(age(decision.time, now_seconds))} ago, at {clock(decision.time)}"
+        lines += folded(
+            f"{when} (decision {decision.id}; Event and log line have the same id)." if decision.id else when
+        )
+    return lines
+
+
+def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
+    """The one sentence that matters."""
+    if status.last_decision is None and not status.conditions:
+        return "Nothing has been decided yet: the operator has not written a status."
+    ready, wanted = _condition(status, conditions.READY), decision.desired_replicas
+    reason = ready.reason if ready else ""
+    if ready is not None and ready.status == "False" and (wanted is None or reason in ("InvalidSpec", "InternalError")):
+        before = "" if wanted is None else " What follows was decided before that."
+        return f"Nothing can be decided, {reason}: {ready.message}.{before}"
+    if wanted is None:
+        return "Nothing has been decided yet."
+    if decision.hold_reason:
+        return f"Held at {replicas(wanted)}, {decision.hold_reason}: {_hold_sentence(decision)}."
+    if ready is not None and reason.startswith("Scale"):
+        return f"Decided, but not carried out: {ready.message}."
+    return _outcome(status, decision, wanted)
+
+
+def _hold_sentence(decision: LastDecision) -> str:
+    steps = decision.steps or []
+    return next(
+        (step.message for step in steps if step.reason == decision.hold_reason and step.message), "nothing changes"
+    )
+
+
+def _advised(status: WorkloadOptimizerStatus) -> bool:
+    """Whether the decision is only said (mode Recommend), as `Ready` tells."""
+    ready = _condition(status, conditions.READY)
+    return ready is not None and ready.reason == "Recommended"
+
+
+def _outcome(status: WorkloadOptimizerStatus, decision: LastDecision, wanted: int) -> str:
+    had, why = decision.current_replicas, f" ({decision.reason})" if decision.reason else ""
+    if _advised(status):
+        same = "which is what runs" if wanted == had else f"{had} run"
+        return f"{replicas(wanted)} recommended{why}, {same}; mode Recommend writes nothing."
+    if had == wanted:
+        ready = status.ready_replicas
+        serving = "" if ready is None or ready == wanted else f"; {ready} serve so far"
+        return f"{replicas(wanted)} wanted and ordered{serving}{why}."
+    return f"Changed from {had} to {replicas(wanted)}{why}."
+
+
+def _runs(status: WorkloadOptimizerStatus, now_seconds: float) -> list[str]:
+    rows: list[tuple[str, str]] = []
+    if status.replicas is not None or status.ready_replicas is not None:
+        rows.append(
+            ("replicas", f"{_or_unknown(status.ready_replicas)} serve of {_or_unknown(status.replicas)} that exist")
+        )
+    if status.placement:
+        places = ", ".join(
+            f"{each.replicas} on {each.node or each.pool or 'an unnamed node'}" for each in status.placement
+        )
+        rows.append(("where", places))
+    used = [f"{status.current_cost:,.2f} $/h"] if status.current_cost is not None else []
+    used += [f"{status.current_power:,.0f} W"] if status.current_power is not None else []
+    if used:
+        rows.append(("they take", ", ".join(used)))
+    if status.optimization_score is not None:
+        rows.append(("score", f"{status.optimization_score:.2f} (1 is all demand served at the least feasible cost)"))
+    if status.savings is not None and status.savings.usd is not None:
+        rows.append(
+            ("saved", f"{status.savings.usd:,.2f} $ so far against the baseline {status.savings.baseline or '?'}")
+        )
+    if status.last_optimization_time is not None:
+        changed = status.last_optimization_time
+        rows.append(("last change", f"{duration(age(changed, now_seconds))} ago, at {clock(changed)}"))
+    return table(rows)
+
+
+def _or_unknown(count: int | None) -> str:
+    return "an unknown number" if count is None else str(count)
+
+
+def _why(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
+    lines = table([*_facts(decision), *_forecast(status)])
+    if decision.proposals:
+        lines += ["", "  Asked for by each signal; the largest counts:"]
+        rows = [(each.name, str(each.replicas), each.message or "") for each in decision.proposals]
+        lines += table(rows, "    ")
+    steps = [step for step in decision.steps or () if step.before != step.after or step.message]
+    if steps := steps or (decision.steps or [])[-1:]:
+        lines += ["", "  Rule by rule:", *table([_step(step) for step in steps], "    ")]
+    return lines[1:] if lines and not lines[0] else lines
+
+
+def _step(step: DecisionStep) -> tuple[str, str, str, str]:
+    count = f"{step.before} -> {step.after}" if step.before != step.after else f"{step.after}"
+    return step.stage, count, step.reason, step.message or ""
+
+
+def _facts(decision: LastDecision) -> Iterator[tuple[str, str]]:
+    for given in decision.inputs or ():
+        if given.value is not None:
+            name, unit = given.name.replace("_", " "), _UNITS.get(given.name, "")
+            old = f", read {duration(given.age_seconds)} before" if given.age_seconds else ""
+            yield name.removesuffix(f" {unit}").removesuffix(" seconds"), f"{given.value:g} {unit}".rstrip() + old
+    if decision.capacity_per_replica is not None:
+        yield "one replica serves", f"{decision.capacity_per_replica:g} per second ({decision.capacity_source or '?'})"
+    if decision.lead_time_seconds is not None:
+        yield "a new one takes", f"{duration(decision.lead_time_seconds)} to serve ({decision.lead_time_source or '?'})"
+
+
+def _forecast(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:
+    seen = status.forecast
+    if seen is None:
+        return
+    trust = _condition(status, conditions.FORECAST_TRUSTED)
+    used = trust is None or trust.status == "True"
+    if seen.peak is not None:
+        level = f", at level {seen.quantile:.3g}" if seen.quantile is not None else ""
+        within = f" within {duration(seen.horizon_seconds)}" if seen.horizon_seconds is not None else ""
+        yield "forecast", f"at most {seen.peak:g} per second{within}{level} ({seen.model or 'unnamed model'})"
+    elif seen.model is not None:
+        yield "forecast", f"{seen.model}, not used for the count"
+    said = "trusted" if seen.trusted and used else "NOT trusted: HPA's rule decides"
+    yield "  trust", "; ".join([f"{said} ({seen.reason or 'no reason given'})", *_evidence(seen)])
+    if seen.next_peak is not None and seen.next_peak_time is not None:
+        yield "  next peak", f"{seen.next_peak:g} per second at {clock(seen.next_peak_time)}"
+
+
+def _evidence(seen: ForecastStatus) -> Iterator[str]:
+    if seen.history_seconds is not None:
+        yield f"{duration(seen.history_seconds)} of known demand behind it"
+    if seen.error is not None and seen.error.coverage is not None:
+        yield f"{seen.error.coverage:.1%} of recent peaks stayed within it"
+
+
+def _limits(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
+    rows = [(cap.name, _cap(cap)) for cap in decision.caps or ()]
+    if status.budget is not None and status.budget.spent is not None:
+        left = f", {status.budget.remaining:,.2f} left" if status.budget.remaining is not None else ""
+        out = status.budget.projected_exhaustion_time
+        gone = f"; at this rate it is spent at {clock(out)}" if out is not None else ""
+        rows.append((f"budget ({status.budget.period or 'Total'})", f"{status.budget.spent:,.2f} $ spent{left}{gone}"))
+    lines = table(rows)
+    wanted, got = decision.uncapped_replicas, decision.desired_replicas
+    if wanted is not None and got is not None and wanted > got:
+        lines += folded(f"They took {replicas(wanted - got)}: {wanted} without them, {got} with them.")
+    return lines + [line for way in _ways_out(status, decision) for line in folded(way)]
+
+
+def _cap(cap: DecisionCap) -> str:
+    used = "use unknown" if cap.used is None else f"{cap.used:,.2f} used"
+    over = f"; minReplicas alone exceeds it by {cap.floor_excess:,.2f}" if cap.floor_excess else ""
+    return f"{cap.limit:,.2f}, {used}{' - it cut this decision' if cap.binding else ''}{over}"
+
+
+def _ways_out(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterator[str]:
+    """The smallest change after which everything wanted fits."""
+    for step in decision.steps or ():
+        if step.reason == "MaxReplicas" and step.before > step.after:
+            field = "spec.autoScaling.maxReplicas"
+            yield f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
+        if step.reason in _RATE_LIMITS and step.before != step.after:
+            yield f"The way from {step.after} to {step.before} follows in the next cycles, as {step.reason} allows."
+    for cap in decision.caps or ():
+        field, unit = _OWN_CAPS.get(cap.name, ("", ""))
+        needed = _needed(cap, decision, decision.current_replicas if _advised(status) else decision.desired_replicas)
+        if field and needed is not None:
+            yield f"To let all {decision.uncapped_replicas} run: raise {field} from {cap.limit:g} to {needed:g} {unit}."
+        if cap.floor_excess:
+            yield f"To keep to {cap.name}: raise it by {cap.floor_excess:,.2f}, or lower minReplicas."
+
+
+def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> float | None:
+    """What the uncapped count takes, rounded up to cents; None where the use of one replica cannot be told.
+
+    A limit is told what will run takes: 8 $/h for 2 are 4 $/h each, so the 5 that were wanted take 20 $/h.
+    """
+    wanted = decision.uncapped_replicas
+    if not cap.binding or cap.used is None or not running or wanted is None:
+        return None
+    return math.ceil(cap.used / running * wanted * 100.0 - 1e-6) / 100.0
+
+
+def _unknown(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:
+    rows = []
+    for each in status.conditions or ():
+        unknown = each.status == "Unknown" or (each.status == "False" and each.type.endswith(("Known", "Available")))
+        if unknown:
+            since = each.last_transition_time
+            rows.append((each.type, f"since {clock(since)} ({duration(age(since, now_seconds))}): {each.message}"))
+    rows += [(given.name, given.note or "no value") for given in decision.inputs or () if given.value is None]
+    return table(rows)
+
+
+def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:
+    lines = [
+        line for text in _about_the_operator(subject, status, decision, now_seconds) for line in folded(f"- {text}")
+    ]
+    for each in status.conditions or ():
+        if is_bad(each):
+            since = duration(age(each.last_transition_time, now_seconds))
+            lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}: {each.message}")
+            lines += folded(advice(each), "    ", "")
+    if not lines and status.conditions:
+        return ["  Nothing: every condition is as it should be."]
+    return lines
+
+
+def _about_the_operator(
+    subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
+) -> Iterator[str]:
+    if status.last_decision is None and not status.conditions:
+        yield (
+            "See whether the operator runs and watches this namespace (WATCH_NAMESPACE), and what its log says. A new "
+            "optimizer is decided within seconds."
+        )
+    if decision.time is not None and (late := age(decision.time, now_seconds)) > LATE_SECONDS:
+        yield (
+            f"The status is {duration(late)} old, though the operator writes it at least every five minutes: see "
+            "whether it runs, is the leader and reaches the API server."
+        )
+    seen = status.observed_generation
+    if seen is not None and subject.generation is not None and seen < subject.generation:
+        yield (
+            f"The spec has changed since (generation {subject.generation}, decided on {seen}): the next cycle takes "
+            "it up. If it does not, see the operator's log."
+        )

@@ -1,0 +1,257 @@
+"""The last decision in words: every state a status can be in, told from the status alone."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kcloud_autoscale.act.status import broken_status, workload_status
+from kcloud_autoscale.api.conditions import CONDITION_TYPES, rfc3339
+from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
+from kcloud_autoscale.decide.conditions import facts_without_target
+from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Stage, Step
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.report.explain import Subject, explain
+from kcloud_autoscale.report.phrases import WIDTH
+from tests.unit.act.outcomes import FACTS, NOW, decision, outcome
+
+
+def told(status: dict[str, Any], now: float = NOW + 14.0, generation: int | None = 4) -> str:
+    return explain(Subject("ai/llm", generation), WorkloadOptimizerStatus.model_validate(status), now)
+
+
+def told_of(**changes: Any) -> str:
+    return told(workload_status(outcome(**changes), {}, 2))
+
+
+def part(text: str, title: str) -> str:
+    """One block, unfolded; it ends where the next line begins at the margin."""
+    lines = text.splitlines()
+    start = next((index for index, line in enumerate(lines) if line.startswith(title)), len(lines))
+    rest = lines[start + 1 :]
+    end = next((index for index, line in enumerate(rest) if line and not line.startswith(" ")), len(rest))
+    return " ".join(" ".join(rest[:end]).split())
+
+
+def held(reason: str, message: str, facts: tuple[ConditionFact, ...], **changes: Any) -> Decision:
+    """2 replicas stay as they are."""
+    steps = (Step(Stage.GUARD, 2, 2, reason, message), Step(Stage.SIZE, 2, 2, "Held"))
+    nothing: dict[str, Any] = {"proposals": (), "caps": (), "level": None, "uncapped_replicas": 2}
+    given: dict[str, Any] = {"desired_replicas": 2, "hold_reason": reason, "steps": steps, "conditions": facts}
+    return decision(**(nothing | given | changes))
+
+
+def test_a_cut_decision_tells_its_whole_story() -> None:
+    text = told_of()
+    assert "Changed from 2 to 3 replicas (MaxCostPerHour)." in text
+    assert "Decided 14 s ago, at 2027-01-15T08:00:00Z (decision d1;" in text
+    assert "2 serve of 2 that exist" in part(text, "What runs")
+    why = part(text, "What was wanted")
+    assert "demand 38.1235 per second, read 3 s before" in why
+    assert "forecast at most 40 per second within 6 min, at level 0.9 (hedge)" in why
+    assert "trusted (Calibrated); 24.0 h of known demand behind it" in why
+    assert "size 2 -> 4 ForecastNeed 40 per second at 10 each caps 4 -> 3 MaxCostPerHour" in why
+    limits = part(text, "Limits")
+    assert "maxCostPerHour 30.00, 30.00 used - it cut this decision" in limits
+    assert "They took 1 replica: 4 without them, 3 with them." in limits
+    # 30 $/h for 3 are 10 $/h each; 4 take 40 $/h.
+    assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in limits
+    assert "Nothing: every condition is as it should be." in part(text, "What to do")
+
+
+def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> None:
+    advised = (ConditionFact("Ready", True, "Recommended", "mode Recommend writes nothing"), *FACTS[1:])
+    # In mode Recommend the limit has to bear the 2 that run: 20 $/h, 10 $/h each.
+    text = told_of(decision=decision(conditions=advised, caps=(CapState("maxCostPerHour", 30.0, 20.0, binding=True),)))
+    assert "3 replicas recommended (MaxCostPerHour), 2 run; mode Recommend writes nothing." in text
+    assert "from 30 to 40 $/h" in text
+
+
+def test_max_replicas_names_the_field_and_the_number() -> None:
+    steps = (Step(Stage.SIZE, 2, 14, "ForecastNeed"), Step(Stage.STABILIZE, 14, 10, "MaxReplicas", "maxReplicas is 10"))
+    text = told_of(decision=decision(steps=steps, desired_replicas=10, uncapped_replicas=10, caps=()))
+    assert "To let all 14 run: raise spec.autoScaling.maxReplicas from 10 to 14." in part(text, "Limits")
+
+
+def test_floors_above_a_cap_say_by_how_much() -> None:
+    cap = CapState("power/maxPowerUsage", 1_000.0, 1_400.0, floor_excess=400.0)
+    broken = ConditionFact("WithinCaps", False, "FloorsExceedCap", "minReplicas alone exceeds it by 400.00")
+    text = told_of(decision=decision(caps=(cap,), uncapped_replicas=3, conditions=(*FACTS, broken)))
+    assert "To keep to power/maxPowerUsage: raise it by 400.00, or lower minReplicas." in part(text, "Limits")
+    assert "Lower spec.autoScaling.minReplicas or raise the limit" in part(text, "What to do")
+
+
+def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
+    message = "demand: the query returned no series"
+    facts = (
+        ConditionFact("Ready", False, "MetricsUnknown", "unknown for 300 s: demand (NoData)"),
+        *FACTS[1:],
+        ConditionFact("MetricsAvailable", False, "NoData", message),
+    )
+    blind = held(
+        "MetricsUnknown", "unknown for 300 s: demand (NoData)", facts, inputs=(Input("demand_per_second", None, None),)
+    )
+    status = workload_status(outcome(decision=blind), {}, 2)
+    text = told(status, NOW + 7_300.0)
+    assert "Held at 2 replicas, MetricsUnknown: unknown for 300 s: demand (NoData)." in text
+    unknown = part(text, "What is not known")
+    assert f"MetricsAvailable since {rfc3339(NOW)} (2.0 h): {message}" in unknown
+    assert "demand_per_second no value" in unknown
+    todo = part(text, "What to do")
+    assert "MetricsAvailable=False (NoData) for 2.0 h" in todo
+    assert "whether spec.autoScaling.demand names its serving stack" in todo
+    assert "The status is 2.0 h old" in todo
+
+
+def test_a_missing_target_says_where_it_was_looked_for() -> None:
+    missing = Missing(MissingReason.NO_DATA, "Deployment ai/llm not found")
+    lost = decision(
+        current_replicas=None,
+        desired_replicas=None,
+        uncapped_replicas=None,
+        steps=(),
+        inputs=(),
+        proposals=(),
+        caps=(),
+        level=None,
+        hold_reason="TargetNotFound",
+        conditions=facts_without_target(missing),
+    )
+    text = told_of(decision=lost, seen=None, account=None)
+    assert "ai/llm  no target  Failed" in text
+    assert "Nothing can be decided, TargetNotFound: Deployment ai/llm not found." in text
+    assert "MetricsAvailable since" in part(text, "What is not known")
+    todo = part(text, "What to do")
+    assert "TargetFound=False" in todo
+    assert "spec.targetRef" in todo
+
+
+def test_a_conflict_is_bad_though_it_is_true() -> None:
+    facts = (
+        ConditionFact("Ready", False, "Conflict", "HorizontalPodAutoscaler llm scales the same target"),
+        FACTS[1],
+        ConditionFact("Conflict", True, "OtherAutoscaler", "HorizontalPodAutoscaler llm scales the same target"),
+    )
+    text = told_of(decision=held("Conflict", "HorizontalPodAutoscaler llm scales the same target", facts))
+    assert "Held at 2 replicas, Conflict: HorizontalPodAutoscaler llm scales the same target." in text
+    assert "Conflict=True (OtherAutoscaler)" in part(text, "What to do")
+    assert "Delete the other" in part(text, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [("Off", "mode Off: observed, never scaled"), ("Paused", "the target was set to 0 replicas by hand")],
+)
+def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
+    text = told_of(decision=held(reason, message, (ConditionFact("Ready", True, reason, message), *FACTS[1:])))
+    assert f"Held at 2 replicas, {reason}: {message}." in text
+    assert "Nothing: every condition is as it should be." in text
+
+
+def test_recommend_says_that_nothing_is_written() -> None:
+    advised = (ConditionFact("Ready", True, "Recommended", "decided"), *FACTS[1:])
+    same = decision(desired_replicas=2, uncapped_replicas=2, caps=(), conditions=advised, steps=())
+    assert "2 replicas recommended, which is what runs; mode Recommend writes nothing." in told_of(decision=same)
+
+
+def test_an_untrusted_forecast_says_who_decides() -> None:
+    facts = (*FACTS[:3], ConditionFact("ForecastTrusted", False, "CoverageDrift", "decisions are reactive"))
+    text = told_of(decision=decision(conditions=facts, level=None))
+    assert "hedge, not used for the count" in text
+    assert "NOT trusted: HPA's rule decides" in text
+    assert "ForecastTrusted=False (CoverageDrift)" in part(text, "What to do")
+
+
+def test_a_write_that_failed_is_said_first() -> None:
+    refused = ConditionFact("Ready", False, "ScaleRefused", "Deployment llm could not be scaled from 2 to 3: forbidden")
+    text = told_of(facts=(refused,))
+    assert "Decided, but not carried out: Deployment llm could not be scaled from 2 to 3: forbidden." in text
+    assert "operator's role" in part(text, "What to do")
+
+
+def test_a_broken_spec_keeps_the_last_decision_and_says_it_is_old() -> None:
+    before = workload_status(outcome(), {}, 2)
+    text = told(broken_status(before, "InvalidSpec", "spec.autoScaling.minReplicas is 9", 5, NOW), generation=5)
+    said = " ".join(text.split())
+    assert "Nothing can be decided, InvalidSpec: nothing is scaled: spec.autoScaling.minReplicas is 9." in said
+    assert "What follows was decided before that." in said
+    assert "kcloud-autoscale validate" in part(text, "What to do")
+
+
+def test_a_spec_changed_since_and_a_silent_operator_are_said() -> None:
+    status = workload_status(outcome(), {}, 2)
+    todo = part(told(status, NOW + 700.0, generation=6), "What to do")
+    assert "The status is 12 min old" in todo
+    assert "generation 6, decided on 4" in todo
+    assert "old" not in part(told(status, NOW + 600.0), "What to do")
+
+
+def test_no_status_sends_to_the_operator() -> None:
+    text = told({})
+    assert "Nothing has been decided yet" in text
+    assert "WATCH_NAMESPACE" in part(text, "What to do")
+
+
+texts = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F), min_size=1, max_size=300)
+counts = st.integers(0, 10_000)
+steps = st.fixed_dictionaries(
+    {"stage": st.sampled_from([each.value for each in Stage]), "before": counts, "after": counts, "reason": texts},
+    optional={"message": texts},
+)
+caps = st.fixed_dictionaries(
+    {"name": st.sampled_from(["maxCostPerHour", "maxPowerUsage", "budgetLimit", "p/x"]), "limit": st.floats(0, 1e6)},
+    optional={"used": st.floats(0, 1e6), "binding": st.booleans(), "floorExcess": st.floats(0, 1e6)},
+)
+every_condition = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from([*CONDITION_TYPES, "Foreign"]),
+        "status": st.sampled_from(["True", "False", "Unknown"]),
+        "reason": texts,
+        "message": texts,
+        "lastTransitionTime": st.just(datetime(2027, 1, 15, 7, tzinfo=UTC)),
+    }
+)
+decisions = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": texts,
+        "time": st.just(datetime(2027, 1, 15, 8, tzinfo=UTC)),
+        "currentReplicas": counts,
+        "desiredReplicas": counts,
+        "uncappedReplicas": counts,
+        "reason": texts,
+        "holdReason": texts,
+        "inputs": st.lists(st.fixed_dictionaries({"name": texts}, optional={"value": st.floats(-1, 1e9)}), max_size=3),
+        "proposals": st.lists(st.fixed_dictionaries({"name": texts, "replicas": counts}), max_size=3),
+        "steps": st.lists(steps, max_size=4),
+        "caps": st.lists(caps, max_size=4),
+    },
+)
+statuses = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from(["Pending", "Optimizing", "Optimized", "Failed", "Suspended"]),
+        "readyReplicas": counts,
+        "currentCost": st.floats(0, 1e6),
+        "forecast": st.fixed_dictionaries({}, optional={"model": texts, "peak": st.floats(0, 1e9), "reason": texts}),
+        "budget": st.fixed_dictionaries({}, optional={"spent": st.floats(0, 1e9), "remaining": st.floats(0, 1e9)}),
+        "lastDecision": decisions,
+        "conditions": st.lists(every_condition, max_size=9, unique_by=lambda each: each["type"]),
+    },
+)
+
+
+@given(statuses)
+def test_any_status_is_explained_in_lines_that_fit_and_no_trouble_is_left_out(status: dict[str, Any]) -> None:
+    text = told(status)
+    assert text.startswith("ai/llm")
+    for line in text.splitlines():
+        assert len(line) <= WIDTH or len(max(line.split(), key=len)) > WIDTH // 4  # a long word is never cut
+    for each in status.get("conditions", ()):
+        if each["status"] == ("True" if each["type"] == "Conflict" else "False"):
+            assert f"- {each['type']}={each['status']}" in text
+    for step in status.get("lastDecision", {}).get("steps", ()):
+        if step["before"] != step["after"]:
+            assert f"{step['before']} -> {step['after']}" in text
