@@ -25,15 +25,15 @@ class ForecastSpec(ApiModel):
         lt=1,
         description="Fixes the quantile of the peak demand that replicas are provisioned for. When not set it is "
         "chosen at every step from what certainty costs just then, so that no more is missed than maxViolationRatio "
-        "allows; priority 100 allows a fifth of that, priority 0 five times as much.",
+        "allows.",
     )
-    max_violation_ratio: float = Field(
-        default=0.01,
+    max_violation_ratio: float | None = Field(
+        default=None,
         gt=0,
         le=0.5,
-        description="The share of time in which demand may exceed what the ready replicas can serve. 0.01 is about "
-        "14 minutes a day. As much as an HPA at 70 % would have missed on the same demand is allowed where that is "
-        "more. Without effect where quantile is set.",
+        description="The share of time in which demand may exceed what the ready replicas can serve; 0.01 is about 14 "
+        "minutes a day. When not set it is 0.01, or what an HPA at 70 % would have missed on the same demand where "
+        "that is more, stricter with a higher priority. Without effect where quantile is set.",
     )
 
 

@@ -67,12 +67,13 @@ class ForecastPolicy:
     Attributes:
         enabled: False makes the workload purely reactive.
         quantile: Level of the peak quantile to provision for, fixed by the user; None lets priority or costs choose.
-        max_violation_fraction: Largest share of time the demand may exceed the ready capacity.
+        max_violation_fraction: Largest share of time the demand may exceed the ready capacity; None leaves it to
+            priority and to what an HPA would have missed.
     """
 
     enabled: bool = True
     quantile: float | None = None
-    max_violation_fraction: float = 0.01
+    max_violation_fraction: float | None = None
 
 
 class PolicySelect(StrEnum):

@@ -8,8 +8,8 @@ buys much of it, where it is wide a replica buys little. So at each step the cou
 least: idle replicas against the chance of a miss, at a *price of a miss* in replica-steps. What the right price is
 depends on the workload, and is learned: shadows of the workload run beside it, one per rung of a ladder of prices,
 each with its own start-up and scale-down window, and what each would have missed is counted. The lowest price whose
-shadow misses no more than is allowed is used. Allowed is what the user set, or what an HPA at 70 % on the same demand
-would have missed, where that is more.
+shadow misses no more than is allowed is used. Allowed is what the user has set; where nothing is set 1 %, or what an
+HPA at 70 % on the same demand would have missed, where that is more.
 
 All rungs are looked at on every step (full information), so a workload does not have to suffer in order to learn.
 """
@@ -31,13 +31,14 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 PRICES = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384], dtype=np.float64)
 # Weekdays and weekends are both in it, and a change of regime is felt within days.
 HALF_LIFE_SECONDS = 3.0 * SECONDS_PER_DAY
-# Before anything was seen a price p is believed to miss 0.25 / p of the steps (measured: 0.2 to 1.3 over real
+# Before anything was seen a price p is believed to miss 0.5 / p of the steps (measured: 0.2 to 1.3 over real
 # traces), with the weight of half a day.
-PRIOR_MISS = 0.25
+PRIOR_MISS = 0.5
 PRIOR_SECONDS = 0.5 * SECONDS_PER_DAY
+DEFAULT_LIMIT_FRACTION = 0.01
 # What is allowed is a limit, not an aim.
-AIM_FRACTION = 0.9
-BASELINE_FRACTION = 0.9
+AIM_FRACTION = 0.85
+BASELINE_FRACTION = 0.87
 # Priority 100 is allowed a fifth of the misses of priority 50, priority 0 five times as many.
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
@@ -92,9 +93,16 @@ def level_of(forecast: Forecast, capacity: float) -> float:
 
 
 def allowed_fraction(state: LevelState, policy: WorkloadPolicy) -> float:
-    """Share of steps that may be missed: the user's limit, or what HPA would have missed where that is more."""
+    """Share of steps that may be missed.
+
+    What the user has set is a limit. Where nothing is set it is 1 %, or what HPA would have missed where that is more,
+    a fifth of it at priority 100 and five times as much at priority 0 (but never more than HPA would have missed).
+    """
+    limit = policy.forecast.max_violation_fraction
+    if limit is not None:
+        return AIM_FRACTION * limit
     ease: float = PRIORITY_RATIO ** ((50.0 - policy.priority) / 50.0)
-    own = AIM_FRACTION * policy.forecast.max_violation_fraction * ease
+    own = AIM_FRACTION * DEFAULT_LIMIT_FRACTION * ease
     if state.weight <= 0.0:
         return own
     return max(own, BASELINE_FRACTION * min(1.0, ease) * state.baseline_missed / state.weight)

@@ -10,7 +10,15 @@ from kcloud_autoscale.domain.policy import BaselineKind, ForecastPolicy, Scaling
 from kcloud_autoscale.domain.series import Forecast
 from kcloud_autoscale.domain.state import BaselineState, LevelState
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.forecast.level import PRICES, Moment, allowed_fraction, choose, level_of
+from kcloud_autoscale.forecast.level import (
+    AIM_FRACTION,
+    BASELINE_FRACTION,
+    PRICES,
+    Moment,
+    allowed_fraction,
+    choose,
+    level_of,
+)
 
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 POLICY = WorkloadPolicy(WorkloadKey("a", "b"), max_replicas=100)
@@ -145,12 +153,21 @@ def test_shares_missed_fall_with_the_price():
     assert len(state.missed) == len(PRICES)
 
 
+def counted(baseline_missed: float) -> LevelState:
+    """A thousand steps, of which HPA missed some."""
+    return LevelState(np.ones((1, 2)), np.ones((1, 2)), np.zeros(2), 0.0, baseline_missed, 1_000.0, 1, 0.0)
+
+
 def test_where_hpa_misses_more_as_much_is_allowed():
-    # HPA at 70 % would have missed 20 % of the steps: nine tenths of that are allowed, not 0.9 %.
-    state = LevelState(np.ones((1, 2)), np.ones((1, 2)), np.zeros(2), 0.0, 200.0, 1_000.0, 1, 0.0)
-    assert allowed_fraction(state, POLICY) == pytest.approx(0.9 * 0.2)
-    better = replace(state, baseline_missed=1.0)
-    assert allowed_fraction(better, POLICY) == pytest.approx(0.9 * 0.01)
+    # HPA at 70 % would have missed 20 % of the steps; the aim stays below what is allowed.
+    assert allowed_fraction(counted(200.0), POLICY) == pytest.approx(BASELINE_FRACTION * 0.2)
+    assert allowed_fraction(counted(1.0), POLICY) == pytest.approx(AIM_FRACTION * 0.01)
+
+
+def test_what_the_user_has_set_is_a_limit_whatever_hpa_misses_and_whatever_the_priority():
+    strict = replace(POLICY, forecast=ForecastPolicy(max_violation_fraction=0.002))
+    for priority in (0, 50, 100):
+        assert allowed_fraction(counted(200.0), replace(strict, priority=priority)) == AIM_FRACTION * 0.002
 
 
 def test_another_baseline_excuses_nothing():
@@ -161,10 +178,10 @@ def test_another_baseline_excuses_nothing():
     assert excused.baseline_missed == 0.0
 
 
-def test_priority_allows_less_or_more():
-    state = LevelState(np.ones((1, 2)), np.ones((1, 2)), np.zeros(2), 0.0, 0.0, 1_000.0, 1, 0.0)
-    by_priority = [allowed_fraction(state, replace(POLICY, priority=priority)) for priority in (0, 50, 100)]
-    assert by_priority == pytest.approx([0.045, 0.009, 0.0018])
+def test_priority_allows_less_or_more_but_never_more_than_hpa_misses():
+    by_priority = [allowed_fraction(counted(0.0), replace(POLICY, priority=priority)) for priority in (0, 50, 100)]
+    assert by_priority == pytest.approx([AIM_FRACTION * share for share in (0.05, 0.01, 0.002)])
+    assert allowed_fraction(counted(200.0), replace(POLICY, priority=0)) == pytest.approx(BASELINE_FRACTION * 0.2)
 
 
 def test_what_was_missed_beyond_the_allowance_is_made_good():
