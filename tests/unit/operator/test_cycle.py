@@ -1,0 +1,114 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.operator import quarantine
+from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.quarantine import SET_ASIDE_SECONDS, Quarantine
+from kcloud_autoscale.operator.reconcile import Cycle
+from kcloud_autoscale.tick import FleetState
+
+
+class FakeReconciler:
+    """Counts what it is asked for; fails while told to."""
+
+    def __init__(self) -> None:
+        self.cycles = 0
+        self.fresh_starts = 0
+        self.fails = False
+        self.cycled = asyncio.Semaphore(0)
+
+    async def reconcile(self, now_seconds: float) -> None:
+        self.cycles += 1
+        self.cycled.release()
+        if self.fails:
+            raise ValueError("no")
+
+    def start_over(self) -> None:
+        self.fresh_starts += 1
+
+
+def cycle_of(reconciler: FakeReconciler, leads: Callable[[], bool], every_seconds: float = 60.0) -> Cycle:
+    return Cycle(reconciler, leads, every_seconds, lambda: None, Metrics())  # type: ignore[arg-type]
+
+
+async def test_only_the_leader_cycles_and_begins_with_a_clean_slate():
+    reconciler, leads = FakeReconciler(), [False]
+    cycle = cycle_of(reconciler, lambda: leads[0])
+    await cycle.once()
+    assert reconciler.cycles == 0
+    leads[0] = True
+    await cycle.once()
+    await cycle.once()
+    assert (reconciler.cycles, reconciler.fresh_starts) == (2, 1)
+    leads[0] = False
+    await cycle.once()
+    leads[0] = True
+    await cycle.once()
+    assert (reconciler.cycles, reconciler.fresh_starts) == (3, 2)
+
+
+async def test_a_cycle_that_fails_is_counted_and_the_next_one_starts_over():
+    reconciler = FakeReconciler()
+    reconciler.fails = True
+    cycle = cycle_of(reconciler, lambda: True)
+    await cycle.once()
+    assert reconciler.fresh_starts == 2  # on taking the lead, and after the failure
+    reconciler.fails = False
+    await cycle.once()
+    assert reconciler.cycles == 2
+
+
+async def test_a_change_wakes_it_and_a_burst_of_changes_is_one_cycle(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Cycle, "GATHER_CHANGES_SECONDS", 0.02)
+    reconciler = FakeReconciler()
+    cycle = cycle_of(reconciler, lambda: True)
+    task = asyncio.create_task(cycle.run())
+    await reconciler.cycled.acquire()
+    for _ in range(50):
+        cycle.wake()
+    await reconciler.cycled.acquire()
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert reconciler.cycles == 2
+
+
+GOOD, BAD = WorkloadKey("ai", "good"), WorkloadKey("ai", "bad")
+
+
+def fleet(generation: int = 1) -> FleetPolicy:
+    return FleetPolicy({key: WorkloadPolicy(key, generation=generation) for key in (GOOD, BAD)})
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Quarantine:
+    """A quarantine after `bad` broke the tick at 0 s."""
+
+    def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_seconds: float) -> None:
+        if BAD in policy.workloads:
+            raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(quarantine, "tick", tick)
+    made = Quarantine()
+    made.find(Observation(0.0, {}), fleet(), {}, 1.0)
+    return made
+
+
+def test_who_breaks_the_tick_is_left_out_and_named(poisoned: Quarantine):
+    assert set(poisoned.without(fleet(), 1.0).workloads) == {GOOD}
+    assert poisoned.reasons() == {BAD: "ZeroDivisionError: float division by zero"}
+
+
+def test_it_is_tried_again_later_or_with_a_new_spec(poisoned: Quarantine):
+    assert set(poisoned.without(fleet(), SET_ASIDE_SECONDS - 1.0).workloads) == {GOOD}
+    assert set(poisoned.without(fleet(generation=2), 1.0).workloads) == {GOOD, BAD}
+    assert poisoned.reasons() == {}
+
+
+def test_one_that_is_deleted_is_forgotten(poisoned: Quarantine):
+    poisoned.without(FleetPolicy({GOOD: WorkloadPolicy(GOOD, generation=1)}), 1.0)
+    assert poisoned.reasons() == {}
