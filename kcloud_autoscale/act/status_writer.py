@@ -87,6 +87,7 @@ class StatusWriter:
         bucket: Write budget; a status is never urgent.
         known: The object as last seen in the watch, None when it is gone.
         written: Told of each object as the API server answered it.
+        may_write: Whether we still lead; what a former leader has not written yet is void.
         clock: Monotonic seconds.
     """
 
@@ -96,12 +97,14 @@ class StatusWriter:
         bucket: TokenBucket,
         known: Callable[[ObjectRef], Mapping[str, Any] | None],
         written: Callable[[ObjectRef, Json], None],
+        may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rest = rest
         self._bucket = bucket
         self._known = known
         self._written = written
+        self._may_write = may_write
         self._clock = clock
         self._at_once: dict[str, _Wanted] = {}
         self._when_due: dict[str, _Wanted] = {}
@@ -169,6 +172,9 @@ class StatusWriter:
         self._written(ref, answer)
 
     async def _write_next(self) -> None:
+        if not self._may_write():
+            self._at_once.clear()
+            self._when_due.clear()
         waiting = self._at_once or self._when_due
         if not waiting:
             return  # it was taken back while we waited for a token

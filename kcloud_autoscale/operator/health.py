@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -43,7 +43,6 @@ class Health:
     cycled_at_seconds: float | None = None
     leading_since_seconds: float | None = None
     lag_seconds: float = 0.0
-    dead: list[str] = field(default_factory=list)
 
     def watched(self) -> None:
         """A watch or a list has just told us something."""
@@ -55,8 +54,7 @@ class Health:
 
     def illness(self) -> list[str]:
         """Why this process should be restarted; empty when it should not."""
-        lag = [f"the event loop lags {self.lag_seconds:.1f} s"] if self.lag_seconds > LAG_LIMIT_SECONDS else []
-        return [*self.dead, *lag]
+        return [f"the event loop lags {self.lag_seconds:.1f} s"] if self.lag_seconds > LAG_LIMIT_SECONDS else []
 
     def unreadiness(self) -> list[str]:
         """Why this process does not do its work now; empty when it does."""

@@ -188,7 +188,7 @@ async def _assemble(
     leader = _leader(settings, rest)
     health = _health(settings, leader)
     bucket = TokenBucket(settings.write_qps, settings.write_burst)
-    statuses = StatusWriter(rest, bucket, *_known_objects(store))
+    statuses = StatusWriter(rest, bucket, *_known_objects(store), leader.is_leader)
     events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name)
     gatherer, informers = _sources(settings, client, metrics, stack)
     health.watch_silence_seconds = informers.idle_seconds

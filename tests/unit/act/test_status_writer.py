@@ -46,9 +46,15 @@ class World:
 
     def __init__(self) -> None:
         self.now_seconds = 1_000.0
+        self.leads = True
         self.rest = FakeRest({PATH: {"metadata": {"uid": "u1", "resourceVersion": "7"}, "status": {}}})
         self.writer = StatusWriter(
-            self.rest, TokenBucket(), lambda ref: self.rest.objects.get(PATH), lambda ref, body: None, self.clock
+            self.rest,
+            TokenBucket(),
+            lambda ref: self.rest.objects.get(PATH),
+            lambda ref, body: None,
+            lambda: self.leads,
+            self.clock,
         )
 
     def clock(self) -> float:
@@ -108,6 +114,14 @@ async def test_a_conflict_is_tried_again_with_what_the_watch_brings():
     refusals = iter([RequestError(409, "Conflict", "changed"), None])
     world.rest.refuse = lambda verb, path: next(refusals)
     assert await world.want({"desiredReplicas": 3}) == [{"desiredReplicas": 3}] * 2
+
+
+async def test_what_a_former_leader_had_in_mind_is_void():
+    world = World()
+    world.leads = False
+    assert await world.want({"desiredReplicas": 3}) == []
+    world.leads = True
+    assert await world.want({"desiredReplicas": 4}) == [{"desiredReplicas": 4}]
 
 
 async def test_one_refusal_does_not_stop_the_writer():
