@@ -17,7 +17,7 @@ import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.panel import Panel
-from kcloud_autoscale.forecast.priors import Prior, PriorTable, default_prior
+from kcloud_autoscale.forecast.priors import Knowledge, Prior, default_prior
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray
 from kcloud_autoscale.forecast.rows import transplant
@@ -96,11 +96,11 @@ class FleetForecaster(Generic[Key]):
     """Learns and forecasts the peak of the lead window for all workloads on one step length."""
 
     def __init__(
-        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, priors: PriorTable | None = None
+        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, knowledge: Knowledge | None = None
     ) -> None:
-        """An empty fleet on a grid of ``step_seconds``; without ``priors`` from a bundle those by hand serve."""
+        """An empty fleet on a grid of ``step_seconds``; without ``knowledge`` the priors by hand serve."""
         self.step_seconds = step_seconds
-        self._priors = priors
+        self._knowledge = knowledge
         self.settings = settings or FleetSettings()
         self._homes: dict[Key, Home[Key]] = {}
         self._shelves: dict[int, list[Shelf[Key]]] = {}
@@ -232,7 +232,7 @@ class FleetForecaster(Generic[Key]):
     def _teach(self, keys: Sequence[Key], histories: Sequence[DemandHistory], horizon: int, short: bool) -> None:
         """Replay histories in a scratch panel and move the rows of those with demand onto shelves."""
         grid, prior = self._layout(horizon, None if short else self.settings.warm_up_refresh_seconds)
-        scratch = Panel(len(keys), grid, self.settings, prior)
+        scratch = self._panel(len(keys), grid, prior)
         begin, demand = aligned(histories)
         if short:
             scratch.state.phase[:] = [self._phase(key) for key in keys]
@@ -262,12 +262,17 @@ class FleetForecaster(Generic[Key]):
         """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
         return zlib.crc32(str(key).encode()) % self._layout(1, None)[0].refresh
 
+    def _panel(self, rows: int, grid: Grid, prior: Prior) -> Panel:
+        """Empty rows with what is known of workloads in general."""
+        boosted = None if self._knowledge is None else self._knowledge.boosted
+        return Panel(rows, grid, self.settings, prior, boosted)
+
     def _layout(self, horizon: int, refresh_seconds: float | None) -> tuple[Grid, Prior]:
         """Grid and prior of a horizon, made once."""
         wanted = (horizon, refresh_seconds)
         if wanted not in self._grids:
             grid = grid_of(self.settings, self.step_seconds, horizon, refresh_seconds)
-            prior = default_prior(grid) if self._priors is None else self._priors.nearest(grid)
+            prior = default_prior(grid) if self._knowledge is None else self._knowledge.nearest(grid)
             self._grids[wanted] = (grid, prior)
         return self._grids[wanted]
 
@@ -279,7 +284,7 @@ class FleetForecaster(Generic[Key]):
                 return shelf
         rows = SHELF_ROWS[min(len(shelves), len(SHELF_ROWS) - 1)]
         grid, prior = self._layout(horizon, None)
-        shelves.append(Shelf(Panel(rows, grid, self.settings, prior), list(range(rows - 1, -1, -1))))
+        shelves.append(Shelf(self._panel(rows, grid, prior), list(range(rows - 1, -1, -1))))
         return shelves[-1]
 
 

@@ -12,6 +12,7 @@ from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps
 from kcloud_autoscale.forecast.intervals import SCORES
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.select import JUDGED_LEVEL, judge, model_name, named_weights
 from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings
@@ -39,13 +40,18 @@ class LiveForecaster:
     """
 
     def __init__(
-        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, time_scale: float = 1.0
+        self,
+        step_seconds: float = 60.0,
+        settings: FleetSettings | None = None,
+        time_scale: float = 1.0,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """An empty fleet; histories must come on a grid of ``step_seconds``.
 
-        ``time_scale`` is for rehearsals: at 10 a "day" is 8,640 real seconds, and 6 s steps are learned as minutes.
+        ``knowledge`` is what a bundle says of workloads in general. ``time_scale`` is for rehearsals: at 10 a "day"
+        is 8,640 real seconds, and 6 s steps are learned as minutes.
         """
-        self.fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step_seconds * time_scale, settings)
+        self.fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step_seconds * time_scale, settings, knowledge)
         self.step_seconds, self.time_scale = step_seconds, time_scale
         self._waiting: dict[WorkloadKey, DemandHistory] = {}
         self._seen_until: dict[WorkloadKey, float] = {}

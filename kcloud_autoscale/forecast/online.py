@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.fleet import FleetForecaster
 from kcloud_autoscale.forecast.intervals import SCORES
-from kcloud_autoscale.forecast.priors import PriorTable
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.settings import FleetSettings
 
@@ -21,10 +21,14 @@ class OnlineEnsemble:
     name = "online-ensemble"
 
     def __init__(
-        self, step_seconds: float, horizon: int, settings: FleetSettings | None = None, priors: PriorTable | None = None
+        self,
+        step_seconds: float,
+        horizon: int,
+        settings: FleetSettings | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Nothing learned yet; windows of ``horizon`` steps."""
-        self._fleet: FleetForecaster[str] = FleetForecaster(step_seconds, settings, priors)
+        self._fleet: FleetForecaster[str] = FleetForecaster(step_seconds, settings, knowledge)
         self._horizon, self._steps = horizon, 0
 
     def learn(self, values: FloatArray) -> None:

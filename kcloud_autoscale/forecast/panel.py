@@ -12,6 +12,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from kcloud_autoscale.forecast import intervals
+from kcloud_autoscale.forecast.boosted import Boosted, boosted_rows, say_of_the_model
 from kcloud_autoscale.forecast.features import (
     AVERAGE_HALF_LIVES_SECONDS,
     LOCAL_NAMES,
@@ -35,9 +36,11 @@ LOCAL = len(LOCAL_NAMES)
 class Panel:
     """A fixed number of rows for workloads of one step length and one horizon."""
 
-    def __init__(self, rows: int, grid: Grid, settings: FleetSettings, prior: Prior) -> None:
-        """Allocate ``rows`` rows that know nothing but the prior."""
-        self.grid, self.settings, self.prior = grid, settings, prior
+    def __init__(
+        self, rows: int, grid: Grid, settings: FleetSettings, prior: Prior, boosted: Boosted | None = None
+    ) -> None:
+        """Allocate ``rows`` rows that know nothing but the prior and what the global model says."""
+        self.grid, self.settings, self.prior, self.boosted = grid, settings, prior, boosted
         self.state: Learned = learned_rows(rows, grid, prior, settings.hedge_rate)
         self.ring = DemandRing(rows, grid.ring)
         self.pending = PendingOrigins(rows, grid.pending)
@@ -97,7 +100,7 @@ class Panel:
         block = feature_block(origins, carried)
         spread = intervals.spread_of(carried.fast, carried.slow)
         points = self._points(rows, block, largest)
-        curve = self._curve(rows, points, spread)
+        curve = self._with_model(rows, start, block, spread, self._curve(rows, points, spread))
         quantiles = self._quantiles(rows, curve, largest)
         parts = (np.swapaxes(block.values, 1, 2), points, spread[:, :, None], curve, quantiles, known[:, :, None])
         self.pending.write(rows, start, parts)
@@ -149,6 +152,23 @@ class Panel:
         width = np.einsum("nek,nek->nk", state.offsets[rows], state.weights[rows])
         curve = points @ state.weights[rows] + spread[:, :, None] * width[:, None, :]
         return rising(curve)
+
+    def _with_model(
+        self, rows: IntArray, start: IntArray, block: Block, spread: FloatArray, curve: FloatArray
+    ) -> FloatArray:
+        """The same curve, with the global model's part in it at origins of young workloads."""
+        if self.boosted is None:
+            return curve
+        age = start[:, None] + np.arange(spread.shape[1]) - self.state.born[rows][:, None] + 1
+        share = say_of_the_model(age * self.grid.step_seconds)
+        series, step = np.nonzero(share > 0)
+        if len(series):
+            features = block.values[series, :, step]
+            looked_at = boosted_rows(features, spread[series, step], age[series, step], self.grid)
+            said = self.boosted.curve(looked_at, block.present[series, step], spread[series, step])
+            part = share[series, step][:, None]
+            curve[series, step] = part * said + (1.0 - part) * curve[series, step]
+        return curve
 
     def _quantiles(self, rows: IntArray, curve: FloatArray, largest: FloatArray) -> FloatArray:
         """The curve read where its levels were met of late: (rows, steps, levels), load per second."""

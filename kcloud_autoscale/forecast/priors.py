@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kcloud_autoscale.forecast.boosted import Boosted
 from kcloud_autoscale.forecast.features import LOCAL_NAMES, NAMES
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, Grid
@@ -41,10 +42,16 @@ class Prior:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PriorTable:
-    """Priors learned at some step lengths and horizons; others take the nearest."""
+class Knowledge:
+    """What was learned from other workloads, as a bundle holds it.
+
+    Attributes:
+        cells: Priors at some step lengths and horizons; others take the nearest.
+        boosted: The global model that speaks for young workloads, if there is one.
+    """
 
     cells: Mapping[tuple[float, int], Prior]
+    boosted: Boosted | None = None
 
     def nearest(self, grid: Grid) -> Prior:
         """The prior whose step and horizon are nearest in octaves, the horizon in seconds counting double."""

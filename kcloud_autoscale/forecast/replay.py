@@ -16,6 +16,7 @@ from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps, rung, still_fits
 from kcloud_autoscale.forecast.live import ForecastRequest, domain_forecasts
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings
@@ -54,6 +55,7 @@ def replay(
     horizon_seconds: float,
     taught_steps: int,
     settings: FleetSettings | None = None,
+    knowledge: Knowledge | None = None,
 ) -> Replay:
     """What `LiveForecaster` says at every step of ``history`` from ``taught_steps - 1`` on.
 
@@ -64,9 +66,10 @@ def replay(
         taught_steps: The first so many steps are learned at once, as an operator does that starts with a history.
             With zero, or without any demand among them, the workload starts with its first known step.
         settings: The defaults if None.
+        knowledge: From a bundle, if there is one.
     """
     step, values = history.step_seconds, history.values
-    fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step, settings)
+    fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step, settings, knowledge)
     known = np.flatnonzero(np.isfinite(values) & (values >= 0))
     begin = first_step(history)
     wanted = horizon_steps(horizon_seconds, step)
@@ -149,10 +152,11 @@ class ReplayedForecaster:
         histories: Mapping[WorkloadKey, DemandHistory],
         taught_steps: int = 0,
         settings: FleetSettings | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Replay ``histories``, the first ``taught_steps`` of each learned at once."""
         self._histories, self._taught = histories, taught_steps
-        self._settings = settings or FleetSettings()
+        self._settings, self._knowledge = settings or FleetSettings(), knowledge
         self._seen_until: dict[WorkloadKey, float] = {}
         self._replays: dict[WorkloadKey, Replay] = {}
 
@@ -188,7 +192,7 @@ class ReplayedForecaster:
         wanted = horizon_steps(request.horizon_seconds, history.step_seconds)
         known = self._replays.get(request.key)
         if known is None or not still_fits(known.horizon, wanted):
-            known = replay(request.key, history, request.horizon_seconds, self._taught, self._settings)
+            known = replay(request.key, history, request.horizon_seconds, self._taught, self._settings, self._knowledge)
             self._replays[request.key] = known
         at = round(self._seen_until[request.key] / history.step_seconds) - 1 - known.first
         if not 0 <= at < len(known.quantiles):

@@ -1,4 +1,8 @@
-"""Learn from many series what to assume of a new one: pooled ridge, cold offsets, who to listen to at first."""
+"""Learn from many series what to assume of a new one: pooled ridge, cold offsets, who to listen to at first, and one
+gradient-boosting model for all.
+
+scikit-learn is imported only by the boosting: whoever has a bundle does not need it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kcloud_autoscale.forecast.boosted import Boosted, Trees, boosted_rows, trees_of
 from kcloud_autoscale.forecast.features import LOCAL_NAMES, NAMES
 from kcloud_autoscale.forecast.losses import pinball
 from kcloud_autoscale.forecast.panel import Panel
-from kcloud_autoscale.forecast.priors import Prior, PriorTable, default_prior
+from kcloud_autoscale.forecast.priors import Knowledge, Prior, default_prior
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray, sliding_max
-from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings, Grid, grid_of, steps_in
+from kcloud_autoscale.forecast.settings import DAY_SECONDS, LEVELS, FleetSettings, Grid, grid_of, steps_in
 
 LOCAL = len(LOCAL_NAMES)
 CELLS: tuple[tuple[float, int], ...] = (
@@ -39,6 +44,7 @@ CELLS: tuple[tuple[float, int], ...] = (
 COLD_SECONDS = (600.0, 7_200.0)
 """Offsets are learned from workloads this young: ten minutes, when a forecast is first trusted, to two hours."""
 RIDGE_TO_ZERO = 1e-3
+ROWS_PER_PART = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +71,7 @@ def train_priors(
     cells: Sequence[tuple[float, int]] = CELLS,
     settings: FleetSettings | None = None,
     progress: Callable[[tuple[float, int]], None] = lambda cell: None,
-) -> PriorTable:
+) -> Knowledge:
     """Priors for each cell from the series ``demand_at(step_seconds)`` gives, shape (series, steps), without gaps."""
     settings = settings or FleetSettings()
     table = {}
@@ -73,7 +79,59 @@ def train_priors(
         grid = grid_of(settings, step_seconds, horizon)
         table[step_seconds, horizon] = train_prior(demand_at(step_seconds), grid, settings)
         progress((step_seconds, horizon))
-    return PriorTable(table)
+    return Knowledge(table)
+
+
+def train_boosted(
+    demand_at: Callable[[float], FloatArray],
+    cells: Sequence[tuple[float, int]] = CELLS,
+    settings: FleetSettings | None = None,
+    progress: Callable[[tuple[float, int]], None] = lambda cell: None,
+) -> Boosted:
+    """The global model, from origins of young and grown workloads of all cells."""
+    settings = settings or FleetSettings()
+    rows, rises = [], []
+    for step_seconds, horizon in cells:
+        grid = grid_of(settings, step_seconds, horizon)
+        demand = demand_at(step_seconds)
+        for part in (_cut_outs(demand, grid), demand[:, : steps_in(2 * DAY_SECONDS, step_seconds)]):
+            found_rows, found_rises = _sampled(part, grid, settings)
+            rows.append(found_rows)
+            rises.append(found_rises)
+        progress((step_seconds, horizon))
+    looked_at, rise = np.concatenate(rows), np.concatenate(rises)
+    return Boosted(_boost(looked_at, rise, 0.5), _boost(looked_at, rise, 0.95))
+
+
+def _sampled(demand: FloatArray, grid: Grid, settings: FleetSettings) -> tuple[FloatArray, FloatArray]:
+    """Some thousand origins older than five minutes, drawn with a fixed seed."""
+    rng = np.random.default_rng(grid.horizon)
+    share = min(1.0, ROWS_PER_PART / demand.size)
+    rows, rises = [], []
+    for block in observed(demand, grid, settings, default_prior(grid)):
+        old = block.ages * grid.step_seconds >= 0.5 * COLD_SECONDS[0]
+        use = np.isfinite(block.targets) & old & (rng.random(block.targets.shape) < share)
+        spread, ages = block.spread[use], np.broadcast_to(block.ages, use.shape)[use] + 1
+        rows.append(boosted_rows(block.features[use], spread, ages, grid))
+        rises.append((block.targets - block.points[:, :, 0])[use] / spread)
+    return np.concatenate(rows), np.concatenate(rises)
+
+
+def _boost(rows: FloatArray, rises: FloatArray, level: float) -> Trees:
+    """Fit one quantile. No early stopping: its random split is not in time order."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    model = HistGradientBoostingRegressor(
+        loss="quantile",
+        quantile=level,
+        max_iter=80,
+        learning_rate=0.1,
+        max_leaf_nodes=15,
+        min_samples_leaf=200,
+        early_stopping=False,
+        random_state=0,
+    )
+    return trees_of(model.fit(rows, rises))
 
 
 def train_prior(demand: FloatArray, grid: Grid, settings: FleetSettings) -> Prior:
