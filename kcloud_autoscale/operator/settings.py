@@ -101,7 +101,7 @@ class Settings:
         "PROMETHEUS_URL", _http_url, "Prometheus or anything that speaks its HTTP API. Required.", "", "none"
     )
     prometheus_token_file: Path | None = _variable(
-        "PROMETHEUS_TOKEN_FILE", _readable_file, "File with a bearer token, read anew for each cycle.", None, "none"
+        "PROMETHEUS_TOKEN_FILE", _readable_file, "File with a bearer token, read anew for each query.", None, "none"
     )
     prometheus_tenant: str = _variable(
         "PROMETHEUS_TENANT", _text, "Sent as `X-Scope-OrgID` to Mimir, Cortex or Thanos.", "", "none"
