@@ -10,7 +10,7 @@ export OPENBLAS_NUM_THREADS := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-integration test-e2e bench all clean
+.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-integration test-e2e bench bench-forecast bench-decisions all clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -66,8 +66,14 @@ test-e2e: cluster-deps ## the operator as a process on a real control plane
 
 test: check test-unit test-integration test-e2e ## everything
 
-bench: deps ## speed and memory, in one run on the same data
-	$(PY) -m hack.bench
+bench: deps ## speed and memory, in one run on the same data (BENCH="--sizes 1000 --cycles 5" is quick)
+	$(PY) -m hack.bench speed $(BENCH)
+
+bench-forecast: deps ## forecasters on the same series: accuracy and cost (BENCH="--most 2 --models --sizes 1000")
+	$(PY) -m hack.bench forecast $(BENCH)
+
+bench-decisions: deps ## every policy on the same traces: violations, replica-hours, changes (BENCH="--most 2")
+	$(PY) -m hack.bench decisions $(BENCH)
 
 all: generate check test build ## everything, and the wheel
 
