@@ -232,7 +232,7 @@ class FleetForecaster(Generic[Key]):
     def _teach(self, keys: Sequence[Key], histories: Sequence[DemandHistory], horizon: int, short: bool) -> None:
         """Replay histories in a scratch panel and move the rows of those with demand onto shelves."""
         grid, prior = self._layout(horizon, None if short else self.settings.warm_up_refresh_seconds)
-        scratch = self._panel(len(keys), grid, prior)
+        scratch = self._panel(len(keys), grid, prior, blank=True)
         begin, demand = aligned(histories)
         if short:
             scratch.state.phase[:] = [self._phase(key) for key in keys]
@@ -262,10 +262,10 @@ class FleetForecaster(Generic[Key]):
         """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
         return zlib.crc32(str(key).encode()) % self._layout(1, None)[0].refresh
 
-    def _panel(self, rows: int, grid: Grid, prior: Prior) -> Panel:
-        """Empty rows with what is known of workloads in general."""
+    def _panel(self, rows: int, grid: Grid, prior: Prior, blank: bool) -> Panel:
+        """Rows with what is known of workloads in general."""
         boosted = None if self._knowledge is None else self._knowledge.boosted
-        return Panel(rows, grid, self.settings, prior, boosted)
+        return Panel(rows, grid, self.settings, prior, boosted, blank)
 
     def _layout(self, horizon: int, refresh_seconds: float | None) -> tuple[Grid, Prior]:
         """Grid and prior of a horizon, made once."""
@@ -284,7 +284,7 @@ class FleetForecaster(Generic[Key]):
                 return shelf
         rows = SHELF_ROWS[min(len(shelves), len(SHELF_ROWS) - 1)]
         grid, prior = self._layout(horizon, None)
-        shelves.append(Shelf(self._panel(rows, grid, prior), list(range(rows - 1, -1, -1))))
+        shelves.append(Shelf(self._panel(rows, grid, prior, blank=False), list(range(rows - 1, -1, -1))))
         return shelves[-1]
 
 

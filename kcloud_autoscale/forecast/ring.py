@@ -11,6 +11,16 @@ BoolArray = NDArray[np.bool_]
 SingleArray = NDArray[np.float32]
 
 
+def blank_singles(shape: tuple[int, ...]) -> SingleArray:
+    """NaN everywhere."""
+    return np.full(shape, np.nan, dtype=np.float32)
+
+
+def untouched_singles(shape: tuple[int, ...]) -> SingleArray:
+    """Zeros that take no memory until they are written to."""
+    return np.zeros(shape, dtype=np.float32)
+
+
 class DemandRing:
     """Demand by absolute step: step ``t`` of a row lies in column ``t % length``.
 
@@ -18,9 +28,9 @@ class DemandRing:
     not seen. NaN means never written.
     """
 
-    def __init__(self, rows: int, length: int) -> None:
-        """Allocate ``rows`` empty rings of ``length`` steps."""
-        self.values: SingleArray = np.full((rows, length), np.nan, dtype=np.float32)
+    def __init__(self, rows: int, length: int, blank: bool = True) -> None:
+        """Allocate ``rows`` rings of ``length`` steps, empty if ``blank``, else to be overwritten before use."""
+        self.values = blank_singles((rows, length)) if blank else untouched_singles((rows, length))
         self.length = length
 
     def write(self, rows: IntArray, start: IntArray, filled: FloatArray, known: BoolArray) -> None:

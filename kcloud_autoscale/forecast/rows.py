@@ -8,7 +8,15 @@ import numpy as np
 
 from kcloud_autoscale.forecast.features import AVERAGE_HALF_LIVES_SECONDS, NAMES
 from kcloud_autoscale.forecast.priors import Prior
-from kcloud_autoscale.forecast.ring import BoolArray, DemandRing, FloatArray, IntArray, SingleArray
+from kcloud_autoscale.forecast.ring import (
+    BoolArray,
+    DemandRing,
+    FloatArray,
+    IntArray,
+    SingleArray,
+    blank_singles,
+    untouched_singles,
+)
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, Grid
 
 
@@ -78,8 +86,9 @@ class Learned:
             getattr(self, each.name)[rows] = getattr(source, each.name)[source_rows]
 
 
-def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float) -> Learned:
-    """``count`` rows that know nothing but the prior."""
+def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float, blank: bool = True) -> Learned:
+    """``count`` rows that know nothing but the prior; the windows are only filled with NaN if ``blank``."""
+    window = blank_singles if blank else untouched_singles
     experts, levels, features = len(EXPERTS), len(LEVELS), len(NAMES)
     return Learned(
         clock=np.full(count, -1, dtype=np.int64),
@@ -98,8 +107,8 @@ def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float) -> Lea
         moment=np.zeros((count, features)),
         short=np.tile(prior.short, (count, 1)),
         full=np.tile(prior.full, (count, 1)),
-        residuals=np.full((count, experts, grid.residuals), np.nan, dtype=np.float32),
-        outcomes=np.full((count, grid.residuals), np.nan, dtype=np.float32),
+        residuals=window((count, experts, grid.residuals)),
+        outcomes=window((count, grid.residuals)),
         readings=np.tile(np.eye(levels), (count, 1, 1)),
         offsets=np.tile(prior.offsets, (count, 1, 1)),
         losses=np.zeros((count, experts, levels)),

@@ -50,9 +50,7 @@ def test_the_bulk_path_of_the_ensemble_sees_no_further_than_the_others() -> None
 
 
 def test_results_come_in_the_order_of_the_tasks_whoever_is_done_first() -> None:
-    tasks = [
-        replace(TASK, unique_id=str(index), model=model) for index, model in enumerate(["ewma", "last-value"] * 2)
-    ]
+    tasks = [replace(TASK, unique_id=str(index), model=model) for index, model in enumerate(["ewma", "last-value"] * 2)]
     done: list[str] = []
     with ThreadPoolExecutor(2) as executor:
         found = backtest(tasks, executor, lambda task: done.append(task.unique_id))

@@ -7,6 +7,7 @@ import pytest
 
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.live import LiveForecaster
+from kcloud_autoscale.forecast.panel import Panel
 from kcloud_autoscale.forecast.replay import ReplayedForecaster, replay
 from tests.builders.demand_series import Request, daily_wave, history
 
@@ -74,6 +75,16 @@ def test_no_demand_at_all_gives_no_forecast() -> None:
     assert bulk.forecast([Request(KEY)], 0.0) == {}
 
 
-def test_two_weeks_of_minutes_have_a_forecast_at_every_one() -> None:
-    answer = replay(KEY, history(daily_wave(14, 60.0), 60.0), 300.0, 0)
-    assert len(answer.quantiles) == 14 * 1440
+def test_a_replay_works_in_blocks_from_refresh_to_refresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of minutes is 1,440 steps; half-hourly refreshes make 48 blocks, the young first two hours some more."""
+    blocks: list[int] = []
+    advance = Panel.advance
+
+    def counted(panel: Panel, rows: np.ndarray, demand: np.ndarray) -> np.ndarray:
+        blocks.append(demand.shape[1])
+        return advance(panel, rows, demand)
+
+    monkeypatch.setattr(Panel, "advance", counted)
+    answer = replay(KEY, history(daily_wave(1, 60.0), 60.0), 300.0, 0)
+    assert len(answer.quantiles) == sum(blocks) == 1_440
+    assert len(blocks) < 48 + 120 / 3 + 3
