@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     ours: dict[str, list[Scores]] = {}
     with ProcessPoolExecutor(args.jobs) as pool:
         for panel in panels:
-            scored = score_table(backtest(_tasks(panel), pool, lambda task: _told(panel, task)))
+            scored = score_table(backtest(_tasks(panel), pool, _told))
             rows += [_row(panel.name, model, scored) for model in panel.models]
             ours[panel.name] = [scores for _, model, scores in scored if model == OURS]
         young = _young(args, pool)
@@ -122,8 +122,8 @@ def _tasks(panel: Panel) -> list[Task]:
     ]
 
 
-def _told(panel: Panel, task: Task) -> None:
-    print(f"{panel.name}: {task.model} on {task.unique_id}", file=sys.stderr, flush=True)
+def _told(task: Task) -> None:
+    print(f"{task.model} on {task.unique_id}", file=sys.stderr, flush=True)
 
 
 def _row(panel: str, model: str, scored: Sequence[tuple[str, str, Scores]]) -> tuple[str, ...]:
