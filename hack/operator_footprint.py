@@ -1,0 +1,80 @@
+"""What the operator needs while nothing happens: ``python -m hack.operator_footprint 500``.
+
+Starts the local control plane and Prometheus, makes that many Deployments and WorkloadOptimizers with a steady demand
+each (a query of its own per workload: the dearest case, presets are grouped), runs the operator with its defaults
+under the roles of hack/deploy, and prints memory and CPU once everything has been decided and written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from hack.cluster import Cluster, Node
+from tests.e2e.world import Demand, Operator, exported, install, optimizer
+from tests.integration.manifests import deployment
+
+NAMESPACE = "ai"
+BATCH = 250
+# First look, first decisions, and a status each at 20 writes a second.
+SETTLE_SECONDS = 150.0
+MEASURED_SECONDS = 120.0
+DEFAULTS = {
+    "CYCLE_SECONDS": "60",
+    "STEP_SECONDS": "60",
+    "SETTLE_SECONDS": "10",
+    "MAX_METRIC_AGE_SECONDS": "180",
+    "HISTORY_DAYS": "14",
+}
+
+
+def populate(cluster: Cluster, names: list[str]) -> None:
+    """A Deployment of one replica and its optimizer per name."""
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        cluster.kubectl.apply([deployment(NAMESPACE, name, 1, "0s", gpus=0) for name in batch])
+        cluster.kubectl.apply([optimizer(NAMESPACE, name) for name in batch])
+
+
+def measure(operator: Operator) -> None:
+    """Wait until it is idle, then look twice."""
+    assert operator.process is not None
+    process = psutil.Process(operator.process.pid)
+    peak, until = 0, time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < until:
+        peak = max(peak, process.memory_info().rss)
+        time.sleep(1.0)
+    print(f"peak of the first {SETTLE_SECONDS:g} s: {peak / 1e6:.0f} MB", flush=True)
+    for _ in range(2):
+        before, started = sum(process.cpu_times()[:2]), time.monotonic()
+        time.sleep(MEASURED_SECONDS)
+        share = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
+        print(f"idle: {share:.1%} of a core, {process.memory_info().rss / 1e6:.0f} MB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("objects", type=int, help="how many WorkloadOptimizers")
+    names = [f"w{index:05d}" for index in range(parser.parse_args().objects)]
+    demand = Demand(dict.fromkeys(names, 5.0))
+    nodes = [Node("gpu-0", {"nvidia.com/gpu": 8}), Node("gpu-1", {"nvidia.com/gpu": 8})]
+    with Cluster.start(nodes=nodes) as cluster, exported(demand), tempfile.TemporaryDirectory() as folder:
+        kubeconfig = install(cluster)
+        cluster.prometheus.start(demand.scrape_config().replace("1s", "15s"))
+        populate(cluster, names)
+        operator = Operator(kubeconfig, Path(folder) / "log", cluster.prometheus.url, **DEFAULTS)
+        operator.start()
+        try:
+            operator.wait_ready(120.0)
+            measure(operator)
+        finally:
+            operator.close()
+
+
+if __name__ == "__main__":
+    main()
