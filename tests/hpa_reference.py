@@ -2,7 +2,9 @@
 
 Sources: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details and, where the
 documentation is silent, kubernetes v1.36 pkg/controller/podautoscaler (replica_calculator.go, horizontal.go).
-All arithmetic is exact: metrics are integers in thousandths as in the source, ratios are fractions.
+Arithmetic is exact where the source's is or should be: metrics are integers in thousandths, ratios are fractions. Only
+the percentages of scaling policies are taken in binary, as there. `tests/integration/test_hpa_conformance.py` holds
+this against the controller itself.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def per_pod_utilization(pods: list[Pod], target_milli: int, current: int, band: 
     samples = [pod.milli for pod in pods if pod.ready and pod.milli is not None]
     if not samples:
         return None
-    first = Fraction(sum(samples), len(samples) * target_milli)
+    first = _percent_ratio(samples, target_milli)
     if not (not_ready and first > 1) and not missing:
         return current if band.holds(first) else math.ceil(first * len(samples))
     assumed = list(samples)
@@ -46,13 +48,18 @@ def per_pod_utilization(pods: list[Pod], target_milli: int, current: int, band: 
         assumed += [max(1000, target_milli)] * len(missing)
     elif first > 1:
         assumed += [0] * (len(missing) + len(not_ready))
-    second = Fraction(sum(assumed), len(assumed) * target_milli)
+    second = _percent_ratio(assumed, target_milli)
     if band.holds(second) or (first < 1 < second) or (second < 1 < first):
         return current
     wanted = math.ceil(second * len(assumed))
     if (second < 1 and wanted > current) or (second > 1 and wanted < current):
         return current
     return wanted
+
+
+def _percent_ratio(samples: list[int], target_milli: int) -> Fraction:
+    """`GetResourceUtilizationRatio`: an integer of per cent, so 77.75 % are 77 %."""
+    return Fraction(sum(samples) * 100 // (len(samples) * 1000) * 10, target_milli)
 
 
 def average_value(total_milli: int, target_milli: int, status_replicas: int, band: Band) -> int:
@@ -87,9 +94,13 @@ class Controller:
     added: list[tuple[float, int]] = field(default_factory=list)
     removed: list[tuple[float, int]] = field(default_factory=list)
 
-    def sync(self, now: float, current: int, proposal: int) -> int:
+    def found(self, now: float, current: int) -> None:
+        """The first sync, with or without a metric: the count there is counts as recommended."""
         if not self.recommendations:
             self.recommendations.append((now, current))
+
+    def sync(self, now: float, current: int, proposal: int) -> int:
+        self.found(now, current)
         count = self._limited(now, current, self._stabilized(now, current, proposal))
         if count > current:
             self.added.append((now, count - current))
@@ -121,10 +132,24 @@ class Controller:
             if kind == "Pods":
                 proposed.append(start + sign * amount)
             else:
-                changed = start * (1 + sign * Fraction(amount, 100))
-                proposed.append(math.ceil(changed) if sign > 0 else math.floor(changed))
+                changed = start * (1 + sign * (amount / 100))
+                proposed.append(math.ceil(changed) if sign > 0 else int(changed))
         largest = max if (rules.select == "Max") == (sign > 0) else min
         return largest(proposed)
+
+
+@dataclass
+class WithoutBehavior(Controller):
+    """`normalizeDesiredReplicas`: of an HPA without `behavior`, by the controller's own window."""
+
+    def _stabilized(self, now: float, current: int, proposal: int) -> int:
+        # Also above the present count: what a jump wanted is still wanted while the window lasts.
+        high = max([proposal, *(r for at, r in self.recommendations if at >= now - self.down.window)])
+        self.recommendations.append((now, proposal))
+        return high
+
+    def _limited(self, now: float, current: int, wanted: int) -> int:
+        return max(self.least, min(wanted, self.most, max(2 * current, 4)))
 
 
 def _within(events: list[tuple[float, int]], cutoff: float) -> int:

@@ -1,11 +1,12 @@
 """The replica calculator of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2), on plain numbers.
 
 Source: kubernetes/pkg/controller/podautoscaler/replica_calculator.go, v1.36. Where that computes in binary fractions
-and rounds up a hair, we do not: 10 replicas at a ratio of 1.1 are 11, not 12.
+and rounds up a hair, we do not: 100 replicas at a ratio of 1.1 are 110, not 111.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kcloud_autoscale.decide.counting import EPSILON, replicas_for
@@ -59,7 +60,7 @@ def value(observed: float, target: float, current: int, ready: int, tolerance: T
 def utilization(
     total: float, measured: int, unready: int, missing: int, target: float, current: int, tolerance: Tolerance
 ) -> int:
-    """A number per pod, averaged; pods without one are assumed to say what changes least.
+    """A number per pod, averaged and cut to whole per cent; pods without one are assumed to say what changes least.
 
     Args:
         total: Sum over the measured pods that are ready, ratio 0-1 each.
@@ -71,12 +72,12 @@ def utilization(
         tolerance: Applies to the ratio before and after the assumptions.
 
     4 pods at 0.9 against 0.6 are a ratio of 1.5, and 6 are wanted. With 2 more starting it is 3.6 / (6 * 0.6) = 1.0,
-    and the 6 stay.
+    and the 6 stay. A mean of 0.7775 against 0.7 counts as 0.77, within a tenth.
     """
-    ratio = total / (measured * target)
+    ratio = _whole_percent(total / measured) / target
     counts_unready = unready > 0 and ratio > 1.0
     if not counts_unready and missing == 0:
-        return current if tolerance.covers(ratio) else replicas_for(total, target)
+        return current if tolerance.covers(ratio) else replicas_for(ratio * measured, 1.0)
     counted = measured
     if missing and ratio < 1.0:
         total += missing * max(1.0, target)
@@ -85,11 +86,15 @@ def utilization(
         counted += missing
     if counts_unready:
         counted += unready
-    adjusted = total / (counted * target)
+    adjusted = _whole_percent(total / counted) / target
     if tolerance.covers(adjusted) or (ratio < 1.0 < adjusted) or (ratio > 1.0 > adjusted):
         return current
-    wanted = replicas_for(total, target)
+    wanted = replicas_for(adjusted * counted, 1.0)
     # More pods are counted than `spec.replicas` asks for: that alone must not turn the direction.
     if (adjusted < 1.0 and wanted > current) or (adjusted > 1.0 and wanted < current):
         return current
     return wanted
+
+
+def _whole_percent(fraction: float) -> float:
+    return math.floor(fraction * 100 + EPSILON) / 100

@@ -108,7 +108,9 @@ def _soft_rules(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
         now_seconds,
     )
     plan.steps.extend(stabilized.steps)
-    plan.recommendations = stabilized.recommendations
+    # As in HPA, a smaller count that rests on a part of the metrics is not remembered: no up window waits for it.
+    if plan.guarded.signals.complete or sized.wanted >= current:
+        plan.recommendations = stabilized.recommendations
 
 
 def _hold(plan: Plan) -> None:

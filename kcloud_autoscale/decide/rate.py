@@ -1,6 +1,12 @@
-"""How far a count may move per period: HPA's scaling policies, and the changes they count."""
+"""How far a count may move per period: HPA's scaling policies, and the changes they count.
+
+Percentages are taken in binary as HPA takes them, hair by hair: 1 - 0.8 is a little less than 0.2, so that 80 % of 10
+leave 1 and not 2; 10 % more than 100 are 111.
+"""
 
 from __future__ import annotations
+
+import math
 
 from kcloud_autoscale.decide.counting import MOST_REPLICAS
 from kcloud_autoscale.domain.policy import PolicySelect, RatePolicy, ScalingRules, WorkloadPolicy
@@ -35,10 +41,9 @@ def _up(policy: RatePolicy, current: int, events: Events, cycle_seconds: float, 
     limit = _at_start(current, events, looks * policy.period_seconds, now_seconds)
     if policy.pods is not None:
         return limit + looks * policy.pods
-    percent = policy.percent or 0
     for _ in range(looks):
-        # Rounded up, or a tenth of 5 would never let it grow. In integers: 10 * 1.1 is a hair over 11 in binary.
-        limit = min(-(-limit * (100 + percent) // 100), MOST_REPLICAS)
+        # Rounded up, or a tenth of 5 would never let it grow.
+        limit = min(math.ceil(limit * (1.0 + (policy.percent or 0) / 100)), MOST_REPLICAS)
     return limit
 
 
@@ -46,7 +51,7 @@ def _down(policy: RatePolicy, current: int, events: Events, now_seconds: float) 
     start = _at_start(current, events, policy.period_seconds, now_seconds)
     if policy.pods is not None:
         return start - policy.pods
-    return start * (100 - (policy.percent or 0)) // 100
+    return int(start * (1.0 - (policy.percent or 0) / 100))
 
 
 def _at_start(current: int, events: Events, period_seconds: float, now_seconds: float) -> int:

@@ -13,7 +13,7 @@ from kcloud_autoscale.domain.policy import (
 )
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.state import Recommendation, ScaleEvent
-from tests.builders.deciding import NOW, a_case, decide, decide_one, settled, steps_of
+from tests.builders.deciding import LATENCY, NOW, QUEUE, UNKNOWN, a_case, decide, decide_one, metric, settled, steps_of
 
 
 def recommended(*pairs: tuple[float, int]):
@@ -57,6 +57,20 @@ def test_growth_waits_for_its_own_window_where_one_is_set():
     assert steps_of(decision, Stage.STABILIZE)[0].message == "8 wanted; the smallest of the last 120 s is 6"
 
 
+def test_a_smaller_need_seen_by_some_of_the_metrics_is_not_remembered():
+    # The queue of 5 asks for 1 while latency is unknown: 4 stay, and growth to 8 a minute later does not wait for 1.
+    rules = ScalingRules(120.0, default_scale_up().policies)
+    policy = {"kappa": None, "targets": (QUEUE, LATENCY), "scale_up": rules}
+    state = settled(recommendations=(Recommendation(NOW - 600.0, 4),))
+    partly = decide(a_case(None, 4, metrics=[metric("queue", 5.0), metric("latency", UNKNOWN)], state=state, **policy))
+    assert partly.fleet.decisions[0].desired_replicas == 4
+
+    now = NOW + 60.0
+    seen = [metric("queue", Sample(40.0, now)), metric("latency", Sample(0.2, now))]
+    later = decide(a_case(None, 4, metrics=seen, state=partly.states[0], **policy), now=now)
+    assert later.fleet.decisions[0].desired_replicas == 8
+
+
 PODS4, DOUBLE = RatePolicy(15.0, pods=4), RatePolicy(15.0, percent=100)
 TENTH = RatePolicy(60.0, percent=10)
 
@@ -69,7 +83,8 @@ TENTH = RatePolicy(60.0, percent=10)
         ((PODS4, DOUBLE), PolicySelect.MIN, 10, (), 14),
         ((PODS4, DOUBLE), PolicySelect.DISABLED, 10, (), 10),
         ((TENTH,), PolicySelect.MAX, 5, (), 6),  # 5.5, rounded up or it would never grow
-        ((TENTH,), PolicySelect.MAX, 10, (), 11),  # 10 * 1.1 is 11, and not 11.000000000000002
+        ((TENTH,), PolicySelect.MAX, 10, (), 11),
+        ((TENTH,), PolicySelect.MAX, 100, (), 111),  # 110.00000000000001 in binary, as HPA has it
         ((TENTH,), PolicySelect.MAX, 11, ((30.0, 1),), 11),  # 10 at the start of the minute
         ((TENTH,), PolicySelect.MAX, 11, ((60.0, 1),), 13),  # a minute ago is not within the minute: 12.1
         ((PODS4,), PolicySelect.MAX, 8, ((10.0, 4), (5.0, -2)), 10),  # 8 - 4 + 2 = 6 at the start
@@ -87,6 +102,7 @@ def test_how_far_a_count_may_grow(policies, select, current, events, expected):
     [
         ((DOUBLE,), PolicySelect.MAX, 7, (), 0),
         ((RatePolicy(60.0, percent=10),), PolicySelect.MAX, 25, (), 22),  # 22.5 cut off
+        ((RatePolicy(60.0, percent=80),), PolicySelect.MAX, 10, (), 1),  # 1.9999999999999996 in binary, as HPA has it
         ((RatePolicy(60.0, percent=10), RatePolicy(60.0, pods=5)), PolicySelect.MAX, 25, (), 20),
         ((RatePolicy(60.0, percent=10), RatePolicy(60.0, pods=5)), PolicySelect.MIN, 25, (), 22),
         ((RatePolicy(60.0, pods=2),), PolicySelect.MAX, 8, ((30.0, -2),), 8),  # 10 at the start: both are gone
