@@ -26,13 +26,18 @@ _HAIR = 1e-9
 
 @dataclass(slots=True)
 class DownWindow:
-    """HPA's scale-down stabilization: the largest recommendation of the last five minutes."""
+    """HPA's scale-down stabilization: the largest recommendation of the last five minutes.
+
+    What it finds at the beginning counts as recommended then.
+    """
 
     steps: int
     recommended: deque[tuple[int, int]] = field(default_factory=deque)
 
     def stabilized(self, step: int, wanted: int, current: int) -> int:
         """What the window allows: up at once, down to the largest recommendation that is not too old."""
+        if not self.recommended:
+            self.recommended.append((step, current))
         while self.recommended and self.recommended[-1][1] <= wanted:
             self.recommended.pop()
         self.recommended.append((step, wanted))

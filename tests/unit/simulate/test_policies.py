@@ -45,7 +45,18 @@ def world(replicas: int, ready: int | None = None) -> World:
     ],
 )
 def test_hpa_by_hand(demand: float, replicas: int, ready: int, expected: int, reason: str):
-    assert Hpa(RULES, 60.0).decide(1, np.array([demand]), world(replicas, ready)) == (expected, reason)
+    hpa = Hpa(RULES, 60.0)
+    hpa.decide(1, np.array([7.0 * ready]), world(replicas, ready))  # long ago: what it found then is forgotten
+
+    assert hpa.decide(99, np.array([demand]), world(replicas, ready)) == (expected, reason)
+
+
+def test_hpa_takes_what_it_finds_for_recommended():
+    # 42 are 6 at 70 %, and 10 run at first: they stay for 5 minutes.
+    hpa, found = Hpa(RULES, 60.0), world(10)
+    decided = [hpa.decide(step, np.array([42.0]), found)[0] for step in range(1, 8)]
+
+    assert decided == [10] * 6 + [6]
 
 
 def test_hpa_goes_down_after_five_minutes_and_says_why_not_earlier():
