@@ -13,7 +13,7 @@ import kcloud_autoscale
 from kcloud_autoscale.domain.errors import KcloudError
 
 # In the order a newcomer meets them. Each is a module of this package with `add_parser` and `run`.
-VERBS = ("run", "simulate", "explain", "backtest", "validate", "crds")
+VERBS = ("run", "simulate", "recommend", "explain", "train", "backtest", "validate", "crds")
 
 
 class Verb(Protocol):

@@ -70,7 +70,7 @@ def train_priors(
     demand_at: Callable[[float], FloatArray],
     cells: Sequence[tuple[float, int]] = CELLS,
     settings: FleetSettings | None = None,
-    progress: Callable[[tuple[float, int]], None] = lambda cell: None,
+    progress: Callable[[tuple[float, int]], object] = lambda cell: None,
 ) -> Knowledge:
     """Priors for each cell from the series ``demand_at(step_seconds)`` gives, shape (series, steps), without gaps."""
     settings = settings or FleetSettings()
@@ -86,7 +86,7 @@ def train_boosted(
     demand_at: Callable[[float], FloatArray],
     cells: Sequence[tuple[float, int]] = CELLS,
     settings: FleetSettings | None = None,
-    progress: Callable[[tuple[float, int]], None] = lambda cell: None,
+    progress: Callable[[tuple[float, int]], object] = lambda cell: None,
 ) -> Boosted:
     """The global model, from origins of young and grown workloads of all cells."""
     settings = settings or FleetSettings()
