@@ -92,6 +92,13 @@ class Informers:
         informer = _of(self._scalables[kind], namespace)
         return informer.objects.get((namespace, name)) if informer else None
 
+    def scalables(self) -> Iterator[tuple[str, Scalable]]:
+        """All Deployments and StatefulSets with their namespace."""
+        for informers in self._scalables.values():
+            for informer in informers.values():
+                for (namespace, _), each in informer.objects.items():
+                    yield namespace, each
+
     def unknown(self, namespace: str, kind: str) -> str:
         """Why nothing can be said of a kind in a namespace; empty when it has been listed."""
         informer = _of(self._scalables[kind], namespace)

@@ -1,0 +1,244 @@
+"""What `recommend` reads: workloads from the API server, their past from Prometheus. Nothing is written anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from kubernetes.aio.client import ApiClient
+
+from kcloud_autoscale.domain.decision import Decision
+from kcloud_autoscale.domain.errors import ObservationError
+from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.series import DemandHistory, FloatArray, Forecast
+from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
+from kcloud_autoscale.observe.asker import Asker
+from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
+from kcloud_autoscale.observe.history import Span
+from kcloud_autoscale.observe.kubernetes import Informers
+from kcloud_autoscale.observe.prometheus import Prometheus
+from kcloud_autoscale.observe.reader import ReadError
+from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
+from kcloud_autoscale.report.recommendation import CannotTell, Past
+from kcloud_autoscale.tick import FleetState, ForecastRequest, tick
+
+SYNC_SECONDS = 30.0
+# Nobody waits for a cycle here; a busy Prometheus may take its time.
+ANSWER_SECONDS = 60.0
+HISTORY_SECONDS = 600.0
+STEP_SECONDS = 60.0
+LATENCY_QUANTILE = 0.95
+
+Targets = Mapping[WorkloadKey, TargetRef]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user said.
+
+    Attributes:
+        namespaces: Where to look; everywhere when empty.
+        history_days: Read at most.
+        capacity_per_replica: Load per second; None to learn it.
+        latency_ms: p95 latency that is still good; None when not said.
+        startup_seconds: None to learn it.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    history_days: float = 14.0
+    capacity_per_replica: float | None = None
+    latency_ms: float | None = None
+    startup_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What was found: workloads with a past, and those without a demand signal."""
+
+    pasts: tuple[Past, ...]
+    silent: tuple[CannotTell, ...]
+
+
+async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_seconds: float) -> Reading:
+    """Read everything.
+
+    Raises:
+        ObservationError: The API server or Prometheus cannot be read.
+    """
+    async with _informers(client, wish.namespaces) as informers:
+        targets = _targets(informers)
+        taken = await _optimizers(informers, wish.namespaces)
+        asker = Asker(prometheus, now_seconds, HISTORY_SECONDS)
+        signals = await demand_signals(asker, targets, wish.history_days)
+        presets = {key: found[0].preset for key, found in signals.items() if found}
+        policy = _fleet(targets, presets, wish)
+        settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS)
+        seen = await Gatherer(prometheus, informers, settings).gather(policy, {}, now_seconds)
+        pasts = await _pasts(asker, policy, presets, seen, taken)
+    known = {past.key for past in pasts}
+    silent = [_silent(key, ref, presets.get(key), seen) for key, ref in targets.items() if key not in known]
+    return Reading(tuple(pasts), tuple(silent))
+
+
+@asynccontextmanager
+async def _informers(client: ApiClient, namespaces: tuple[str, ...]) -> AsyncIterator[Informers]:
+    informers = Informers(client, namespaces)
+    informers.start()
+    try:
+        if not await informers.wait_synced(SYNC_SECONDS):
+            raise ObservationError("the cluster cannot be read: " + "; ".join(informers.problems()))
+        yield informers
+    finally:
+        await informers.stop()
+
+
+def _targets(informers: Informers) -> dict[WorkloadKey, TargetRef]:
+    """Every Deployment and StatefulSet by the name its optimizer would have."""
+    found: dict[WorkloadKey, TargetRef] = {}
+    for namespace, each in sorted(
+        informers.scalables(), key=lambda item: (item[0], item[1].ref.name, item[1].ref.kind)
+    ):
+        key = WorkloadKey(namespace, each.ref.name)
+        # A StatefulSet may have the name of a Deployment beside it.
+        found[WorkloadKey(namespace, f"{each.ref.name}-{each.ref.kind.lower()}") if key in found else key] = each.ref
+    return found
+
+
+async def _optimizers(informers: Informers, namespaces: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Namespace and target name of workloads that have an optimizer already; none where the CRD is not installed."""
+    found: set[tuple[str, str]] = set()
+    for namespace in namespaces or ("",):
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        try:
+            listed = await informers.reader.get(f"/apis/kcloud.io/v1alpha1{scope}/workloadoptimizers")
+        except ReadError as error:
+            if error.status in (403, 404):
+                continue
+            raise
+        for item in listed.get("items") or ():
+            meta, ref = item["metadata"], (item.get("spec") or {}).get("targetRef") or {}
+            found.add((meta["namespace"], ref.get("name") or meta["name"]))
+    return frozenset(found)
+
+
+def _fleet(targets: Targets, presets: Mapping[WorkloadKey, str], wish: Wish) -> FleetPolicy:
+    """The workloads as optimizers in mode Recommend would have them."""
+    objectives: tuple[MetricTarget, ...] = ()
+    if wish.latency_ms is not None:
+        objectives = (MetricTarget("latency", MetricKind.VALUE, wish.latency_ms / 1_000.0, LATENCY_QUANTILE),)
+    workloads = {
+        key: WorkloadPolicy(
+            key,
+            target=targets[key],
+            mode=Mode.RECOMMEND,
+            targets=objectives,
+            demand=DemandSource(preset),
+            lead_time_seconds=wish.startup_seconds,
+            capacity_per_replica=wish.capacity_per_replica,
+        )
+        for key, preset in presets.items()
+    }
+    return FleetPolicy(workloads, step_seconds=STEP_SECONDS)
+
+
+async def _pasts(
+    asker: Asker,
+    policy: FleetPolicy,
+    presets: Mapping[WorkloadKey, str],
+    seen: Observation,
+    taken: frozenset[tuple[str, str]],
+) -> list[Past]:
+    histories = {key: each.demand_history for key, each in seen.workloads.items() if each.demand_history is not None}
+    if not histories:
+        return []
+    start = min(each.start_seconds for each in histories.values())
+    end = max(each.end_seconds for each in histories.values())
+    span = Span(start, round((end - start) / STEP_SECONDS), STEP_SECONDS)
+    targets = {key: ref for key in histories if (ref := policy.workloads[key].target) is not None}
+    ready = await ready_replicas(asker, targets, presets, span)
+    # One tick prices a replica and learns its capacity and start-up, as the operator's first would.
+    result = tick(seen, policy, FleetState(_NoForecaster()), seen.at_seconds)
+    decisions = {each.key: each for each in result.fleet.decisions}
+    proven = {
+        key: min((c.proven_per_replica for c in state.capacity if c.proven_per_replica is not None), default=None)
+        for key, state in result.state.workloads.items()
+    }
+    return [
+        _past(
+            targets[key],
+            presets[key],
+            demand,
+            _slice(ready[key], span, demand),
+            proven.get(key),
+            decisions[key],
+            _other(targets[key], key, seen, taken),
+        )
+        for key, demand in histories.items()
+    ]
+
+
+def _slice(values: FloatArray, span: Span, history: DemandHistory) -> FloatArray:
+    first = round((history.start_seconds - span.start_seconds) / span.step_seconds)
+    return values[first : first + len(history.values)]
+
+
+def _past(
+    target: TargetRef,
+    preset: str,
+    demand: DemandHistory,
+    ready: FloatArray,
+    proven: float | None,
+    decision: Decision,
+    other: str,
+) -> Past:
+    unpriced = Missing(MissingReason.NO_DATA, "the workload was not found again")
+    return Past(
+        key=decision.key,
+        target=target,
+        preset=preset,
+        demand=demand,
+        ready=ready,
+        capacity_per_replica=decision.capacity_per_replica,
+        capacity_source=decision.capacity_source,
+        proven_per_replica=proven,
+        startup_seconds=decision.lead_time_seconds or 0.0,
+        startup_source=decision.lead_time_source,
+        usd_per_replica_hour=decision.usd_per_replica_hour or unpriced,
+        watts_per_replica=decision.watts_per_replica or unpriced,
+        other=other,
+    )
+
+
+def _other(target: TargetRef, key: WorkloadKey, seen: Observation, taken: frozenset[tuple[str, str]]) -> str:
+    """Who scales it already."""
+    if (key.namespace, target.name) in taken:
+        return "a WorkloadOptimizer"
+    return seen.workloads[key].conflict or ""
+
+
+def _silent(key: WorkloadKey, ref: TargetRef, preset: str | None, seen: Observation) -> CannotTell:
+    if preset is None:
+        text = "no demand signal: no serving stack's metrics name it in the whole history"
+        return CannotTell(key, ref, "NoDemandSignal", text)
+    found = seen.workloads.get(key)
+    why = found.demand.message if found is not None and isinstance(found.demand, Missing) else "it was not read in time"
+    return CannotTell(key, ref, "HistoryUnreadable", f"{preset} tells its load, but the history was not read: {why}")
+
+
+class _NoForecaster:
+    """Nobody forecasts here: the replay does, step by step, with what was known at each."""
+
+    def seen_until(self) -> Mapping[WorkloadKey, float]:
+        return {}
+
+    def learn(self, histories: Mapping[WorkloadKey, DemandHistory]) -> None:
+        """Nothing is learned."""
+
+    def forecast(self, requests: Sequence[ForecastRequest], now_seconds: float) -> Mapping[WorkloadKey, Forecast]:
+        return {}
+
+    def forget(self, keys: Sequence[WorkloadKey]) -> None:
+        """Nothing was known."""

@@ -1,0 +1,259 @@
+"""What predictive scaling would have changed for one workload, against what actually ran. Pure.
+
+The last days are replayed step by step through the operator's own decisions, with the days before them as what is
+known; beside them stand the replicas that were ready in those days, and an HPA at 70 %, on the very same demand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from kcloud_autoscale.domain.reading import Missing, Reading, Sample
+from kcloud_autoscale.domain.series import DemandHistory, FloatArray
+from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.simulate.predictive import plain_workload
+from kcloud_autoscale.simulate.run import Outcome, simulate
+from kcloud_autoscale.simulate.score import score
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import Run, WorldRules
+
+ACTUAL, OURS, HPA = "actual", "predictive", "hpa"
+
+# A daily rhythm cannot show in less, and without one the replay would judge a cold start.
+LEAST_DAYS = 1.0
+# At least this share of the history is only learned from.
+LEARNED_FRACTION = 1.0 / 3.0
+# Where more of the steps are a guess, it is not what ran.
+MOST_UNTOLD_FRACTION = 0.2
+BUSIEST_QUANTILE = 0.99
+FEWEST_PAIRS = 60
+ROOM_FOR_PEAKS = 1.2
+
+AT_LEAST, BUSIEST = "at least", "busiest seen"
+_BOUNDS = (AT_LEAST, BUSIEST)
+_ASK = "give --latency-ms (the p95 that is still good) or --capacity-per-replica"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """What is known of one workload.
+
+    Attributes:
+        key: Namespace and name of the optimizer it would get.
+        target: What would be scaled.
+        preset: The serving stack that tells its load.
+        demand: Load per second, step by step.
+        ready: Ready replicas on the same grid, shape of the demand; NaN where nobody told.
+        capacity_per_replica: Load per second one replica serves; None while nobody said and nothing taught it.
+        capacity_source: Who says so.
+        proven_per_replica: Largest load per replica seen to meet the objective; None without an objective.
+        startup_seconds: From an order to a ready replica.
+        startup_source: ``spec``, ``learned`` or ``default``.
+        usd_per_replica_hour: Price.
+        watts_per_replica: Draw.
+        other: Who scales it now; empty when nobody does.
+    """
+
+    key: WorkloadKey
+    target: TargetRef
+    preset: str
+    demand: DemandHistory
+    ready: FloatArray
+    capacity_per_replica: float | None
+    capacity_source: str
+    proven_per_replica: float | None
+    startup_seconds: float
+    startup_source: str
+    usd_per_replica_hour: Reading
+    watts_per_replica: Reading
+    other: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How to judge.
+
+    Attributes:
+        days: Replayed at most.
+        min_replicas: Floor of every policy.
+        max_replicas: Ceiling; None for what the history needs.
+        latency_ms: The p95 latency a replica's capacity was learned against; None where there is no such objective.
+    """
+
+    days: float = 7.0
+    min_replicas: int = 1
+    max_replicas: int | None = None
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CannotTell:
+    """A workload nothing can be said of, and why."""
+
+    key: WorkloadKey
+    target: TargetRef
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommendation:
+    """What would have been different.
+
+    Attributes:
+        past: What it rests on.
+        trace: The demand as it was replayed.
+        rules: Of the replay: capacity, start-up, bounds, price, draw.
+        capacity_source: Who says what a replica serves.
+        outcomes: ``predictive``, ``actual`` where it is known, and ``hpa``.
+        notes: What a reader must know to weigh the numbers.
+        latency_ms: The objective, if there was one.
+    """
+
+    past: Past
+    trace: Trace
+    rules: WorldRules
+    capacity_source: str
+    outcomes: dict[str, Outcome]
+    notes: tuple[str, ...]
+    latency_ms: float | None = None
+
+    @property
+    def replayed_days(self) -> float:
+        return (len(self.trace.demand) - self.rules.history_steps) * self.trace.step_seconds / SECONDS_PER_DAY
+
+    @property
+    def known_days(self) -> float:
+        return len(self.trace.demand) * self.trace.step_seconds / SECONDS_PER_DAY
+
+
+def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | CannotTell:
+    """Replay one workload.
+
+    Args:
+        past: What is known of it.
+        terms: How to judge.
+        remember: Keep what was thought at each step, for an HTML page.
+    """
+    days = float(np.isfinite(past.demand.values).sum()) * past.demand.step_seconds / SECONDS_PER_DAY
+    if days < LEAST_DAYS:
+        hours = days * SECONDS_PER_DAY / SECONDS_PER_HOUR
+        text = f"{past.preset} tells {hours:.1f} h of demand; a day is the least that can be judged"
+        return CannotTell(past.key, past.target, "TooLittleHistory", text)
+    if not np.nansum(past.demand.values) > 0.0:
+        text = f"{past.preset} has metrics of it, but in {days:.1f} days not one request"
+        return CannotTell(past.key, past.target, "NoTraffic", text)
+    capacity, source = capacity_of(past)
+    if terms.latency_ms is not None and source == BUSIEST:
+        text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
+        return CannotTell(past.key, past.target, "CapacityUnknown", text)
+    if capacity is None:
+        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: {_ASK}")
+    found = _replayed(past, terms, capacity, source, remember)
+    if source in _BOUNDS and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
+        text = (
+            f"a replica carried up to {capacity:.4g} per second, as much as the replicas that ran needed; whether it "
+            f"can serve more, and anything be saved, is not known: {_ASK}"
+        )
+        return CannotTell(past.key, past.target, "CapacityUnknown", text)
+    return found
+
+
+def _saved_hours(found: Recommendation) -> float:
+    return found.outcomes[ACTUAL].score.replica_hours - found.outcomes[OURS].score.replica_hours
+
+
+def capacity_of(past: Past) -> tuple[float | None, str]:
+    """Load per second of one replica, and how that is known.
+
+    Given or learned against an objective where that is so. Else what has been carried already: with an objective that
+    was never missed, the largest load that met it; without one, what a replica carried in its busiest hundredth of the
+    time. Both are bounds from below, and so is the saving that follows from them.
+    """
+    if past.capacity_per_replica is not None:
+        return past.capacity_per_replica, past.capacity_source
+    if past.proven_per_replica is not None:
+        return past.proven_per_replica, AT_LEAST
+    known = np.isfinite(past.demand.values) & np.isfinite(past.ready) & (past.ready >= 1.0) & (past.demand.values > 0.0)
+    if known.sum() < FEWEST_PAIRS:
+        return None, "unknown"
+    return float(np.quantile(past.demand.values[known] / past.ready[known], BUSIEST_QUANTILE)), BUSIEST
+
+
+def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: bool) -> Recommendation:
+    demand = past.demand
+    trace = Trace(f"{past.target.kind} {past.key}", demand.start_seconds, demand.step_seconds, demand.values)
+    rules = WorldRules(
+        capacity_per_replica=capacity,
+        startup_seconds=past.startup_seconds,
+        min_replicas=terms.min_replicas,
+        max_replicas=terms.max_replicas or most_replicas(past, capacity, terms.min_replicas),
+        usd_per_replica_hour=_value(past.usd_per_replica_hour),
+        watts_per_replica=_value(past.watts_per_replica),
+        history_steps=_history_steps(len(demand.values), terms.days * SECONDS_PER_DAY / demand.step_seconds),
+    )
+    made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
+    outcomes, notes = {OURS: made[OURS]}, _notes(past, source)
+    ran = actual(past, rules)
+    if isinstance(ran, str):
+        notes.append(ran)
+    else:
+        outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
+    return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
+
+
+def _history_steps(steps: int, replayed: float) -> int:
+    """Steps that are only learned from: all but the last days, and a third where there are fewer."""
+    return max(steps - round(replayed), math.ceil(steps * LEARNED_FRACTION))
+
+
+def most_replicas(past: Past, capacity: float, min_replicas: int) -> int:
+    """Room for the largest load seen and a fifth more, and never below what has run: 90/s at 10 each is 11."""
+    needed = math.ceil(ROOM_FOR_PEAKS * float(np.nanmax(past.demand.values)) / capacity - 1e-9)
+    ran = int(np.nanmax(past.ready)) if np.isfinite(past.ready).any() else 0
+    return max(needed, ran, min_replicas, 1)
+
+
+def actual(past: Past, rules: WorldRules) -> Run | str:
+    """The ready replicas as a run, the last known count standing where nobody told; or why there is none."""
+    first, ready = rules.history_steps, past.ready
+    told = np.isfinite(ready)
+    untold = 1.0 - float(told[first:].mean())
+    if untold > MOST_UNTOLD_FRACTION:
+        return f"what actually ran is not known for {untold:.0%} of the steps (is kube-state-metrics scraped?)"
+    last_known = np.maximum.accumulate(np.where(told, np.arange(len(ready)), 0))
+    # Before the first known count there is none to stand in: the first one does.
+    filled = np.where(np.isfinite(ready[last_known]), ready[last_known], ready[int(np.argmax(told))])
+    counts = np.rint(filled[first:]).astype(np.int64)
+    return Run(ACTUAL, first, past.demand.step_seconds, past.demand.values[first:], counts, counts, [""] * len(counts))
+
+
+def _value(reading: Reading) -> float | None:
+    """Positive only: a price of 0 is no price."""
+    return reading.value if isinstance(reading, Sample) and reading.value > 0.0 else None
+
+
+def _notes(past: Past, capacity_source: str) -> list[str]:
+    notes = []
+    if capacity_source == AT_LEAST:
+        notes.append("the objective was met at every load seen: a replica may serve more, and the saving be larger")
+    if capacity_source == BUSIEST:
+        notes.append(
+            "capacity is what a replica carried in its busiest 1 % of time, so about 1 % of what ran counts as missed; "
+            "--latency-ms would teach a better one"
+        )
+    if past.startup_source == "default":
+        notes.append(f"no start-up was seen: {past.startup_seconds:.0f} s are assumed")
+    for what, reading in (("price", past.usd_per_replica_hour), ("power", past.watts_per_replica)):
+        if isinstance(reading, Missing):
+            notes.append(f"{what} of a replica is not known: {reading.message or reading.reason.value}")
+    gaps = 1.0 - float(np.isfinite(past.demand.values).mean())
+    if gaps > 0.01:
+        notes.append(f"{gaps:.0%} of the steps have no demand; they are neither decided on nor scored")
+    if past.other:
+        notes.append(f"{past.other} scales it now: delete that before mode Auto")
+    return notes

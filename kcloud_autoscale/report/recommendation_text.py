@@ -1,0 +1,181 @@
+"""Recommendations for people (table), programs (JSON) and the cluster (manifests)."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from kcloud_autoscale.report.phrases import folded, table
+from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
+from kcloud_autoscale.simulate.score import Score
+from kcloud_autoscale.simulate.table import comparison
+
+Json = dict[str, Any]
+
+# Of workloads that have one reason in common, so many are named.
+NAMED_AT_MOST = 12
+
+
+def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
+    """Summary first, then each workload's comparison, then what cannot be told."""
+    blocks = []
+    if found:
+        blocks.append(
+            "\n".join(
+                [
+                    "Over the replayed days, against what ran (or HPA at 70 %, where that is not known):",
+                    *_summary(found),
+                ]
+            )
+        )
+        blocks += [_block(each) for each in found]
+    if silent:
+        blocks.append("\n".join(["Cannot tell:", *_silences(silent)]))
+    if not found:
+        blocks.append("Nothing to recommend.")
+    return "\n\n".join(blocks)
+
+
+def _summary(found: Sequence[Recommendation]) -> list[str]:
+    rows = [("workload", "misses", "replica-hours", "$", "kWh", "against")]
+    for each in found:
+        against = ACTUAL if ACTUAL in each.outcomes else HPA
+        ours, theirs = each.outcomes[OURS].score, each.outcomes[against].score
+        rows.append(
+            (
+                str(each.past.key),
+                f"{theirs.violation_fraction:.2%} -> {ours.violation_fraction:.2%}",
+                f"{theirs.replica_hours:,.1f} -> {ours.replica_hours:,.1f} ({_change(ours, theirs)})",
+                _difference(ours.usd, theirs.usd, 1.0, 2),
+                _difference(ours.watt_hours, theirs.watt_hours, 1e3, 1),
+                against,
+            )
+        )
+    return table(rows)
+
+
+def _change(ours: Score, theirs: Score) -> str:
+    return f"{ours.replica_hours / theirs.replica_hours - 1.0:+.1%}" if theirs.replica_hours else "-"
+
+
+def _difference(ours: float | None, theirs: float | None, unit: float, digits: int) -> str:
+    return "-" if ours is None or theirs is None else f"{(ours - theirs) / unit:+,.{digits}f}"
+
+
+def _block(each: Recommendation) -> str:
+    past, rules = each.past, each.rules
+    lines = [
+        f"{past.target.kind} {past.key}",
+        *folded(
+            f"load from {past.preset}; {each.replayed_days:.1f} of {each.known_days:.1f} days replayed; a replica "
+            f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
+            f"{rules.startup_seconds:.0f} s ({past.startup_source})"
+        ),
+        *(f"  {line}" for line in comparison(each.outcomes).splitlines()),
+    ]
+    return "\n".join(lines + [line for note in each.notes for line in folded(f"- {note}")])
+
+
+def _silences(silent: Sequence[CannotTell]) -> list[str]:
+    """By message: a cluster has hundreds of workloads that serve no requests."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for each in silent:
+        alike[each.message].append(str(each.key))
+    lines = []
+    for message, names in alike.items():
+        more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+        lines += folded(f"{', '.join(names[:NAMED_AT_MOST])}{more}: {message}")
+    return lines
+
+
+def as_json(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
+    """Everything, for programs; a number that is not known is null."""
+    document = {
+        "workloads": [_workload(each) for each in found],
+        "cannotTell": [
+            {
+                **_name(each.key.namespace, each.key.name, each.target.kind),
+                "reason": each.reason,
+                "message": each.message,
+            }
+            for each in silent
+        ],
+    }
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def _name(namespace: str, name: str, kind: str) -> Json:
+    return {"namespace": namespace, "name": name, "kind": kind}
+
+
+def _workload(each: Recommendation) -> Json:
+    past, rules = each.past, each.rules
+    return {
+        **_name(past.key.namespace, past.target.name, past.target.kind),
+        "demandPreset": past.preset,
+        "knownDays": each.known_days,
+        "replayedDays": each.replayed_days,
+        "capacityPerReplica": rules.capacity_per_replica,
+        "capacitySource": each.capacity_source,
+        "startupSeconds": rules.startup_seconds,
+        "startupSource": past.startup_source,
+        "usdPerReplicaHour": rules.usd_per_replica_hour,
+        "wattsPerReplica": rules.watts_per_replica,
+        "policies": {name: _score(outcome.score) for name, outcome in each.outcomes.items()},
+        "notes": list(each.notes),
+        "manifest": manifest(each),
+    }
+
+
+def _score(score: Score) -> Json:
+    return {
+        "violatingFraction": score.violation_fraction,
+        "unservedFraction": score.unserved_fraction,
+        "replicaHours": score.replica_hours,
+        "changesPerHour": score.changes_per_hour,
+        "usd": score.usd,
+        "wattHours": score.watt_hours,
+    }
+
+
+def manifest(each: Recommendation) -> Json:
+    """A WorkloadOptimizer in mode Recommend: it computes, tells, and touches nothing.
+
+    A capacity that was learned against the latency objective is left to be learned; any other is written down.
+    """
+    past, target = each.past, each.past.target
+    scaling: Json = {
+        "mode": "Recommend",
+        "minReplicas": max(1, each.rules.min_replicas),
+        "maxReplicas": each.rules.max_replicas,
+        "demand": {"preset": past.preset},
+    }
+    if each.latency_ms is not None:
+        scaling["metrics"] = [{"type": "latency", "threshold": each.latency_ms}]
+    if each.latency_ms is None or each.capacity_source != "learned":
+        scaling["capacityPerReplica"] = float(f"{each.rules.capacity_per_replica:.4g}")
+    return {
+        "apiVersion": "kcloud.io/v1alpha1",
+        "kind": "WorkloadOptimizer",
+        "metadata": {"name": past.key.name, "namespace": past.key.namespace},
+        "spec": {
+            "workloadType": "serving",
+            "targetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
+            "autoScaling": scaling,
+        },
+    }
+
+
+def manifest_yaml(each: Recommendation) -> str:
+    """The manifest with a word on where its numbers are from."""
+    head = [
+        f"Replayed over {each.replayed_days:.1f} days: see `kcloud-autoscale recommend`.",
+        f"Capacity of a replica: {each.capacity_source}. Mode Recommend writes the status and scales nothing.",
+        *each.notes,
+    ]
+    comment = "".join(f"# {line}\n" for line in head)
+    return comment + yaml.safe_dump(manifest(each), sort_keys=False)
