@@ -87,6 +87,6 @@ def histories(workloads: int, days: float, step_seconds: float = STEP_SECONDS) -
     """Each workload's past up to `BEGIN_SECONDS`; equal ones share their memory."""
     steps = round(days * 86_400.0 / step_seconds)
     start = BEGIN_SECONDS - steps * step_seconds
-    ends = start + (1.0 + np.arange(steps)) * step_seconds
+    ends = start + step_seconds * np.arange(1, steps + 1, dtype=np.float64)
     pasts = [DemandHistory(start, step_seconds, demand(shape, ends)) for shape in range(min(SHAPES, workloads))]
     return {key: pasts[index % SHAPES] for index, key in enumerate(keys(workloads))}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hack.bench import peers
 from hack.bench.child import measure
 from hack.bench.clock import quantile
 from hack.bench.series import BEGIN_SECONDS, DAY, TRACES, generated, geometric_mean, plain_name, recorded
@@ -25,6 +26,7 @@ OURS = "online-ensemble"
 FAST = (BASE, OURS, "ewma", "seasonal-naive")
 # SARIMAX and STL are refitted hourly at minutes per series and day; name them with --models to wait for them.
 SLOW = ("autoreg", "ets", "holt-winters")
+SLOW_STEP_SIZE = 24  # a fit of Prophet's takes seconds
 WINDOW_SECONDS = 900.0
 YOUNG_SECONDS = 600.0
 HEAD = ("series", "forecaster", "n", "pinball .95", "worst", "coverage .95", "MASE", "us per step")
@@ -40,12 +42,14 @@ class Panel:
         traces: The series.
         models: Who is run on them.
         step_size: Steps between cutoffs.
+        with_peers: Run other people's forecasters too.
     """
 
     name: str
     traces: Sequence[Trace]
     models: Sequence[str]
     step_size: int = 1
+    with_peers: bool = False
 
 
 def add_parser(subparsers: object) -> None:
@@ -56,6 +60,9 @@ def add_parser(subparsers: object) -> None:
     parser.add_argument("--days", type=float, default=9.0, help="of generated load; the first week only teaches")
     parser.add_argument("--models", nargs="*", default=SLOW, choices=STATISTICAL, help="refitted hourly, per series")
     parser.add_argument("--slow-series", type=int, default=3, help="series those are run on")
+    parser.add_argument(
+        "--peers", action="store_true", help="statsforecast and Prophet too, in an environment of their own"
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000], help="fleets whose cost is measured")
     parser.add_argument("--jobs", type=int, default=1, help="series at once; above 1 the costs are not comparable")
     parser.set_defaults(run=run)
@@ -68,8 +75,11 @@ def run(args: Namespace) -> int:
     ours: dict[str, list[Scores]] = {}
     with ProcessPoolExecutor(args.jobs) as pool:
         for panel in panels:
-            scored = score_table(backtest(_tasks(panel), pool, _told))
-            rows += [_row(panel.name, model, scored) for model in panel.models]
+            windows = backtest(_tasks(panel), pool, _told)
+            if panel.with_peers:
+                windows += _peers(panel, windows, notes)
+            scored = score_table(windows)
+            rows += [_row(panel.name, model, scored) for model in dict.fromkeys(model for _, model, _ in scored)]
             ours[panel.name] = [scores for _, model, scores in scored if model == OURS]
         young = _young(args, pool)
     bars = _bars(ours, young)
@@ -78,8 +88,10 @@ def run(args: Namespace) -> int:
         Table("Cost of our fleet forecast", ("fleet", *_COST_HEAD), _costs(args.sizes)),
         Table("Bars", BAR_HEAD, bars),
     ]
-    notes.append("The peak of 15 minutes (one step where steps are longer), an origin per step but for slow models;")
-    notes.append("cost of the statsmodels ones includes their hourly refits. Prophet and statsforecast are not run.")
+    notes.append(
+        "The peak of 15 minutes (one step where steps are longer), a cutoff at every step but for slow models,"
+    )
+    notes.append("whose cost includes a refit an hour. Peers (with --peers) say their own 0.95 quantile of each step.")
     publish("bench-forecast", tables, notes)
     return 1 if any(row[2] == "no" for row in bars) else 0
 
@@ -93,11 +105,30 @@ def _panels(args: Namespace) -> tuple[list[Panel], list[str]]:
         found.append(Panel("recorded", real, FAST))
     else:
         notes.append(f"No recordings in {args.traces}: skipped.")
-    if args.models and args.slow_series:
+    if (args.models or args.peers) and args.slow_series:
         # Every second shape, so that the few are unlike.
         few = [*generated(300.0, args.days)[::2], *real][: args.slow_series]
-        found.append(Panel("5 min, the slow", few, (*FAST, *args.models), step_size=3))
+        found.append(Panel("5 min, the slow", few, (*FAST, *args.models), SLOW_STEP_SIZE, args.peers))
     return found, notes
+
+
+def _history(trace: Trace) -> DemandHistory:
+    return DemandHistory(trace.start_seconds, trace.step_seconds, trace.demand)
+
+
+def _peers(panel: Panel, windows: Sequence[Windows], notes: list[str]) -> list[Windows]:
+    """Other people's forecasters at the same cutoffs; none, and a word why, where they cannot be had."""
+    bases = {each.unique_id: each for each in windows if each.model == BASE}
+    found: list[Windows] = []
+    try:
+        python = peers.environment()
+        for trace in panel.traces:
+            found += peers.judged(python, _history(trace), bases[plain_name(trace)])
+            print(f"peers on {trace.name}", file=sys.stderr, flush=True)
+    except peers.PeersError as error:
+        notes.append(f"Peers are skipped: {error}")
+        return []
+    return found
 
 
 def _last_days(trace: Trace, days: float) -> Trace:
@@ -111,7 +142,7 @@ def _tasks(panel: Panel) -> list[Task]:
     return [
         Task(
             plain_name(trace),
-            DemandHistory(trace.start_seconds, trace.step_seconds, trace.demand),
+            _history(trace),
             model,
             max(1, round(WINDOW_SECONDS / trace.step_seconds)),
             min(round(7 * DAY / trace.step_seconds), len(trace.demand) // 2),
@@ -165,12 +196,12 @@ _COST_HEAD = ("cold, us per workload", "warm cycle, us per workload", "as the ti
 
 
 def _costs(sizes: Sequence[int]) -> list[tuple[str, ...]]:
-    """Cold is learning two weeks of minutes; warm is one cycle, medians."""
+    """Processor time: cold is learning two weeks of minutes, warm one cycle, medians."""
     rows = []
     for size in sizes:
         found = measure("learning", "--workloads", size, "--cycles", 10)
-        warm, whole = (quantile(found[kind], 0.5)[0] for kind in ("vectorised", "whole"))
-        each = [f"{1e6 * seconds / size:,.1f}" for seconds in (found["taught"][0], warm, whole)]
+        warm, whole = (quantile(found[kind], 0.5)[1] for kind in ("vectorised", "whole"))
+        each = [f"{1e6 * seconds / size:,.1f}" for seconds in (found["taught"][1], warm, whole)]
         rows.append((f"{size:,}", *each, f"{found['peak_mib']:,.0f} MiB"))
     return rows
 

@@ -102,8 +102,8 @@ class Sources:
             yield {"location": "KR"}, 430.0
         elif "DCGM" in text:
             value = next(each for key, each in _DEVICES.items() if key in text)
-            for index, each in self._pods:
-                yield {"namespace": NAMESPACE, "pod": pod_name(index, each), "modelName": "NVIDIA H100 80GB"}, value
+            for index, number in self._pods:
+                yield {"namespace": NAMESPACE, "pod": pod_name(index, number), "modelName": "NVIDIA H100 80GB"}, value
         else:
             for index in _named(text):
                 yield _workload(index), _value(_kind(text), index % SHAPES, at)
@@ -112,6 +112,8 @@ class Sources:
 def _kind(text: str) -> str:
     if "timestamp(" in text:
         return "newest"
+    if "count_over_time(" in text:
+        return "counted"
     if "histogram_quantile" in text:
         return "latency"
     return "ready" if "replicas_ready" in text else "demand"
@@ -124,7 +126,7 @@ def _named(text: str) -> list[int]:
 
 @lru_cache(maxsize=4096)
 def _value(kind: str, shape: int, at: float) -> float:
-    return at - 7.0 if kind == "newest" else float(_values(kind, shape, np.array([at]))[0])
+    return float(_values(kind, shape, np.array([at]))[0])
 
 
 @lru_cache(maxsize=1024)
@@ -134,8 +136,11 @@ def _row(kind: str, shape: int, start: float, end: float, step: float) -> str:
 
 
 def _values(kind: str, shape: int, times: np.ndarray) -> np.ndarray:
-    if kind == "ready":
-        return np.full(len(times), float(PODS_EACH))
+    if kind == "newest":
+        return times - times % _SCRAPE_SECONDS
+    if kind in ("ready", "counted"):
+        # Samples are only counted in windows of ten minutes.
+        return np.full(len(times), float(PODS_EACH) if kind == "ready" else 600.0 / _SCRAPE_SECONDS)
     load = demand(shape, times)
     # A queue at 30/s a replica: 0.1 s when idle, 0.5 s at 24/s.
     return load if kind == "demand" else 0.1 / np.maximum(1.0 - load / (30.0 * PODS_EACH), 0.02)
