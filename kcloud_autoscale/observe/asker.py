@@ -30,7 +30,13 @@ MAX_NAMES = 500
 class Source(Protocol):
     """What is needed of `prometheus.Prometheus`."""
 
-    async def query(self, promql: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Point]: ...
+    async def query(
+        self,
+        promql: str,
+        at_seconds: float,
+        timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
+    ) -> list[Point]: ...
 
     async def query_range(
         self,
@@ -39,6 +45,7 @@ class Source(Protocol):
         end_seconds: float,
         step_seconds: float,
         timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
     ) -> list[Row]: ...
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]: ...
@@ -52,11 +59,14 @@ class Asker:
         source: Prometheus.
         now_seconds: The instant.
         limit_seconds: For everything asked through this object, from its creation on.
+        max_age_seconds: An older sample does not stand for its series. An instant vector has the age of the query, so
+            the server itself must leave out what is too old: by default it repeats a last value for 300 s.
     """
 
     source: Source
     now_seconds: float
     limit_seconds: float
+    max_age_seconds: float | None = None
     _deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,17 +77,18 @@ class Asker:
         """Until the budget is used up; a little above 0 afterwards, so that questions fail at once and say why."""
         return max(self._deadline - time.monotonic(), 0.001)
 
-    async def series(self, promql: str, what: str) -> list[Point] | Missing:
-        """All series of a query at this instant."""
+    async def series(self, promql: str, what: str, lasting: bool = False) -> list[Point] | Missing:
+        """All series of a query at this instant; ``lasting`` ones, as prices, stand until they are replaced."""
         try:
-            return await self._send(promql)
+            return await (self._send_lasting(promql) if lasting else self._send(promql))
         except ObservationError as error:
             return Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")
 
     async def single(self, promql: str, what: str) -> Point | Missing:
         """The one series of a user's own query."""
-        found = await self.series(promql, f"{what} {shown(promql)}")
-        return found if isinstance(found, Missing) else only(found, f"{what} {shown(promql)}")
+        name = f"{what} {shown(promql)}"
+        found = await self.series(promql, name)
+        return found if isinstance(found, Missing) else only(found, name, self.max_age_seconds)
 
     async def grouped(self, build: Build, subjects: Sequence[Subject], what: str) -> dict[WorkloadKey, Point | Missing]:
         """One value per workload."""
@@ -114,23 +125,26 @@ class Asker:
         return await _steps(span, chunk)
 
     async def single_steps(self, promql: str, span: Span, what: str) -> FloatArray | Missing:
-        """Values per step of a user's own query."""
+        """Values per step of a user's own query, each no older than what counts at the present."""
         name = f"{what} {shown(promql)}"
 
         async def chunk(part: Span) -> dict[str, Row | Missing]:
             try:
-                return {name: only(await self._send_range(promql, part), name)}
+                return {name: only(await self._send_range(promql, part, self.max_age_seconds), name)}
             except ObservationError as error:
                 return {name: Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")}
 
         return (await _steps(span, chunk))[name]
 
     async def _send(self, promql: str) -> list[Point]:
+        return await self.source.query(promql, self.now_seconds, self.left_seconds, self.max_age_seconds)
+
+    async def _send_lasting(self, promql: str) -> list[Point]:
         return await self.source.query(promql, self.now_seconds, self.left_seconds)
 
-    async def _send_range(self, promql: str, span: Span) -> list[Row]:
+    async def _send_range(self, promql: str, span: Span, lookback_seconds: float | None = None) -> list[Row]:
         return await self.source.query_range(
-            promql, span.first_at, span.end_seconds, span.step_seconds, self.left_seconds
+            promql, span.first_at, span.end_seconds, span.step_seconds, self.left_seconds, lookback_seconds
         )
 
 

@@ -126,10 +126,11 @@ def _one(found: list[S], error: PrometheusError | None, what: str) -> S | Missin
     return found[0]
 
 
-def only(found: Sequence[S], what: str) -> S | Missing:
-    """The series of a user's own query, which must give exactly one."""
+def only(found: Sequence[S], what: str, max_age_seconds: float | None = None) -> S | Missing:
+    """The series of a user's own query, which must give exactly one; ``max_age_seconds`` is what was asked for."""
     if len(found) == 1:
         return found[0]
     if not found:
-        return Missing(MissingReason.NO_DATA, f"{what} returns no series")
+        age = "" if max_age_seconds is None else f" with samples younger than {max_age_seconds:g} s"
+        return Missing(MissingReason.NO_DATA, f"{what} returns no series{age}")
     return Missing(MissingReason.AMBIGUOUS, f"{what} returns {len(found)} series; it must return one")

@@ -18,6 +18,7 @@ is history to read; workloads whose two weeks do not fit come with the next cycl
 from __future__ import annotations
 
 import asyncio
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.past import Reach, capacity_histories, demand_histories
 from kcloud_autoscale.observe.present import Present, metrics_of, present
-from kcloud_autoscale.observe.scrapes import ScrapeIntervals
+from kcloud_autoscale.observe.scrapes import DEFAULT_SECONDS, ScrapeIntervals
 from kcloud_autoscale.observe.signals import (
     FleetSignals,
     device_model,
@@ -102,7 +103,7 @@ class Gatherer:
         """
         targets = await self._targets.find(policy.workloads)
         fleet = [watched(policy.workloads[key], target) for key, target in targets.items()]
-        asker = Asker(self._prometheus, now_seconds, self._settings.budget_seconds)
+        asker = Asker(self._prometheus, now_seconds, self._settings.budget_seconds, policy.max_metric_age_seconds)
         away = await asker.series("vector(1)", "Prometheus does not answer")
         if isinstance(away, Missing):
             return self._without_prometheus(fleet, away, now_seconds)
@@ -127,13 +128,13 @@ class Gatherer:
         asker: Asker,
         policy: FleetPolicy,
         fleet: Sequence[Watched],
-        scrapes: Mapping[str, float],
+        scrapes: Mapping[WorkloadKey, float],
     ) -> tuple[Present, FleetSignals]:
-        windows = {name: rate_window_seconds(policy.step_seconds, each) for name, each in scrapes.items()}
-        general = rate_window_seconds(policy.step_seconds, max(scrapes.values(), default=15.0))
+        usual = statistics.median(scrapes.values()) if scrapes else DEFAULT_SECONDS
+        general = rate_window_seconds(policy.step_seconds, usual)
         namespaces = sorted({each.key.namespace for each in fleet if each.pods_subject is not None})
         return await asyncio.gather(
-            present(asker, fleet, windows, general, policy.max_metric_age_seconds),
+            present(asker, fleet, scrapes, policy.step_seconds, general, policy.max_metric_age_seconds),
             fleet_signals(asker, namespaces, general),
         )
 
@@ -144,11 +145,11 @@ class Gatherer:
         found: Present,
         since: Mapping[WorkloadKey, float],
         now_seconds: float,
-        scrapes: Mapping[str, float],
+        scrapes: Mapping[WorkloadKey, float],
     ) -> _Past:
         settings = self._settings
         history_seconds = settings.history_days * SECONDS_PER_DAY
-        asker = Asker(self._prometheus, now_seconds, settings.history_budget_seconds)
+        asker = Asker(self._prometheus, now_seconds, settings.history_budget_seconds, policy.max_metric_age_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
         demand = await demand_histories(asker, askable, since, reach, scrapes)
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.

@@ -33,6 +33,19 @@ class Span:
         return self.start_seconds + self.steps * self.step_seconds
 
     @property
+    def ends(self) -> FloatArray:
+        """When each step is evaluated, shape ``(steps,)``."""
+        return np.arange(self.steps, dtype=np.float64) * self.step_seconds + self.first_at
+
+    def reaching_back(self, steps: int) -> Span:
+        """The same steps after so many earlier ones."""
+        return Span(self.start_seconds - steps * self.step_seconds, self.steps + steps, self.step_seconds)
+
+    def part(self, first: int, last: int) -> Span:
+        """Steps from ``first`` to ``last``, which is included."""
+        return Span(self.start_seconds + first * self.step_seconds, last - first + 1, self.step_seconds)
+
+    @property
     def first_at(self) -> float:
         """When the first step is evaluated: at its end."""
         return self.start_seconds + self.step_seconds

@@ -16,6 +16,7 @@ from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.asker import MAX_NAMES, MAX_SAMPLES, Asker
+from kcloud_autoscale.observe.demand import Steps, demand_steps
 from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pending, rate_window_seconds
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
@@ -26,8 +27,6 @@ from kcloud_autoscale.observe.watched import Watched, subjects
 CONCURRENT_JOBS = 4
 
 _TOLD_BY_KUBE_STATE_METRICS = (PodNaming.DEPLOYMENT, PodNaming.STATEFUL_SET)
-
-Steps = dict[WorkloadKey, FloatArray | Missing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ async def demand_histories(
     watched: Sequence[Watched],
     since: Mapping[WorkloadKey, float],
     reach: Reach,
-    scrapes: Mapping[str, float],
+    scrapes: Mapping[WorkloadKey, float],
 ) -> dict[WorkloadKey, DemandHistory]:
     """The steps each workload has not been fed; workloads that are not ready when the time is up come next cycle.
 
@@ -68,12 +67,12 @@ async def demand_histories(
         watched: Workloads with a demand source.
         since: Up to when each known one has been fed.
         reach: The grid.
-        scrapes: Scrape interval in seconds by preset.
+        scrapes: Seconds between scrapes of each workload of a preset, at present.
     """
     found: dict[WorkloadKey, DemandHistory] = {}
 
     async def run(job: _Job) -> None:
-        values = await _demand_steps(asker, job.members, job.span, scrapes)
+        values = await demand_steps(asker, job.members, job.span, scrapes)
         for key, each in values.items():
             if not isinstance(each, Missing) and (piece := demand_history(each, job.span, job.whole)) is not None:
                 found[key] = piece
@@ -87,7 +86,7 @@ async def capacity_histories(
     watched: Sequence[Watched],
     until: Mapping[WorkloadKey, float],
     reach: Reach,
-    scrapes: Mapping[str, float],
+    scrapes: Mapping[WorkloadKey, float],
 ) -> dict[WorkloadKey, tuple[Span, tuple[CapacityHistory, ...]]]:
     """Pairs of load, ready replicas and target metric, with the span each workload's were read for."""
     found: dict[WorkloadKey, tuple[Span, tuple[CapacityHistory, ...]]] = {}
@@ -139,21 +138,11 @@ async def _within(asker: Asker, jobs: Sequence[Callable[[], Awaitable[None]]]) -
         task.result()
 
 
-async def _demand_steps(asker: Asker, members: Sequence[Watched], span: Span, scrapes: Mapping[str, float]) -> Steps:
-    preset = members[0].preset
-    if preset is None:
-        own = [(each.key, each.query) for each in members if each.query is not None]
-        answers = await asyncio.gather(*(asker.single_steps(query, span, "demand") for _, query in own))
-        return {key: answer for (key, _), answer in zip(own, answers, strict=True)}
-    window = rate_window_seconds(span.step_seconds, scrapes[preset.name])
-    return await asker.grouped_steps(
-        lambda part: queries.demand(preset, window, part), subjects(members), span, f"demand ({preset.name})"
-    )
-
-
-async def _pairs(asker: Asker, job: _Job, scrapes: Mapping[str, float]) -> dict[WorkloadKey, list[CapacityHistory]]:
+async def _pairs(
+    asker: Asker, job: _Job, scrapes: Mapping[WorkloadKey, float]
+) -> dict[WorkloadKey, list[CapacityHistory]]:
     demand, ready = await asyncio.gather(
-        _demand_steps(asker, job.members, job.span, scrapes), _ready_steps(asker, job.members, job.span)
+        demand_steps(asker, job.members, job.span, scrapes), _ready_steps(asker, job.members, job.span)
     )
     pieces: dict[WorkloadKey, list[CapacityHistory]] = {}
     for target, members in _by_target(job.members):
@@ -187,7 +176,7 @@ async def _ready_steps(asker: Asker, members: Sequence[Watched], span: Span) -> 
 
 
 async def _metric_steps(
-    asker: Asker, members: Sequence[Watched], target: MetricTarget, span: Span, scrapes: Mapping[str, float]
+    asker: Asker, members: Sequence[Watched], target: MetricTarget, span: Span, scrapes: Mapping[WorkloadKey, float]
 ) -> Steps:
     if target.query is not None:
         query, unit = target.query, user_unit(target.name)
@@ -205,7 +194,7 @@ async def _metric_steps(
     if target.name == "queue":
         return await asker.grouped_steps(lambda part: queries.waiting(preset, part), asked, span, "queue")
     quantile = target.quantile or DEFAULT_LATENCY_QUANTILE
-    window = rate_window_seconds(span.step_seconds, scrapes[preset.name])
+    window = rate_window_seconds(span.step_seconds, max(scrapes[each.key] for each in members))
     return await asker.grouped_steps(
         lambda part: queries.latency(preset, quantile, window, part), asked, span, "latency"
     )

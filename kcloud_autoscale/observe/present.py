@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from kcloud_autoscale.domain.observation import MetricObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
@@ -14,11 +16,13 @@ from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.answer import Point, shown
 from kcloud_autoscale.observe.asker import Asker, reading
+from kcloud_autoscale.observe.coverage import covered_now, instants
 from kcloud_autoscale.observe.fetch import Build
+from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.objects import Pod
-from kcloud_autoscale.observe.presets import PRESETS
+from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.signals import FleetSignals, PodReadings
-from kcloud_autoscale.observe.watched import Watched, by_preset, subjects
+from kcloud_autoscale.observe.watched import Watched, by_scrape, subjects
 
 DEFAULT_LATENCY_QUANTILE = 0.95
 
@@ -59,7 +63,8 @@ class Present:
 async def present(
     asker: Asker,
     watched: Sequence[Watched],
-    windows: Mapping[str, float],
+    scrapes: Mapping[WorkloadKey, float],
+    step_seconds: float,
     window_seconds: float,
     max_age_seconds: float,
 ) -> Present:
@@ -68,16 +73,18 @@ async def present(
     Args:
         asker: With the instant and the budget.
         watched: Workloads, with or without a target.
-        windows: Rate window in seconds by preset.
-        window_seconds: Rate window of everything else.
+        scrapes: Seconds between scrapes of each workload of a preset.
+        step_seconds: What demand is a mean over.
+        window_seconds: Rate window of what is of no preset.
         max_age_seconds: Older readings are stale.
     """
     found = Present()
     async with asyncio.TaskGroup() as group:
-        for name, members in by_preset(watched).items():
-            group.create_task(_demand(asker, found, name, members, windows[name], max_age_seconds))
-            group.create_task(_latency(asker, found, name, members, windows[name]))
-            group.create_task(_waiting(asker, found, name, members))
+        for preset, interval, members in by_scrape([each for each in watched if each.key in scrapes], scrapes):
+            window = rate_window_seconds(step_seconds, interval)
+            group.create_task(_demand(asker, found, preset, members, window, interval, max_age_seconds))
+            group.create_task(_latency(asker, found, preset, members, window))
+            group.create_task(_waiting(asker, found, preset, members))
         for text in {each.query for each in watched if each.query} | _own_queries(watched):
             group.create_task(_own(asker, found, text))
         group.create_task(_cpu_memory(asker, found, watched, window_seconds))
@@ -166,22 +173,44 @@ def _request(pod: Pod, resource: str) -> float | None:
 
 
 async def _demand(
-    asker: Asker, found: Present, name: str, members: Sequence[Watched], window_seconds: float, max_age_seconds: float
+    asker: Asker,
+    found: Present,
+    preset: Preset,
+    members: Sequence[Watched],
+    window_seconds: float,
+    interval_seconds: float,
+    max_age_seconds: float,
 ) -> None:
-    preset, asked = PRESETS[name], subjects(members)
-    what = f"demand ({name})"
+    asked, now = subjects(members), asker.now_seconds
+    what = f"demand ({preset.name})"
+    count, apart = instants(window_seconds, interval_seconds)
+    ends = Span(now - (count + 1) * apart, count + 1, apart)
     loads, newest = await asyncio.gather(
         asker.grouped(lambda part: queries.demand(preset, window_seconds, part), asked, what),
-        asker.grouped(lambda part: queries.newest_sample(preset, part), asked, what),
+        asker.grouped_steps(lambda part: queries.newest_sample(preset, part), asked, ends, what),
     )
-    now = asker.now_seconds
-    found.newest |= {key: min(each.value, now) for key, each in newest.items() if isinstance(each, Point)}
+    at = ends.ends
     for key, load in loads.items():
-        found.demand[key] = _fresh(load, what, found.newest.get(key), max_age_seconds, now)
+        seen = newest[key]
+        if isinstance(seen, Missing):
+            found.demand[key] = seen
+            continue
+        if np.isfinite(seen[-1]):
+            found.newest[key] = min(float(seen[-1]), now)
+        read = _fresh(load, what, found.newest.get(key), max_age_seconds, now)
+        # A stack that lacks the metric its samples are dated by is taken at its word.
+        uncovered = np.isfinite(seen).any() and not covered_now(seen, at, interval_seconds)
+        found.demand[key] = _unfilled(what, window_seconds) if isinstance(read, Sample) and uncovered else read
 
 
-async def _latency(asker: Asker, found: Present, name: str, members: Sequence[Watched], window_seconds: float) -> None:
-    preset = PRESETS[name]
+def _unfilled(what: str, window_seconds: float) -> Missing:
+    why = f"{what}: samples do not fill the last {window_seconds:g} s yet, so a rate over them would be too low"
+    return Missing(MissingReason.NO_DATA, why)
+
+
+async def _latency(
+    asker: Asker, found: Present, preset: Preset, members: Sequence[Watched], window_seconds: float
+) -> None:
     if not preset.latencies and not preset.summary:
         return
     wanted: defaultdict[float, list[Watched]] = defaultdict(list)
@@ -191,17 +220,17 @@ async def _latency(asker: Asker, found: Present, name: str, members: Sequence[Wa
 
     async def at(quantile: float, part: Sequence[Watched]) -> None:
         build: Build = lambda selection: queries.latency(preset, quantile, window_seconds, selection)  # noqa: E731
-        answers = await asker.grouped(build, subjects(part), f"latency ({name})")
+        answers = await asker.grouped(build, subjects(part), f"latency ({preset.name})")
         found.latency.update({(key, quantile): answer for key, answer in answers.items()})
 
     await asyncio.gather(*(at(quantile, part) for quantile, part in wanted.items()))
 
 
-async def _waiting(asker: Asker, found: Present, name: str, members: Sequence[Watched]) -> None:
-    preset, wanted = PRESETS[name], [each for each in members if _built_in(each, "queue")]
+async def _waiting(asker: Asker, found: Present, preset: Preset, members: Sequence[Watched]) -> None:
+    wanted = [each for each in members if _built_in(each, "queue")]
     if preset.waiting and wanted:
         found.waiting |= await asker.grouped(
-            lambda part: queries.waiting(preset, part), subjects(wanted), f"queue ({name})"
+            lambda part: queries.waiting(preset, part), subjects(wanted), f"queue ({preset.name})"
         )
 
 

@@ -82,15 +82,29 @@ class Prometheus:
         self._pool = ThreadPoolExecutor(settings.threads, "prometheus")
         self._slots = asyncio.Semaphore(settings.threads)
 
-    async def query(self, promql: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Point]:
+    async def query(
+        self,
+        promql: str,
+        at_seconds: float,
+        timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
+    ) -> list[Point]:
         """Evaluate at one instant.
+
+        Args:
+            promql: The query.
+            at_seconds: Unix time.
+            timeout_seconds: Longest to wait, within that of the settings.
+            lookback_seconds: How old a sample may be to stand for its series; the server's own 300 s if None. A
+                parameter of Prometheus; stores that do not know it ignore it.
 
         Raises:
             PrometheusError: With the query and the cause.
         """
+        form = {"time": _time(at_seconds), **_lookback(lookback_seconds)}
 
         def ask(connect: PrometheusConnect, seconds: float) -> bytes:
-            result: bytes = connect.custom_query(promql, {"time": _time(at_seconds)}, seconds)
+            result: bytes = connect.custom_query(promql, form, seconds)
             return result
 
         return await self._ask(promql, ask, answer.points, timeout_seconds)
@@ -102,8 +116,9 @@ class Prometheus:
         end_seconds: float,
         step_seconds: float,
         timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
     ) -> list[Row]:
-        """Evaluate at ``start, start + step, …, end``; at most 11,000 times.
+        """Evaluate at ``start, start + step, …, end``; at most 11,000 times. ``lookback_seconds`` as for `query`.
 
         Raises:
             PrometheusError: With the query and the cause.
@@ -114,7 +129,7 @@ class Prometheus:
 
         def ask(connect: PrometheusConnect, seconds: float) -> bytes:
             start, end = datetime.fromtimestamp(start_seconds, UTC), datetime.fromtimestamp(end_seconds, UTC)
-            exact = {"start": _time(start_seconds), "end": _time(end_seconds)}
+            exact = {"start": _time(start_seconds), "end": _time(end_seconds), **_lookback(lookback_seconds)}
             result: bytes = connect.custom_query_range(promql, start, end, f"{step_seconds:g}", exact, seconds)
             return result
 
@@ -298,6 +313,10 @@ def _cause(error: Exception) -> str:
     """The innermost reason: requests wraps it four times."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return shown(str(reason or error))
+
+
+def _lookback(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"lookback_delta": f"{seconds:.3f}"}
 
 
 def _time(at_seconds: float) -> str:

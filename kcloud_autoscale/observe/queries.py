@@ -32,6 +32,12 @@ def newest_sample(preset: Preset, selection: Selection) -> str:
     return _first_of("max", [f"timestamp({metric}{{%s}})" for metric in preset.proof], selection, preset.identities)
 
 
+def samples_counted(preset: Preset, window_seconds: float, selection: Selection) -> str:
+    """Stored samples in the window per workload, of its most scraped series: their spacing is the scrape interval."""
+    counts = [f"count_over_time({metric}{{%s}}[{seconds(window_seconds)}])" for metric in preset.proof]
+    return _first_of("max", counts, selection, preset.identities)
+
+
 def exporting_pods(preset: Preset, selection: Selection) -> str:
     """How many pods per workload export the preset's metrics: the replicas that serve, where nothing else says."""
     inner = [by_workload("count", _gauge(metric), selection, POD, also=("pod",)) for metric in preset.proof]

@@ -1,17 +1,22 @@
-"""How often a stack's metrics are scraped: measured, since it decides how far a rate must look back."""
+"""How often a workload's metrics are scraped: measured, since it decides how far a rate must look back."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kcloud_autoscale.domain.errors import ObservationError
+from kcloud_autoscale.domain.reading import Missing
+from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.asker import Asker
-from kcloud_autoscale.observe.presets import PRESETS
+from kcloud_autoscale.observe.coverage import TILE_SECONDS, interval_now
+from kcloud_autoscale.observe.history import Span
+from kcloud_autoscale.observe.presets import PRESETS, Preset
+from kcloud_autoscale.observe.watched import Watched, subjects
 
 LOOK_BACK_SECONDS = 600.0
 REMEMBERED_SECONDS = 600.0
@@ -19,29 +24,46 @@ REMEMBERED_SECONDS = 600.0
 DEFAULT_SECONDS = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Of one preset: when, the interval of its most scraped series, and each workload's own."""
+
+    at_seconds: float
+    usual_seconds: float
+    own: dict[WorkloadKey, float] = field(default_factory=dict)
+
+    def holds(self, now_seconds: float) -> bool:
+        return 0.0 <= now_seconds - self.at_seconds < REMEMBERED_SECONDS
+
+
 @dataclass(slots=True)
 class ScrapeIntervals:
-    """Scrape intervals by preset, measured anew every ten minutes."""
+    """Scrape intervals by workload, measured anew every ten minutes."""
 
-    _known: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _known: dict[str, _Measured] = field(default_factory=dict)
 
-    async def of(self, asker: Asker, presets: Iterable[str]) -> dict[str, float]:
-        """Seconds between scrapes by preset name."""
-        names = list(presets)
-        due = [name for name in names if not self._fresh(name, asker.now_seconds)]
-        measured = await asyncio.gather(*(_measure(asker, name) for name in due))
-        for name, interval in zip(due, measured, strict=True):
-            if interval is not None:
-                self._known[name] = (asker.now_seconds, interval)
-        return {name: self._known[name][1] if name in self._known else DEFAULT_SECONDS for name in names}
+    async def of(self, asker: Asker, presets: Mapping[str, Sequence[Watched]]) -> dict[WorkloadKey, float]:
+        """Seconds between scrapes of each preset's workloads."""
+        found = await asyncio.gather(*(self._of_preset(asker, name, each) for name, each in presets.items()))
+        return {key: seconds for each in found for key, seconds in each.items()}
 
-    def _fresh(self, name: str, now_seconds: float) -> bool:
-        return name in self._known and 0.0 <= now_seconds - self._known[name][0] < REMEMBERED_SECONDS
+    async def _of_preset(self, asker: Asker, name: str, members: Sequence[Watched]) -> dict[WorkloadKey, float]:
+        known = self._known.get(name)
+        if known is None or not known.holds(asker.now_seconds):
+            usual = await _usual(asker, PRESETS[name])
+            if usual is None:
+                last = known.usual_seconds if known else DEFAULT_SECONDS
+                return {each.key: last for each in members}
+            known = self._known[name] = _Measured(asker.now_seconds, usual)
+        unmeasured = [each for each in members if each.key not in known.own]
+        if unmeasured:
+            known.own.update(await _own(asker, PRESETS[name], unmeasured, known.usual_seconds))
+        return {each.key: known.own[each.key] for each in members}
 
 
-async def _measure(asker: Asker, name: str) -> float | None:
+async def _usual(asker: Asker, preset: Preset) -> float | None:
     """Median spacing of the stored samples of the preset's most scraped series; None when there are too few."""
-    for metric in PRESETS[name].proof:
+    for metric in preset.proof:
         try:
             most = await asker.source.query(
                 queries.most_scraped(metric, LOOK_BACK_SECONDS), asker.now_seconds, asker.left_seconds
@@ -55,3 +77,17 @@ async def _measure(asker: Asker, name: str) -> float | None:
         if rows and len(rows[0].times) >= 3:
             return float(np.median(np.diff(rows[0].times)))
     return None
+
+
+async def _own(
+    asker: Asker, preset: Preset, members: Sequence[Watched], usual_seconds: float
+) -> dict[WorkloadKey, float]:
+    """Each workload's own interval: one may be scraped every 15 s and its neighbour every minute."""
+    tiles = Span(asker.now_seconds - 2 * TILE_SECONDS, 2, TILE_SECONDS)
+    counts = await asker.grouped_steps(
+        lambda part: queries.samples_counted(preset, TILE_SECONDS, part), subjects(members), tiles, "samples"
+    )
+    return {
+        key: usual_seconds if isinstance(each, Missing) else interval_now(each, usual_seconds)
+        for key, each in counts.items()
+    }

@@ -184,14 +184,14 @@ async def _host_watts(asker: Asker, namespaces: Sequence[str], window_seconds: f
 
 
 async def _node_prices(asker: Asker, promql: str) -> dict[str, Reading]:
-    answer = await asker.series(promql, "OpenCost")
+    answer = await asker.series(promql, "OpenCost", lasting=True)
     if isinstance(answer, Missing):
         return {}
     return {each.labels.get("node", ""): reading(each, "OpenCost price") for each in answer}
 
 
 async def _carbon(asker: Asker) -> Reading:
-    answer = await asker.series(queries.carbon_grams_per_kwh(), "carbon intensity")
+    answer = await asker.series(queries.carbon_grams_per_kwh(), "carbon intensity", lasting=True)
     if isinstance(answer, Missing):
         return answer
     if len(answer) > 1:

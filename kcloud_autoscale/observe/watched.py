@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kcloud_autoscale.domain.policy import WorkloadPolicy
@@ -75,6 +75,18 @@ def by_preset(each: Iterable[Watched]) -> dict[str, list[Watched]]:
         if one.preset is not None:
             found[one.preset.name].append(one)
     return found
+
+
+def by_scrape(
+    each: Iterable[Watched], scrapes: Mapping[WorkloadKey, float]
+) -> list[tuple[Preset, float, list[Watched]]]:
+    """Workloads that can be asked about together through one rate window: same stack, same seconds between scrapes."""
+    found: dict[tuple[str, float], tuple[Preset, float, list[Watched]]] = {}
+    for one in each:
+        if one.preset is not None:
+            interval = scrapes[one.key]
+            found.setdefault((one.preset.name, interval), (one.preset, interval, []))[2].append(one)
+    return list(found.values())
 
 
 def subjects(each: Iterable[Watched]) -> list[Subject]:

@@ -33,7 +33,13 @@ class FakePrometheus:
         self._value = value
         self._refuse = refuse
 
-    async def query(self, promql: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Point]:
+    async def query(
+        self,
+        promql: str,
+        at_seconds: float,
+        timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
+    ) -> list[Point]:
         self._note(promql)
         if promql == "vector(1)":
             return [Point({}, 1.0, at_seconds)]
@@ -47,10 +53,12 @@ class FakePrometheus:
         end_seconds: float,
         step_seconds: float,
         timeout_seconds: float | None = None,
+        lookback_seconds: float | None = None,
     ) -> list[Row]:
         self._note(promql)
         times = np.arange(start_seconds, end_seconds + step_seconds / 2, step_seconds)
-        return [Row(labels, times, np.full(len(times), self._value)) for labels in self._workloads(promql)]
+        values = times if "timestamp(" in promql else np.full(len(times), self._value)
+        return [Row(labels, times, values) for labels in self._workloads(promql)]
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         self._note(selector)

@@ -36,12 +36,15 @@ def histogram(metric: str, labels: dict[str, str], per_second: dict[float | str,
     return [Series(f"{metric}_bucket", {**labels, "le": le}, counting(rate)) for le, rate in bounds.items()]
 
 
-def write_blocks(series: Iterable[Series], start: int, length_seconds: int, directory: Path) -> Path:
-    """TSDB blocks with all series, scraped every 15 s from ``start`` on."""
+def write_blocks(
+    series: Iterable[Series], start: int, length_seconds: int, directory: Path, scrapes: Iterable[int] | None = None
+) -> Path:
+    """TSDB blocks with all series: scraped every 15 s from ``start`` on, or so many seconds after it."""
+    instants = list(range(0, length_seconds + 1, SCRAPE_SECONDS) if scrapes is None else scrapes)
     lines = [
         f"{each.metric}{{{_joined(each.labels)}}} {each.value(at)!r} {start + at}\n"
         for each in series
-        for at in range(0, length_seconds + 1, SCRAPE_SECONDS)
+        for at in instants
     ]
     text = directory / "series.om"
     text.write_text("".join([*lines, "# EOF\n"]))

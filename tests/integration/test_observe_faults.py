@@ -195,7 +195,7 @@ async def test_what_the_settings_say_is_sent(tmp_path: Path, monkeypatch: pytest
     script = Scripted([(200, {}, ONE), (200, {}, success([], "matrix"))])
     with script.serving() as url:
         client = Prometheus(PrometheusSettings(f"{url}/prom/", token_file=tmp_path / "token", tenant="team-a"))
-        await client.query(QUERY, 1000.5)
+        await client.query(QUERY, 1000.5, lookback_seconds=180.0)
         (tmp_path / "token").write_text("second")  # rotated
         await client.query_range(QUERY, 90.5, 100.5, 5.0)
         client.close()
@@ -205,11 +205,13 @@ async def test_what_the_settings_say_is_sent(tmp_path: Path, monkeypatch: pytest
     assert headers["Authorization"] == "Bearer first"
     assert headers["X-Scope-OrgID"] == "team-a"
     assert "time=1000.500" in form
+    assert "lookback_delta=180.000" in form
     assert later["Authorization"] == "Bearer second"
     assert range_path == "/prom/api/v1/query_range"
     # Half seconds survive; the client alone would have rounded them.
     assert "start=90.500" in range_form
     assert "end=100.500" in range_form
+    assert "lookback_delta" not in range_form
 
 
 async def test_basic_authentication(tmp_path: Path) -> None:

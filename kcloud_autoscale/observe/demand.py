@@ -1,0 +1,146 @@
+"""Demand step by step: read through a window that fits the scrapes of its time, and unknown where they do not fill it.
+
+How often a workload was scraped two weeks ago need not be how often it is today. Where it was, one window serves;
+else the past is read once per interval found in it, each step through the window of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kcloud_autoscale.domain.reading import Missing
+from kcloud_autoscale.domain.series import FloatArray
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe import queries
+from kcloud_autoscale.observe.asker import Asker
+from kcloud_autoscale.observe.coverage import (
+    TILE_SECONDS,
+    BoolArray,
+    away_from_gaps,
+    covered,
+    filled_samples,
+    filled_seconds,
+    intervals,
+    look_back_seconds,
+    widened,
+)
+from kcloud_autoscale.observe.history import Span, rate_window_seconds
+from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.watched import Watched, subjects
+
+Steps = dict[WorkloadKey, FloatArray | Missing]
+
+# The few steps since the last cycle were scraped as the present is.
+_RECENT_TILES = 6
+
+
+async def demand_steps(
+    asker: Asker, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
+) -> Steps:
+    """Load per second in each step of the span, NaN where it is not known.
+
+    Args:
+        asker: With the instant and the budget.
+        members: Workloads of one preset, or all with queries of their own.
+        span: The steps.
+        scrapes: Seconds between scrapes of each workload of a preset, at present.
+    """
+    preset = members[0].preset
+    if preset is None:
+        answers = await asyncio.gather(*(_own(asker, each, span) for each in members))
+        return {each.key: answer for each, answer in zip(members, answers, strict=True)}
+    scraped = await _scraped(asker, preset, members, span, scrapes)
+    values: Steps = {each.key: np.full(span.steps, np.nan) for each in members}
+    for interval in sorted({float(each) for row in scraped.values() for each in np.unique(row)}):
+        wanted = {key: mask for key, row in scraped.items() if (mask := row == interval).any()}
+        await _fill(asker, preset, [each for each in members if each.key in wanted], span, interval, wanted, values)
+    return values
+
+
+async def _own(asker: Asker, each: Watched, span: Span) -> FloatArray | Missing:
+    assert each.query is not None
+    back = math.ceil(look_back_seconds(each.query) / span.step_seconds)
+    values = await asker.single_steps(each.query, span.reaching_back(back), "demand")
+    return values if isinstance(values, Missing) else away_from_gaps(values, back)[back:]
+
+
+async def _scraped(
+    asker: Asker, preset: Preset, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
+) -> dict[WorkloadKey, FloatArray]:
+    """Seconds between scrapes at each step of each workload, shape ``(steps,)``; as today where it is not known."""
+    today = {each.key: np.full(span.steps, scrapes[each.key]) for each in members}
+    if span.end_seconds - span.start_seconds <= _RECENT_TILES * TILE_SECONDS:
+        return today
+    count = math.ceil((span.end_seconds - span.start_seconds) / TILE_SECONDS)
+    tiles = Span(span.end_seconds - count * TILE_SECONDS, count, TILE_SECONDS)
+    counts = await asker.grouped_steps(
+        lambda part: queries.samples_counted(preset, TILE_SECONDS, part), subjects(members), tiles, "samples"
+    )
+    of_step = np.minimum(np.ceil((span.ends - tiles.first_at) / TILE_SECONDS - 1e-6).astype(np.int64), count - 1)
+    for key, each in counts.items():
+        if not isinstance(each, Missing):
+            told = intervals(each, scrapes[key])[of_step]
+            today[key] = np.where(np.isfinite(told), told, scrapes[key])
+    return today
+
+
+async def _fill(
+    asker: Asker,
+    preset: Preset,
+    members: Sequence[Watched],
+    span: Span,
+    interval: float,
+    wanted: Mapping[WorkloadKey, BoolArray],
+    values: Steps,
+) -> None:
+    """Read all steps that were scraped at one interval, and a tile around them, where nothing is known yet.
+
+    Denser ones come first. Around the change from 60 s to 15 s a step is read through the window of 75 s where that is
+    covered, and else through the one of 240 s.
+    """
+    around = math.ceil(TILE_SECONDS / span.step_seconds)
+    masks = {key: _around(mask, around) for key, mask in wanted.items()}
+    steps = np.flatnonzero(np.logical_or.reduce(list(masks.values())))
+    first, last = int(steps[0]), int(steps[-1])
+    found = await _covered_steps(asker, preset, members, span.part(first, last), interval)
+    for key, each in found.items():
+        known = values[key]
+        if isinstance(each, Missing):
+            values[key] = each
+        elif not isinstance(known, Missing):
+            part = known[first : last + 1]
+            part[...] = np.where(np.isnan(part) & masks[key][first : last + 1], each, part)
+
+
+def _around(mask: BoolArray, steps: int) -> BoolArray:
+    if mask.all():
+        return mask
+    for _ in range(steps):
+        mask = widened(mask)
+    return mask
+
+
+async def _covered_steps(
+    asker: Asker, preset: Preset, members: Sequence[Watched], span: Span, interval: float
+) -> Steps:
+    """Demand through the window for one interval; NaN where samples do not fill it."""
+    window = rate_window_seconds(span.step_seconds, interval)
+    reach, asked = filled_seconds(window, interval), subjects(members)
+    what = f"demand ({preset.name})"
+    loads, counts = await asyncio.gather(
+        asker.grouped_steps(lambda part: queries.demand(preset, window, part), asked, span, what),
+        asker.grouped_steps(lambda part: queries.samples_counted(preset, reach, part), asked, span, what),
+    )
+    for key, load in loads.items():
+        seen = counts[key]
+        if isinstance(load, Missing):
+            continue
+        if isinstance(seen, Missing):
+            loads[key] = seen
+        elif np.isfinite(seen).any():  # a stack that lacks the metric its samples are dated by is taken at its word
+            loads[key] = np.where(covered(seen, filled_samples(window, interval)), load, np.nan)
+    return loads
