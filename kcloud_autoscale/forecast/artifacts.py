@@ -131,6 +131,14 @@ def default_bundle_folder() -> Path:
     return inside if inside.exists() else package.parent / "models" / "default" / "1"
 
 
+def default_knowledge() -> tuple[Knowledge | None, str]:
+    """The default bundle's knowledge, or None and why there is none; forecasting works without."""
+    try:
+        return load_bundle(default_bundle_folder()).knowledge, ""
+    except BundleError as error:
+        return None, str(error)
+
+
 def _read(path: Path) -> bytes:
     """The bytes of a file that is not too large to be a part of a bundle."""
     size = path.stat().st_size

@@ -21,7 +21,7 @@ from kcloud_autoscale.forecast.priors import Knowledge, Prior, default_prior
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray
 from kcloud_autoscale.forecast.rows import transplant
-from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings, Grid, grid_of
+from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, LEVELS, FleetSettings, Grid, grid_of, steps_in
 from kcloud_autoscale.forecast.warmup import aligned, first_step, step_through, warm_up
 
 SHELF_ROWS = (16, 64, 256, 1024)
@@ -134,7 +134,7 @@ class FleetForecaster(Generic[Key]):
         for key, history in histories.items():
             end = first_step(history) + len(history.values)
             short = len(history.values) * self.step_seconds <= self.settings.warm_up_refresh_seconds
-            groups.setdefault((rung(horizon_steps[key]), end, short), []).append(key)
+            groups.setdefault((self._horizon(horizon_steps[key]), end, short), []).append(key)
         for (horizon, _, short), keys in groups.items():
             for at in range(0, len(keys), WARM_UP_ROWS):
                 chosen = keys[at : at + WARM_UP_ROWS]
@@ -258,6 +258,10 @@ class FleetForecaster(Generic[Key]):
                 shelf.keys[int(row)] = keys[index]
                 self._homes[keys[index]] = Home(shelf, int(row))
 
+    def _horizon(self, steps: int) -> int:
+        """The rung that covers so many steps; a day at most, because yesterday's window must be over."""
+        return min(rung(steps), steps_in(DAY_SECONDS, self.step_seconds))
+
     def _phase(self, key: Key) -> int:
         """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
         return zlib.crc32(str(key).encode()) % self._layout(1, None)[0].refresh
@@ -289,5 +293,5 @@ class FleetForecaster(Generic[Key]):
 
 
 def horizon_steps(horizon_seconds: float, step_seconds: float) -> int:
-    """Steps that cover a lead time: 301 s are 6 steps of 60 s."""
-    return max(1, math.ceil(horizon_seconds / step_seconds - 1e-9))
+    """Steps that cover a lead time: 301 s are 6 steps of 60 s. Not more than a day: there is no window beyond."""
+    return min(max(1, math.ceil(horizon_seconds / step_seconds - 1e-9)), steps_in(DAY_SECONDS, step_seconds))

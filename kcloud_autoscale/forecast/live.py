@@ -153,6 +153,8 @@ def domain_forecasts(
     verdicts = judge(answer, step_seconds * time_scale, settings)
     quantiles, weights = answer.quantiles.tolist(), answer.weights[:, :, JUDGED_LEVEL].tolist()
     scores = answer.scores[:, :, JUDGED_LEVEL].tolist()
+    origins, known = ((answer.origin + 1) * step_seconds).tolist(), (answer.known * step_seconds).tolist()
+    longest = (answer.horizon_steps * step_seconds).tolist()
     forecasts: dict[WorkloadKey, Forecast] = {}
     for index, key in enumerate(answer.keys):
         request, verdict = requests[key], verdicts[index]
@@ -160,13 +162,13 @@ def domain_forecasts(
         heard = named_weights(weights[index])
         forecasts[key] = Forecast(
             model=model_name(heard),
-            origin_seconds=float((answer.origin[index] + 1) * step_seconds),
-            horizon_seconds=request.horizon_seconds,
+            origin_seconds=origins[index],
+            horizon_seconds=min(request.horizon_seconds, longest[index]),
             levels=levels,
             values=values,
             trusted=verdict.trusted,
             reason=verdict.reason,
-            history_seconds=float(answer.known[index] * step_seconds),
+            history_seconds=known[index],
             weights=heard,
             scores=_named_scores(scores[index]),
         )

@@ -48,6 +48,7 @@ def test_a_lead_time_of_301_seconds_takes_six_minutes() -> None:
     assert horizon_steps(301, 60) == 6
     assert horizon_steps(300, 60) == 5
     assert horizon_steps(0, 60) == 1
+    assert horizon_steps(1e9, 600) == 144  # a day
 
 
 def test_quantiles_of_a_daily_wave_are_met_as_often_as_they_say_and_sharper_than_last_value() -> None:

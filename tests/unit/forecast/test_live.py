@@ -118,6 +118,14 @@ def test_a_longer_lead_time_forecasts_a_longer_window() -> None:
     assert forecast_of(live, Request(KEY, 6 * 3_600.0, 0.5)).values[0] > short  # at midnight demand rises for 6 hours
 
 
+def test_a_lead_time_beyond_what_can_be_forecast_is_cut_and_said() -> None:
+    live = LiveForecaster(STEP)
+    live.learn({KEY: history(daily_wave(5, STEP), STEP)})
+    answer = forecast_of(live, Request(KEY, 40 * 3_600.0, 0.95))
+    assert answer.horizon_seconds == 86_400.0
+    assert 60 < answer.at(0.95) < 140  # the daily peak of 80, with noise
+
+
 def test_an_outage_of_hours_is_caught_up() -> None:
     values = daily_wave(4, STEP)
     live = LiveForecaster(STEP)
