@@ -115,7 +115,7 @@ def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     for each in found:
         name = f"{each.past.key.namespace}.{each.past.key.name}"
-        if args.manifests is not None:
+        if args.manifests is not None and not each.past.has_optimizer:
             (args.manifests / f"{name}.yaml").write_text(manifest_yaml(each), encoding="utf-8")
         if args.html is not None:
             command = ["kcloud-autoscale", *sys.argv[1:]]

@@ -174,7 +174,8 @@ async def _pasts(
             _slice(ready[key], span, demand),
             proven.get(key),
             decisions[key],
-            _other(targets[key], key, seen, taken),
+            seen.workloads[key].conflict or "",
+            (key.namespace, targets[key].name) in taken,
         )
         for key, demand in histories.items()
     ]
@@ -193,6 +194,7 @@ def _past(
     proven: float | None,
     decision: Decision,
     other: str,
+    has_optimizer: bool,
 ) -> Past:
     unpriced = Missing(MissingReason.NO_DATA, "the workload was not found again")
     return Past(
@@ -209,14 +211,8 @@ def _past(
         usd_per_replica_hour=decision.usd_per_replica_hour or unpriced,
         watts_per_replica=decision.watts_per_replica or unpriced,
         other=other,
+        has_optimizer=has_optimizer,
     )
-
-
-def _other(target: TargetRef, key: WorkloadKey, seen: Observation, taken: frozenset[tuple[str, str]]) -> str:
-    """Who scales it already."""
-    if (key.namespace, target.name) in taken:
-        return "a WorkloadOptimizer"
-    return seen.workloads[key].conflict or ""
 
 
 def _silent(key: WorkloadKey, ref: TargetRef, preset: str | None, seen: Observation) -> CannotTell:

@@ -55,7 +55,8 @@ class Past:
         startup_source: ``spec``, ``learned`` or ``default``.
         usd_per_replica_hour: Price.
         watts_per_replica: Draw.
-        other: Who scales it now; empty when nobody does.
+        other: The autoscaler that scales it now; empty when none does.
+        has_optimizer: A WorkloadOptimizer is set for it already.
     """
 
     key: WorkloadKey
@@ -71,6 +72,7 @@ class Past:
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
     other: str = ""
+    has_optimizer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +253,14 @@ def _notes(past: Past, capacity_source: str) -> list[str]:
     for what, reading in (("price", past.usd_per_replica_hour), ("power", past.watts_per_replica)):
         if isinstance(reading, Missing):
             notes.append(f"{what} of a replica is not known: {reading.message or reading.reason.value}")
+    if isinstance(past.watts_per_replica, Sample):
+        watts = past.watts_per_replica.value
+        notes.append(f"energy counts {watts:,.0f} W for a replica whatever its load: the real difference is smaller")
     gaps = 1.0 - float(np.isfinite(past.demand.values).mean())
     if gaps > 0.01:
         notes.append(f"{gaps:.0%} of the steps have no demand; they are neither decided on nor scored")
+    if past.has_optimizer:
+        notes.append("it has a WorkloadOptimizer already: no manifest is written for it")
     if past.other:
         notes.append(f"{past.other} scales it now: delete that before mode Auto")
     return notes

@@ -36,7 +36,8 @@ def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
     if silent:
         blocks.append("\n".join(["Cannot tell:", *_silences(silent)]))
     if not found:
-        blocks.append("Nothing to recommend.")
+        none = ": there is no Deployment and no StatefulSet where we looked" if not silent else ""
+        blocks.append(f"Nothing to recommend{none}.")
     return "\n\n".join(blocks)
 
 
@@ -177,5 +178,6 @@ def manifest_yaml(each: Recommendation) -> str:
         f"Capacity of a replica: {each.capacity_source}. Mode Recommend writes the status and scales nothing.",
         *each.notes,
     ]
-    comment = "".join(f"# {line}\n" for line in head)
+    # A note may quote an exporter or a server: a line break in it must not become YAML.
+    comment = "".join(f"# {' '.join(line.split())}\n" for line in head)
     return comment + yaml.safe_dump(manifest(each), sort_keys=False)

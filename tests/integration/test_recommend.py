@@ -103,6 +103,11 @@ def applied(world: World, file: Path) -> None:
     made = world.cluster.kubectl.get("workloadoptimizer", "llm", "-n", world.namespace)
     assert made["spec"]["autoScaling"]["mode"] == "Recommend"
     assert made["spec"]["autoScaling"]["capacityPerReplica"] == 10
+    folder = file.parent / "again"
+    again = world.recommend("--capacity-per-replica", "10", "--manifests", str(folder))
+    assert "it has a WorkloadOptimizer already: no manifest is written for it" in " ".join(again.stdout.split())
+    assert list(folder.iterdir()) == []
+    world.cluster.kubectl("delete", "-f", str(file))
 
 
 def mean_ready(world: World, days: float) -> float:

@@ -1,0 +1,28 @@
+"""`kcloud-autoscale recommend`: what is asked for that cannot be, said before anything is read."""
+
+import pytest
+
+from kcloud_autoscale.cli.main import main
+
+URL = ("--prometheus", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "say where Prometheus is"),
+        ((*URL, "--latency-ms", "0"), "--latency-ms is 0, must be greater than 0"),
+        ((*URL, "--capacity-per-replica", "nan"), "--capacity-per-replica is nan"),
+        ((*URL, "--days", "-1"), "--days is -1"),
+        ((*URL, "--days", "20"), "--days 20 is more than --history-days 14"),
+        ((*URL, "--min-replicas", "0"), "--min-replicas must be 1 or more"),
+        ((*URL, "--min-replicas", "3", "--max-replicas", "2"), "not above --max-replicas"),
+        ((*URL, "--kubeconfig", "/nowhere"), "no way to the cluster"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PROMETHEUS_URL", raising=False)
+    assert main(["recommend", *arguments]) == 2
+    assert said in capsys.readouterr().err

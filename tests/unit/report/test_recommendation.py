@@ -1,0 +1,195 @@
+"""What would have been saved: judged on pasts made by hand, and said so that it can be checked."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from kcloud_autoscale.api.validate import check
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
+from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.report.recommendation import (
+    ACTUAL,
+    CannotTell,
+    Past,
+    Recommendation,
+    Terms,
+    actual,
+    capacity_of,
+    judge,
+    most_replicas,
+)
+from kcloud_autoscale.report.recommendation_text import as_json, manifest, manifest_yaml, text
+from kcloud_autoscale.simulate.world import WorldRules
+
+STEP = 600.0
+DAY = 144  # steps of 600 s
+UNKNOWN = Missing(MissingReason.NO_DATA, "no exporter has power of this workload's pods")
+
+
+def past(days: float = 3.0, **changes: Any) -> Past:
+    """A daily wave of 10 to 50 per second on 10 replicas of 10 per second each."""
+    steps = round(days * DAY)
+    wave = 30.0 - 20.0 * np.cos(2.0 * np.pi * np.arange(steps) / DAY)
+    made = Past(
+        key=WorkloadKey("ai", "llm"),
+        target=TargetRef("apps/v1", "Deployment", "llm"),
+        preset="vllm",
+        demand=DemandHistory(0.0, STEP, wave),
+        ready=np.full(steps, 10.0),
+        capacity_per_replica=10.0,
+        capacity_source="spec",
+        proven_per_replica=None,
+        startup_seconds=60.0,
+        startup_source="learned",
+        usd_per_replica_hour=Sample(2.0, 0.0),
+        watts_per_replica=Sample(500.0, 0.0),
+    )
+    return replace(made, **changes)
+
+
+def judged(given: Past, terms: Terms | None = None) -> Recommendation:
+    found = judge(given, terms or Terms(days=1.0))
+    assert isinstance(found, Recommendation)
+    return found
+
+
+def silent(given: Past, terms: Terms | None = None) -> CannotTell:
+    found = judge(given, terms or Terms(days=1.0))
+    assert isinstance(found, CannotTell)
+    return found
+
+
+def test_what_ran_stands_beside_what_would_have_run() -> None:
+    found = judged(past())
+    ran = found.outcomes[ACTUAL].score
+    # 10 replicas for a day at 2 $/h and 500 W each: 240 h, 480 $, 120 kWh.
+    assert (ran.replica_hours, ran.usd, ran.watt_hours) == (240.0, 480.0, 120_000.0)
+    assert ran.violations == 0
+    ours = found.outcomes["predictive"].score
+    # The wave needs 3 replicas in the mean, 3.5 with whole ones.
+    assert 72.0 < ours.replica_hours < 120.0
+    assert list(found.outcomes) == ["predictive", ACTUAL, "hpa"]
+    assert (found.replayed_days, found.known_days) == (1.0, 3.0)
+
+
+def test_a_third_of_a_short_history_is_only_learned_from() -> None:
+    assert judged(past(3.0), Terms(days=7.0)).rules.history_steps == DAY
+    assert judged(past(3.0), Terms(days=1.0)).rules.history_steps == 2 * DAY
+
+
+def test_too_little_history_and_no_traffic_are_said() -> None:
+    assert silent(past(0.5)).reason == "TooLittleHistory"
+    assert "12.0 h of demand" in silent(past(0.5)).message
+    quiet = past(demand=DemandHistory(0.0, STEP, np.zeros(3 * DAY)))
+    assert silent(quiet).reason == "NoTraffic"
+    # Three days of which all but ten hours are unknown are ten hours.
+    holes = past().demand.values.copy()
+    holes[60:] = np.nan
+    assert silent(past(demand=DemandHistory(0.0, STEP, holes))).reason == "TooLittleHistory"
+
+
+def test_without_an_objective_the_busiest_load_bounds_the_capacity() -> None:
+    given = past(capacity_per_replica=None, capacity_source="unknown")
+    capacity, source = capacity_of(given)
+    assert source == "busiest seen"
+    assert capacity == pytest.approx(5.0, abs=0.01)  # 50 per second on 10 replicas, but for the last hundredth
+    found = judged(given)
+    assert found.outcomes["predictive"].score.replica_hours < 240.0
+    assert any("busiest 1 % of time" in note for note in found.notes)
+
+
+def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
+    # Replicas that followed the load at 7 each: nothing shows that one could serve more.
+    followed = np.ceil(past().demand.values / 7.0)
+    given = past(capacity_per_replica=None, capacity_source="unknown", ready=followed)
+    assert silent(given).reason == "CapacityUnknown"
+    assert "give --latency-ms" in silent(given).message
+    # Said by the user, the same capacity is taken at its word.
+    assert isinstance(judge(replace(given, capacity_per_replica=7.0), Terms(days=1.0)), Recommendation)
+
+
+def test_an_objective_that_was_never_met_teaches_nothing() -> None:
+    given = past(capacity_per_replica=None, capacity_source="unknown")
+    assert "p95 was above 200 ms at every load seen" in silent(given, Terms(days=1.0, latency_ms=200.0)).message
+    met = replace(given, proven_per_replica=8.0)
+    assert judged(met, Terms(days=1.0, latency_ms=200.0)).capacity_source == "at least"
+
+
+def test_capacity_is_unknown_where_neither_replicas_nor_objective_are_known() -> None:
+    given = past(capacity_per_replica=None, capacity_source="unknown", ready=np.full(3 * DAY, np.nan))
+    assert capacity_of(given) == (None, "unknown")
+    assert silent(given).reason == "CapacityUnknown"
+
+
+def test_what_ran_is_not_guessed_from_little() -> None:
+    rules = WorldRules(10.0, 60.0, history_steps=2 * DAY)
+    ready = np.full(3 * DAY, 4.0)
+    ready[2 * DAY + 10 : 2 * DAY + 20] = np.nan  # 10 of 144: the last known count stands
+    run = actual(past(ready=ready), rules)
+    assert not isinstance(run, str)
+    assert run.replicas.tolist() == [4] * DAY
+    ready[2 * DAY + 10 : 2 * DAY + 55] = np.nan  # 45 of 144
+    assert actual(past(ready=ready), rules) == (
+        "what actually ran is not known for 31% of the steps (is kube-state-metrics scraped?)"
+    )
+    assert ACTUAL not in judged(past(ready=ready)).outcomes
+
+
+def test_a_first_count_stands_for_what_was_before_it() -> None:
+    ready = np.full(3 * DAY, 4.0)
+    ready[: 2 * DAY + 5] = np.nan
+    run = actual(past(ready=ready), WorldRules(10.0, 60.0, history_steps=2 * DAY))
+    assert not isinstance(run, str)
+    assert run.replicas.tolist() == [4] * DAY
+
+
+def test_room_for_the_largest_load_and_never_below_what_ran() -> None:
+    # 50/s and a fifth more are 60/s: 6 replicas of 10, 20 of 3; 10 have run.
+    assert most_replicas(past(), 10.0, 1) == 10
+    assert most_replicas(past(), 3.0, 1) == 20
+    assert most_replicas(past(ready=np.full(3 * DAY, np.nan)), 10.0, 1) == 6
+
+
+def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
+    found = judged(past(usd_per_replica_hour=UNKNOWN, watts_per_replica=Sample(0.0, 0.0), other="HPA llm"))
+    assert found.outcomes[ACTUAL].score.usd is None
+    assert found.outcomes[ACTUAL].score.watt_hours is None
+    assert f"price of a replica is not known: {UNKNOWN.message}" in found.notes
+    assert "HPA llm scales it now: delete that before mode Auto" in found.notes
+    (summary,) = [line for line in text([found], []).splitlines() if line.startswith("  ai/llm")]
+    assert summary.split()[-3:] == ["-", "-", "actual"]
+
+
+def test_the_table_adds_up() -> None:
+    found = judged(past())
+    ours = found.outcomes["predictive"].score.replica_hours
+    told = text([found], [CannotTell(WorkloadKey("ai", str(i)), past().target, "X", "no signal") for i in range(14)])
+    assert f"240.0 -> {ours:,.1f} ({ours / 240.0 - 1.0:+.1%})  {2.0 * (ours - 240.0):+,.2f}" in told
+    assert "ai/11 and 2 more: no signal" in " ".join(told.split())
+    assert text([], []) == "Nothing to recommend: there is no Deployment and no StatefulSet where we looked."
+
+
+def test_json_says_the_same_and_carries_the_manifest() -> None:
+    found = judged(past())
+    told = json.loads(as_json([found], [silent(past(0.5))]))
+    (workload,) = told["workloads"]
+    assert workload["policies"]["actual"]["usd"] == 480.0
+    assert workload["manifest"] == manifest(found)
+    assert told["cannotTell"][0]["reason"] == "TooLittleHistory"
+
+
+@pytest.mark.parametrize("latency_ms", [None, 250.0])
+@pytest.mark.parametrize("source", ["spec", "learned"])
+def test_the_manifest_is_valid_and_touches_nothing(latency_ms: float | None, source: str) -> None:
+    found = judged(past(capacity_source=source, other="HPA: llm\nx"), Terms(days=1.0, latency_ms=latency_ms))
+    made = yaml.safe_load(manifest_yaml(found))
+    assert check(made) == []
+    scaling = made["spec"]["autoScaling"]
+    assert scaling["mode"] == "Recommend"
+    # What was learned against the objective is left to be learned again; anything else is written down.
+    assert ("capacityPerReplica" in scaling) is (latency_ms is None or source != "learned")
