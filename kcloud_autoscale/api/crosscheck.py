@@ -1,4 +1,4 @@
-"""What only several objects together can get wrong. The webhook asks this of the cluster, `validate` of some files."""
+"""What only several objects together can get wrong; `validate` asks it of some files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The verdict of the API server on one object, offline: the same schema, the same rules, plainer words.
 
-Used by the `validate` command, by the webhook and before a spec is resolved.
+Used by the `validate` command and before a spec is resolved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`kcloud-autoscale validate FILE…`: what the API server and the webhook would say, without a cluster."""
+"""`kcloud-autoscale validate FILE…`: what the API server would say, without a cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser(
         "validate",
-        help="check manifests offline: the verdict of the API server and of the webhook",
+        help="check manifests offline: the verdict of the API server, and what only several objects together get wrong",
         description="Check WorkloadOptimizers, CostPolicies and PowerPolicies without a cluster: schema, rules, and "
         "what only several objects together can get wrong. Objects of other kinds are passed over, except that "
         "Namespaces, HorizontalPodAutoscalers and ScaledObjects are taken into account.",
