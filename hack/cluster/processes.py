@@ -106,6 +106,8 @@ class Processes:
         with contextlib.suppress(BrokenPipeError):
             self._supervisor.stdin.close()
         self._supervisor.wait()
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdout.close()
         if self._remove_directory:
             shutil.rmtree(self.directory, ignore_errors=True)
 
