@@ -65,7 +65,9 @@ class Sources:
         if text.endswith("s]"):
             times = np.arange(at - 600.0, at, _SCRAPE_SECONDS)
             return _answer("matrix", [_series({}, "values", _pairs(times, np.ones(len(times))))])
-        return _answer("vector", [_series(labels, "value", _pair(at, value)) for labels, value in self._now(text, at)])
+        return _answer(
+            "vector", [_series(labels, "value", _pair(at, value)) for labels, value in self.vector(text, at)]
+        )
 
     async def query_range(self, request: web.Request) -> web.Response:
         """One row per workload named."""
@@ -90,7 +92,8 @@ class Sources:
         meta = {"resourceVersion": "1", "continue": more}
         return web.json_response({"metadata": meta, "items": found[first : first + limit]})
 
-    def _now(self, text: str, at: float) -> Iterable[tuple[dict[str, str], float]]:
+    def vector(self, text: str, at: float) -> Iterable[tuple[dict[str, str], float]]:
+        """Series of an instant query, with their labels."""
         if text == "vector(1)":
             yield {}, 1.0
         elif text.startswith("topk"):
