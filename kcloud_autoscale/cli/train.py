@@ -181,6 +181,7 @@ def _card(provenance: Provenance, pairs: Sequence[tuple[ColdScore, ColdScore]]) 
         f"{ours.coverage:.3f} |"
         for ours, plain in pairs
     )
+    cells = ",".join(f"{ours.step_seconds:g}:{ours.horizon}" for ours, _ in pairs)
     return f"""# {provenance.name} {provenance.version}
 
 What to assume of a workload that has shown little demand: ridge coefficients, interval widths and expert weights per
@@ -197,5 +198,5 @@ the priors by hand; coverage of the 0.95 quantile.
 |---|---|---|---|---|
 {rows}
 
-Reproduce: `kcloud-autoscale train` with the same data and seed.
+Reproduce: `kcloud-autoscale train` with the same data, seed and cells ({cells}).
 """

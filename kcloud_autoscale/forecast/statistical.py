@@ -1,7 +1,7 @@
 """Models of statsmodels on log demand, one series at a time: opt-in, and the oracle of tests.
 
 Traps met: one NaN makes Holt-Winters and ETS answer NaN with only a warning, so gaps are filled before and finiteness
-is tested after; `AutoReg` with ``deterministic=`` needs ``trend="n"``; Holt-Winters needs two whole seasons. Between
+is tested after; `AutoReg` with its own waves needs ``trend="n"``; Holt-Winters needs two whole seasons. Between
 refits a path goes on from where it was fitted, shifted by the error it makes at present.
 """
 
@@ -49,8 +49,10 @@ class AutoRegressionFourier:
     def fit(self, logs: FloatArray, day_steps: int) -> None:
         """Least squares by `AutoReg`; only the coefficients are kept, so every origin costs the same."""
         waves = np.column_stack([np.ones(len(logs)), day_waves(0, len(logs), day_steps)])
-        model = AutoReg(logs, self._lags, trend="n", exog=waves)
-        self._coefficients = _finite(np.asarray(model.fit().params), self.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a constant series is collinear with the intercept: the least norm serves
+            results = AutoReg(logs, self._lags, trend="n", exog=waves).fit()
+        self._coefficients = _finite(np.asarray(results.params), self.name)
         self._day_steps = day_steps
 
     def path(self, logs: FloatArray, steps: int) -> FloatArray:
