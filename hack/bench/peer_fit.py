@@ -41,7 +41,7 @@ Model = Callable[[np.ndarray, int], tuple[float, float]]
 
 
 def _models(day: int, step_seconds: float) -> dict[str, Model]:
-    from statsforecast.models import MSTL, AutoARIMA, AutoETS
+    from statsforecast.models import MSTL, AutoARIMA, AutoETS  # type: ignore[import-not-found]
 
     # Longer seasons than 24 are beyond AutoETS, and take AutoARIMA hours: there the day is left to MSTL.
     return {
@@ -62,7 +62,7 @@ def _nixtla(make: Callable[[], object]) -> Model:
 
 def _prophet(past: np.ndarray, horizon: int, step_seconds: float) -> tuple[float, float]:
     import pandas as pd
-    from prophet import Prophet
+    from prophet import Prophet  # type: ignore[import-not-found]
 
     ds = pd.Timestamp("2026-01-05") + pd.to_timedelta(step_seconds * np.arange(len(past) + horizon), unit="s")
     model = Prophet(interval_width=LEVEL / 100)
