@@ -26,8 +26,9 @@ BoolArray = NDArray[np.bool_]
 TILE_SECONDS = 600.0
 """Samples are counted in tiles of this length to tell how far apart they were: 40 are 15 s apart."""
 
-# Prometheus' own limit of extrapolation.
-_NEAR_INTERVALS = 1.1
+# Prometheus' own limit of extrapolation; and what a busy machine scrapes late, where a rehearsal scrapes every second.
+_LATE_INTERVALS = 0.1
+_LATE_SECONDS = 0.25
 # A scrape is stored when it ends. At the present one must allow for a slow one, else demand would flicker; then at
 # most an interval of the five in a window goes unseen.
 _NEAR_NOW_INTERVALS = 1.5
@@ -39,7 +40,7 @@ _DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
 
 def filled_seconds(window_seconds: float, interval_seconds: float) -> float:
     """Range in which samples are counted to tell whether the window at its end is filled."""
-    return window_seconds + _NEAR_INTERVALS * interval_seconds
+    return window_seconds + _near_seconds(interval_seconds)
 
 
 def filled_samples(window_seconds: float, interval_seconds: float) -> int:
@@ -79,8 +80,14 @@ def covered_now(newest: FloatArray, at_seconds: FloatArray, interval_seconds: fl
         at_seconds: The instants, Unix time; same shape.
         interval_seconds: Between scrapes.
     """
-    age = (at_seconds - newest) / interval_seconds
-    return bool((age[:-1] <= _NEAR_INTERVALS).all() and age[-1] <= _NEAR_NOW_INTERVALS)
+    age = at_seconds - newest
+    near, near_now = _near_seconds(interval_seconds), _NEAR_NOW_INTERVALS * interval_seconds
+    return bool((age[:-1] <= near).all() and age[-1] <= near_now)
+
+
+def _near_seconds(interval_seconds: float) -> float:
+    """How old the newest sample may be while scrapes go on."""
+    return interval_seconds + max(_LATE_INTERVALS * interval_seconds, _LATE_SECONDS)
 
 
 def intervals(counts: FloatArray, usual_seconds: float) -> FloatArray:
