@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
+from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 
 # A condition whose True is bad news.
 _BAD_WHEN_TRUE = frozenset({conditions.CONFLICT})
@@ -73,12 +74,17 @@ _BY_TYPE = {
 }
 
 
-def is_bad(condition: Condition) -> bool:
+def condition(status: WorkloadOptimizerStatus, name: str) -> Condition | None:
+    """The condition of that type, if the status has it."""
+    return next((each for each in status.conditions or () if each.type == name), None)
+
+
+def is_bad(seen: Condition) -> bool:
     """Whether somebody should look: False where True is good, True where it is not. Unknown is its own matter."""
-    return condition.status == ("True" if condition.type in _BAD_WHEN_TRUE else "False")
+    return seen.status == ("True" if seen.type in _BAD_WHEN_TRUE else "False")
 
 
-def advice(condition: Condition) -> str:
+def advice(seen: Condition) -> str:
     """What to do about it; conditions of other controllers speak for themselves."""
-    exact = _BY_REASON.get((condition.type, condition.reason))
-    return exact or _BY_TYPE.get(condition.type, "It is not one of ours; see its message.")
+    exact = _BY_REASON.get((seen.type, seen.reason))
+    return exact or _BY_TYPE.get(seen.type, "It is not one of ours; see its message.")

@@ -14,12 +14,11 @@ from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
 from kcloud_autoscale.api.workload_status import (
     DecisionCap,
-    DecisionStep,
-    ForecastStatus,
     LastDecision,
     WorkloadOptimizerStatus,
 )
-from kcloud_autoscale.report.advice import advice, is_bad
+from kcloud_autoscale.report.advice import advice, condition, is_bad
+from kcloud_autoscale.report.explain_reasons import reasons
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
 # The operator writes at least every five minutes, a cycle later at most.
@@ -29,7 +28,6 @@ _OWN_CAPS = {
     "maxCostPerHour": ("spec.costConstraints.maxCostPerHour", "$/h"),
     "maxPowerUsage": ("spec.powerConstraints.maxPowerUsage", "W"),
 }
-_UNITS = {"demand_per_second": "per second", "latency_seconds": "s", "requests_per_second": "per second"}
 _RATE_LIMITS = ("ScaleUpLimit", "ScaleDownLimit", "WaitsForRoom")
 
 
@@ -58,7 +56,7 @@ def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: floa
     blocks = [
         ("", _headline(subject, status, decision, now_seconds)),
         ("What runs", _runs(status, now_seconds)),
-        ("What was wanted, and why", _why(status, decision)),
+        ("What was wanted, and why", reasons(status, decision)),
         ("Limits", _limits(status, decision)),
         ("What is not known", _unknown(status, decision, now_seconds)),
         ("What to do", _to_do(subject, status, decision, now_seconds)),
@@ -67,28 +65,23 @@ def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: floa
     return "\n\n".join("\n".join(lines) for lines in shown) + "\n"
 
 
-def _condition(status: WorkloadOptimizerStatus, name: str) -> Condition | None:
-    return next((each for each in status.conditions or () if each.type == name), None)
-
-
 def _headline(
     subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
 ) -> list[str]:
     told = [subject.name, status.target or "no target", status.phase or "not looked at yet"]
-    lines = ["  ".join(told), *folded(_verdict(status, decision), "", "")]
+    lines = ["  ".join(told), *folded(_verdict(status, decision, now_seconds), "", "")]
     if decision.time is not None:
-        when = f"Decided {duration(age(decision.time, now_seconds))} ago, at {clock(decision.time)}"
-        lines += folded(
-            f"{when} (decision {decision.id}; Event and log line have the same id)." if decision.id else when
-        )
+        when = f"Written {duration(age(decision.time, now_seconds))} ago, at {clock(decision.time)}"
+        named = f": decision {decision.id}, as in the Event and the log" if decision.id else ""
+        lines += folded(f"{when}{named}. What only repeats itself is written every five minutes.")
     return lines
 
 
-def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
+def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> str:
     """The one sentence that matters."""
     if status.last_decision is None and not status.conditions:
         return "Nothing has been decided yet: the operator has not written a status."
-    ready, wanted = _condition(status, conditions.READY), decision.desired_replicas
+    ready, wanted = condition(status, conditions.READY), decision.desired_replicas
     reason = ready.reason if ready else ""
     if ready is not None and ready.status == "False" and (wanted is None or reason in ("InvalidSpec", "InternalError")):
         before = "" if wanted is None else " What follows was decided before that."
@@ -96,35 +89,41 @@ def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
     if wanted is None:
         return "Nothing has been decided yet."
     if decision.hold_reason:
-        return f"Held at {replicas(wanted)}, {decision.hold_reason}: {_hold_sentence(decision)}."
+        since = f" for {duration(age(ready.last_transition_time, now_seconds))}" if ready is not None else ""
+        return f"Held at {replicas(wanted)}{since}, {decision.hold_reason}: {_hold_sentence(status, decision)}."
     if ready is not None and reason.startswith("Scale"):
         return f"Decided, but not carried out: {ready.message}."
     return _outcome(status, decision, wanted)
 
 
-def _hold_sentence(decision: LastDecision) -> str:
+def _hold_sentence(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
+    """What is missing, where that is the reason: the rule's own sentence counts seconds that have gone on since."""
+    metrics = condition(status, conditions.METRICS_AVAILABLE)
+    if metrics is not None and metrics.status == "False":
+        return metrics.message
     steps = decision.steps or []
-    return next(
-        (step.message for step in steps if step.reason == decision.hold_reason and step.message), "nothing changes"
-    )
+    told = (step.message for step in steps if step.reason == decision.hold_reason and step.message)
+    return next(told, "nothing changes")
 
 
 def _advised(status: WorkloadOptimizerStatus) -> bool:
     """Whether the decision is only said (mode Recommend), as `Ready` tells."""
-    ready = _condition(status, conditions.READY)
+    ready = condition(status, conditions.READY)
     return ready is not None and ready.reason == "Recommended"
 
 
 def _outcome(status: WorkloadOptimizerStatus, decision: LastDecision, wanted: int) -> str:
     had, why = decision.current_replicas, f" ({decision.reason})" if decision.reason else ""
+    asked = max((each.replicas for each in decision.proposals or ()), default=wanted)
+    though = f", though {asked} {'was' if asked == 1 else 'were'} asked for" if asked != wanted else ""
     if _advised(status):
         same = "which is what runs" if wanted == had else f"{had} run"
-        return f"{replicas(wanted)} recommended{why}, {same}; mode Recommend writes nothing."
+        return f"{replicas(wanted)} recommended{though}{why}, {same}; mode Recommend writes nothing."
     if had == wanted:
         ready = status.ready_replicas
         serving = "" if ready is None or ready == wanted else f"; {ready} serve so far"
-        return f"{replicas(wanted)} wanted and ordered{serving}{why}."
-    return f"Changed from {had} to {replicas(wanted)}{why}."
+        return f"{replicas(wanted)} stay ordered{though}{why}{serving}."
+    return f"Changed from {had} to {replicas(wanted)}{though}{why}."
 
 
 def _runs(status: WorkloadOptimizerStatus, now_seconds: float) -> list[str]:
@@ -158,60 +157,6 @@ def _or_unknown(count: int | None) -> str:
     return "an unknown number" if count is None else str(count)
 
 
-def _why(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
-    lines = table([*_facts(decision), *_forecast(status)])
-    if decision.proposals:
-        lines += ["", "  Asked for by each signal; the largest counts:"]
-        rows = [(each.name, str(each.replicas), each.message or "") for each in decision.proposals]
-        lines += table(rows, "    ")
-    steps = [step for step in decision.steps or () if step.before != step.after or step.message]
-    if steps := steps or (decision.steps or [])[-1:]:
-        lines += ["", "  Rule by rule:", *table([_step(step) for step in steps], "    ")]
-    return lines[1:] if lines and not lines[0] else lines
-
-
-def _step(step: DecisionStep) -> tuple[str, str, str, str]:
-    count = f"{step.before} -> {step.after}" if step.before != step.after else f"{step.after}"
-    return step.stage, count, step.reason, step.message or ""
-
-
-def _facts(decision: LastDecision) -> Iterator[tuple[str, str]]:
-    for given in decision.inputs or ():
-        if given.value is not None:
-            name, unit = given.name.replace("_", " "), _UNITS.get(given.name, "")
-            old = f", read {duration(given.age_seconds)} before" if given.age_seconds else ""
-            yield name.removesuffix(f" {unit}").removesuffix(" seconds"), f"{given.value:g} {unit}".rstrip() + old
-    if decision.capacity_per_replica is not None:
-        yield "one replica serves", f"{decision.capacity_per_replica:g} per second ({decision.capacity_source or '?'})"
-    if decision.lead_time_seconds is not None:
-        yield "a new one takes", f"{duration(decision.lead_time_seconds)} to serve ({decision.lead_time_source or '?'})"
-
-
-def _forecast(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:
-    seen = status.forecast
-    if seen is None:
-        return
-    trust = _condition(status, conditions.FORECAST_TRUSTED)
-    used = trust is None or trust.status == "True"
-    if seen.peak is not None:
-        level = f", at level {seen.quantile:.3g}" if seen.quantile is not None else ""
-        within = f" within {duration(seen.horizon_seconds)}" if seen.horizon_seconds is not None else ""
-        yield "forecast", f"at most {seen.peak:g} per second{within}{level} ({seen.model or 'unnamed model'})"
-    elif seen.model is not None:
-        yield "forecast", f"{seen.model}, not used for the count"
-    said = "trusted" if seen.trusted and used else "NOT trusted: HPA's rule decides"
-    yield "  trust", "; ".join([f"{said} ({seen.reason or 'no reason given'})", *_evidence(seen)])
-    if seen.next_peak is not None and seen.next_peak_time is not None:
-        yield "  next peak", f"{seen.next_peak:g} per second at {clock(seen.next_peak_time)}"
-
-
-def _evidence(seen: ForecastStatus) -> Iterator[str]:
-    if seen.history_seconds is not None:
-        yield f"{duration(seen.history_seconds)} of known demand behind it"
-    if seen.error is not None and seen.error.coverage is not None:
-        yield f"{seen.error.coverage:.1%} of recent peaks stayed within it"
-
-
 def _limits(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
     rows = [(cap.name, _cap(cap)) for cap in decision.caps or ()]
     if status.budget is not None and status.budget.spent is not None:
@@ -238,7 +183,7 @@ def _ways_out(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterat
         if step.reason == "MaxReplicas" and step.before > step.after:
             field = "spec.autoScaling.maxReplicas"
             yield f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
-        if step.reason in _RATE_LIMITS and step.before != step.after:
+        if step.reason in _RATE_LIMITS and step.before != step.after == decision.desired_replicas:
             yield f"The way from {step.after} to {step.before} follows in the next cycles, as {step.reason} allows."
     for cap in decision.caps or ():
         field, unit = _OWN_CAPS.get(cap.name, ("", ""))
@@ -261,12 +206,14 @@ def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> fl
 
 
 def _unknown(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:
-    rows = []
+    alike: dict[str, list[str]] = {}
     for each in status.conditions or ():
-        unknown = each.status == "Unknown" or (each.status == "False" and each.type.endswith(("Known", "Available")))
-        if unknown:
+        if each.status == "Unknown" or (each.status == "False" and each.type.endswith(("Known", "Available"))):
             since = each.last_transition_time
-            rows.append((each.type, f"since {clock(since)} ({duration(age(since, now_seconds))}): {each.message}"))
+            told = f"since {clock(since)} ({duration(age(since, now_seconds))}): {each.message}"
+            alike.setdefault(told, []).append(each.type)
+    rows = [(", ".join(names), told) for told, names in alike.items() if len(names) == 1]
+    rows += [("several", f"{told} ({', '.join(names)})") for told, names in alike.items() if len(names) > 1]
     rows += [(given.name, given.note or "no value") for given in decision.inputs or () if given.value is None]
     return table(rows)
 
@@ -276,13 +223,18 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
         line for text in _about_the_operator(subject, status, decision, now_seconds) for line in folded(f"- {text}")
     ]
     for each in status.conditions or ():
-        if is_bad(each):
+        if is_bad(each) and not _not_asked(each, decision):
             since = duration(age(each.last_transition_time, now_seconds))
             lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}: {each.message}")
             lines += folded(advice(each), "    ", "")
     if not lines and status.conditions:
         return ["  Nothing: every condition is as it should be."]
     return lines
+
+
+def _not_asked(seen: Condition, decision: LastDecision) -> bool:
+    """Nobody forecasts what is only observed; that needs no mending."""
+    return seen.type == conditions.FORECAST_TRUSTED and decision.hold_reason in ("Off", "Paused")
 
 
 def _about_the_operator(

@@ -39,7 +39,7 @@ def test_the_last_decision_is_told_from_the_stored_status(cluster: Cluster, name
     told = explain(cluster, f"{namespace}/llm")
     assert told.returncode == 0, told.stderr
     assert told.stdout.startswith(f"{namespace}/llm  Deployment/llm  Optimizing")
-    assert "Changed from 2 to 3 replicas (MaxCostPerHour)." in told.stdout
+    assert "Changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour)." in told.stdout
     assert "raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h" in told.stdout
     assert "The spec has changed since" not in told.stdout
     offline = cluster.kubectl("get", "workloadoptimizer", "llm", "-n", namespace, "-o", "yaml")

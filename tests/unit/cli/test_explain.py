@@ -27,7 +27,7 @@ def written(folder: Path, *objects: Json) -> str:
 def test_the_status_of_a_file_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, {"kind": "Deployment"}, optimizer(status=workload_status(outcome(), {}, 2)))
     assert main(["explain", "-f", path]) == 0
-    assert "Changed from 2 to 3 replicas (MaxCostPerHour)." in capsys.readouterr().out
+    assert "Changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour)." in capsys.readouterr().out
 
 
 def test_a_list_as_kubectl_prints_it_needs_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

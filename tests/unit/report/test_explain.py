@@ -11,7 +11,7 @@ from kcloud_autoscale.act.status import broken_status, workload_status
 from kcloud_autoscale.api.conditions import CONDITION_TYPES, rfc3339
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.decide.conditions import facts_without_target
-from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Stage, Step
+from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
@@ -45,8 +45,8 @@ def held(reason: str, message: str, facts: tuple[ConditionFact, ...], **changes:
 
 def test_a_cut_decision_tells_its_whole_story() -> None:
     text = told_of()
-    assert "Changed from 2 to 3 replicas (MaxCostPerHour)." in text
-    assert "Decided 14 s ago, at 2027-01-15T08:00:00Z (decision d1;" in text
+    assert "Changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour)." in text
+    assert "Written 14 s ago, at 2027-01-15T08:00:00Z: decision d1, as in the Event and the log." in text
     assert "2 serve of 2 that exist" in part(text, "What runs")
     why = part(text, "What was wanted")
     assert "demand 38.1235 per second, read 3 s before" in why
@@ -65,7 +65,8 @@ def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> Non
     advised = (ConditionFact("Ready", True, "Recommended", "mode Recommend writes nothing"), *FACTS[1:])
     # In mode Recommend the limit has to bear the 2 that run: 20 $/h, 10 $/h each.
     text = told_of(decision=decision(conditions=advised, caps=(CapState("maxCostPerHour", 30.0, 20.0, binding=True),)))
-    assert "3 replicas recommended (MaxCostPerHour), 2 run; mode Recommend writes nothing." in text
+    said = "3 replicas recommended, though 4 were asked for (MaxCostPerHour), 2 run; mode Recommend writes nothing."
+    assert said in " ".join(text.split())
     assert "from 30 to 40 $/h" in text
 
 
@@ -95,7 +96,8 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     )
     status = workload_status(outcome(decision=blind), {}, 2)
     text = told(status, NOW + 7_300.0)
-    assert "Held at 2 replicas, MetricsUnknown: unknown for 300 s: demand (NoData)." in text
+    # The rule said so when it held first; by now it is two hours, and the condition says of what.
+    assert f"Held at 2 replicas for 2.0 h, MetricsUnknown: {message}." in text
     unknown = part(text, "What is not known")
     assert f"MetricsAvailable since {rfc3339(NOW)} (2.0 h): {message}" in unknown
     assert "demand_per_second no value" in unknown
@@ -122,7 +124,9 @@ def test_a_missing_target_says_where_it_was_looked_for() -> None:
     text = told_of(decision=lost, seen=None, account=None)
     assert "ai/llm  no target  Failed" in text
     assert "Nothing can be decided, TargetNotFound: Deployment ai/llm not found." in text
-    assert "MetricsAvailable since" in part(text, "What is not known")
+    unknown = part(text, "What is not known")
+    assert unknown.count("not known without a target") == 1
+    assert "(Conflict, MetricsAvailable, PriceKnown, PowerKnown, ForecastTrusted, WithinCaps)" in unknown
     todo = part(text, "What to do")
     assert "TargetFound=False" in todo
     assert "spec.targetRef" in todo
@@ -135,7 +139,7 @@ def test_a_conflict_is_bad_though_it_is_true() -> None:
         ConditionFact("Conflict", True, "OtherAutoscaler", "HorizontalPodAutoscaler llm scales the same target"),
     )
     text = told_of(decision=held("Conflict", "HorizontalPodAutoscaler llm scales the same target", facts))
-    assert "Held at 2 replicas, Conflict: HorizontalPodAutoscaler llm scales the same target." in text
+    assert "Held at 2 replicas for 14 s, Conflict: HorizontalPodAutoscaler llm scales the same target." in text
     assert "Conflict=True (OtherAutoscaler)" in part(text, "What to do")
     assert "Delete the other" in part(text, "What to do")
 
@@ -145,15 +149,31 @@ def test_a_conflict_is_bad_though_it_is_true() -> None:
     [("Off", "mode Off: observed, never scaled"), ("Paused", "the target was set to 0 replicas by hand")],
 )
 def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
-    text = told_of(decision=held(reason, message, (ConditionFact("Ready", True, reason, message), *FACTS[1:])))
-    assert f"Held at 2 replicas, {reason}: {message}." in text
+    unasked = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
+    facts = (ConditionFact("Ready", True, reason, message), *FACTS[1:3], unasked)
+    text = told_of(decision=held(reason, message, facts))
+    assert f"Held at 2 replicas for 14 s, {reason}: {message}." in text
     assert "Nothing: every condition is as it should be." in text
 
 
 def test_recommend_says_that_nothing_is_written() -> None:
     advised = (ConditionFact("Ready", True, "Recommended", "decided"), *FACTS[1:])
-    same = decision(desired_replicas=2, uncapped_replicas=2, caps=(), conditions=advised, steps=())
+    same = decision(desired_replicas=2, uncapped_replicas=2, caps=(), conditions=advised, steps=(), proposals=())
     assert "2 replicas recommended, which is what runs; mode Recommend writes nothing." in told_of(decision=same)
+
+
+def test_what_holds_a_count_above_the_need_is_said() -> None:
+    steps = (Step(Stage.STABILIZE, 1, 2, "ScaleDownStabilized", "1 wanted; the largest of the last 300 s is 2"),)
+    kept = decision(desired_replicas=2, uncapped_replicas=2, caps=(), steps=steps, proposals=(Proposal("forecast", 1),))
+    assert "2 replicas stay ordered, though 1 was asked for (ScaleDownStabilized)." in told_of(decision=kept)
+
+
+def test_a_rate_limit_is_no_way_out_of_a_cap() -> None:
+    limit = Step(Stage.STABILIZE, 11, 6, "ScaleUpLimit", "11 wanted; the rate limit allows 6")
+    alone = decision(steps=(limit,), desired_replicas=6, uncapped_replicas=6, caps=())
+    assert "The way from 6 to 11 follows" in part(told_of(decision=alone), "Limits")
+    capped = decision(steps=(limit, Step(Stage.CAPS, 6, 3, "MaxCostPerHour")), uncapped_replicas=6)
+    assert "The way from" not in told_of(decision=capped)
 
 
 def test_an_untrusted_forecast_says_who_decides() -> None:

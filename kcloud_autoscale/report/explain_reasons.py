@@ -1,0 +1,71 @@
+"""The part of an explanation that says why: inputs, forecast, signals and rules, from the status alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kcloud_autoscale.api import conditions
+from kcloud_autoscale.api.workload_status import DecisionStep, ForecastStatus, LastDecision, WorkloadOptimizerStatus
+from kcloud_autoscale.report.advice import condition
+from kcloud_autoscale.report.phrases import clock, duration, table
+
+_UNITS = {"demand_per_second": "per second", "latency_seconds": "s", "requests_per_second": "per second"}
+
+
+def reasons(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
+    """What the decision rests on, what each signal asked for, and what each rule made of it."""
+    lines = table([*_facts(decision), *_forecast(status)])
+    if decision.proposals:
+        lines += ["", "  Asked for by each signal; the largest counts:"]
+        rows = [(each.name, str(each.replicas), each.message or "") for each in decision.proposals]
+        lines += table(rows, "    ")
+    steps = [step for step in decision.steps or () if step.before != step.after or step.message]
+    if steps := steps or (decision.steps or [])[-1:]:
+        lines += ["", "  Rule by rule:", *table([_step(step) for step in steps], "    ")]
+    return lines[1:] if lines and not lines[0] else lines
+
+
+def _step(step: DecisionStep) -> tuple[str, str, str, str]:
+    count = f"{step.before} -> {step.after}" if step.before != step.after else f"{step.after}"
+    return step.stage, count, step.reason, step.message or ""
+
+
+def _facts(decision: LastDecision) -> Iterator[tuple[str, str]]:
+    for given in decision.inputs or ():
+        if given.value is not None:
+            name, unit = given.name.replace("_", " "), _UNITS.get(given.name, "")
+            old = (
+                f", read {duration(given.age_seconds)} before"
+                if given.age_seconds is not None and given.age_seconds >= 1.0
+                else ""
+            )
+            yield name.removesuffix(f" {unit}").removesuffix(" seconds"), f"{given.value:g} {unit}".rstrip() + old
+    if decision.capacity_per_replica is not None:
+        yield "one replica serves", f"{decision.capacity_per_replica:g} per second ({decision.capacity_source or '?'})"
+    if decision.lead_time_seconds is not None:
+        yield "a new one takes", f"{duration(decision.lead_time_seconds)} to serve ({decision.lead_time_source or '?'})"
+
+
+def _forecast(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:
+    seen = status.forecast
+    if seen is None:
+        return
+    trust = condition(status, conditions.FORECAST_TRUSTED)
+    used = trust is None or trust.status == "True"
+    if seen.peak is not None:
+        level = f", at level {seen.quantile:.3g}" if seen.quantile is not None else ""
+        within = f" within {duration(seen.horizon_seconds)}" if seen.horizon_seconds is not None else ""
+        yield "forecast", f"at most {seen.peak:g} per second{within}{level} ({seen.model or 'unnamed model'})"
+    elif seen.model is not None:
+        yield "forecast", f"{seen.model}, not used for the count"
+    said = "trusted" if seen.trusted and used else "NOT trusted: HPA's rule decides"
+    yield "  trust", "; ".join([f"{said} ({seen.reason or 'no reason given'})", *_evidence(seen)])
+    if seen.next_peak is not None and seen.next_peak_time is not None:
+        yield "  next peak", f"{seen.next_peak:g} per second at {clock(seen.next_peak_time)}"
+
+
+def _evidence(seen: ForecastStatus) -> Iterator[str]:
+    if seen.history_seconds is not None:
+        yield f"{duration(seen.history_seconds)} of known demand behind it"
+    if seen.error is not None and seen.error.coverage is not None:
+        yield f"{seen.error.coverage:.1%} of recent peaks stayed within it"
