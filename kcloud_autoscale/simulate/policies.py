@@ -51,7 +51,8 @@ class Hpa:
     """Kubernetes HPA v2 on the load of ready replicas, at a target utilization.
 
     The published rule: ``desired = ceil(current × metric / target)``, nothing within the tolerance. Replicas that are
-    not ready are left out, and when scaling up are counted with no load, which dampens it.
+    not ready are left out, and when scaling up are counted with no load, which dampens it. The controller cuts a
+    utilization to whole per cent (77.9 % is 77 %, within a tenth of 70 %), which the published rule does not say.
     """
 
     rules: WorldRules

@@ -20,13 +20,17 @@ Answer = dict[str, Any]
 
 @contextlib.contextmanager
 def json_server(certificate: ServerCertificate, answer: Callable[[str, bytes], Answer]) -> Iterator[int]:
-    """Serve `answer(path, body)` to GET and POST on a free port of loopback, which is yielded."""
+    """Serve `answer(path, body)` to GET and POST on a free port of loopback, which is yielded.
+
+    An answer of kind Status with a code is sent with that code: how a Kubernetes API says no.
+    """
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             received = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = json.dumps(answer(self.path, received)).encode()
-            self.send_response(200)
+            answered = answer(self.path, received)
+            body = json.dumps(answered).encode()
+            self.send_response(answered.get("code", 200))
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
