@@ -159,7 +159,7 @@ def domain_forecasts(
     for index, key in enumerate(answer.keys):
         request, verdict = requests[key], verdicts[index]
         levels, values = _with_level(quantiles[index], request.level)
-        heard = named_weights(weights[index])
+        heard = named_weights(tuple(weights[index]))
         forecasts[key] = Forecast(
             model=model_name(heard),
             origin_seconds=origins[index],

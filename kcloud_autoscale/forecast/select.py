@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +62,17 @@ def judge(forecast: FleetForecast[Any], step_seconds: float, settings: FleetSett
     return verdicts
 
 
-def named_weights(weights: list[float]) -> tuple[tuple[str, float], ...]:
-    """Experts with at least one per cent of the say, loudest first."""
+@functools.lru_cache(maxsize=32_768)
+def named_weights(weights: tuple[float, ...]) -> tuple[tuple[str, float], ...]:
+    """Experts with at least one per cent of the say, loudest first.
+
+    Weights change only when a workload refreshes, so most of a fleet's names are those of the cycle before.
+    """
     named = [(name, round(weight, 3)) for name, weight in zip(EXPERTS, weights, strict=True) if weight >= 0.01]
     return tuple(sorted(named, key=lambda each: -each[1]))
 
 
+@functools.lru_cache(maxsize=32_768)
 def model_name(weights: tuple[tuple[str, float], ...]) -> str:
     """For people: ``hedge(ridge 0.71, last value 0.20)``."""
     return "hedge(" + ", ".join(f"{name} {weight:.2f}" for name, weight in weights) + ")"
