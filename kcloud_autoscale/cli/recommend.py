@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     """Recommend; the exit code is as the help says."""
     wish, terms = _wish(args), _terms(args)
     found = asyncio.run(_read(args, wish))
+    for problem in found.problems:
+        print(f"not read: {problem}", file=sys.stderr)
     judged = [judge(past, terms, remember=args.html is not None) for past in _watched(found.pasts)]
     good = [each for each in judged if isinstance(each, Recommendation)]
     silent = [*(each for each in judged if isinstance(each, CannotTell)), *found.silent]

@@ -56,10 +56,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What was found: workloads with a past, and those without a demand signal."""
+    """What was found: workloads with a past, those without a demand signal, and what could not be read."""
 
     pasts: tuple[Past, ...]
     silent: tuple[CannotTell, ...]
+    problems: tuple[str, ...] = ()
 
 
 async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_seconds: float) -> Reading:
@@ -78,18 +79,24 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
         settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS)
         seen = await Gatherer(prometheus, informers, settings).gather(policy, {}, now_seconds)
         pasts = await _pasts(asker, policy, presets, seen, taken)
+        problems = informers.problems()
     known = {past.key for past in pasts}
     silent = [_silent(key, ref, presets.get(key), seen) for key, ref in targets.items() if key not in known]
-    return Reading(tuple(pasts), tuple(silent))
+    return Reading(tuple(pasts), tuple(silent), problems)
 
 
 @asynccontextmanager
 async def _informers(client: ApiClient, namespaces: tuple[str, ...]) -> AsyncIterator[Informers]:
+    """Copies of what may be read. Whoever may not see nodes or KEDA's objects can still be told of their workloads."""
     informers = Informers(client, namespaces)
     informers.start()
     try:
-        if not await informers.wait_synced(SYNC_SECONDS):
-            raise ObservationError("the cluster cannot be read: " + "; ".join(informers.problems()))
+        await informers.wait_answered(SYNC_SECONDS)
+        blind = [
+            informers.unknown(scope, kind) for scope in namespaces or ("",) for kind in ("Deployment", "StatefulSet")
+        ]
+        if any(blind):
+            raise ObservationError("the cluster cannot be read: " + "; ".join(filter(None, blind)))
         yield informers
     finally:
         await informers.stop()

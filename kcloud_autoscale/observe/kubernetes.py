@@ -7,6 +7,7 @@ hundred namespaces cost no stack each, and readers of the copies share the loop 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 # Bookmarks come about once a minute.
 SILENT_SECONDS = 180.0
+_POLL_SECONDS = 0.05
 
 
 class Informers:
@@ -66,6 +68,14 @@ class Informers:
         except TimeoutError:
             return False
         return True
+
+    async def wait_answered(self, timeout_seconds: float) -> bool:
+        """Wait until each kind, nodes included, has been listed or refused; False when it takes longer."""
+        for _ in range(math.ceil(timeout_seconds / _POLL_SECONDS)):
+            if all(each.listed.is_set() or each.problem for each in self._all()):
+                return True
+            await asyncio.sleep(_POLL_SECONDS)
+        return False
 
     async def stop(self) -> None:
         """End all watches."""

@@ -8,7 +8,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,10 @@ class World:
     namespace: str
     url: str
 
+    kubeconfig: Path
+
     def recommend(self, *words: str) -> subprocess.CompletedProcess[str]:
-        where = ("-n", self.namespace, "--kubeconfig", str(self.cluster.kubeconfig), "--prometheus", self.url)
+        where = ("-n", self.namespace, "--kubeconfig", str(self.kubeconfig), "--prometheus", self.url)
         command = [sys.executable, "-m", "kcloud_autoscale", "recommend", *where, *words]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
 
@@ -53,7 +55,7 @@ def world() -> Iterator[World]:
             cluster.kubectl.apply([deployment(namespace, name, 4, "2s", gpus=gpus)])
             cluster.kubectl("-n", namespace, "rollout", "status", f"deployment/{name}", "--timeout=60s")
         _fill(prometheus, namespace)
-        yield World(cluster, namespace, prometheus.url)
+        yield World(cluster, namespace, prometheus.url, cluster.kubeconfig)
 
 
 def _fill(prometheus: Prometheus, namespace: str) -> None:
@@ -139,7 +141,26 @@ def test_without_an_objective_it_says_that_it_cannot_tell(world: World) -> None:
 
 
 def test_a_prometheus_that_is_away_is_no_lack_of_signals(world: World) -> None:
-    done = World(world.cluster, world.namespace, "http://127.0.0.1:9").recommend()
+    done = replace(world, url="http://127.0.0.1:9").recommend()
     assert done.returncode == 2
     assert "does not answer" in done.stderr
     assert done.stdout == ""
+
+
+def test_whoever_may_view_one_namespace_is_told_of_it(world: World) -> None:
+    kubectl, namespace = world.cluster.kubectl, world.namespace
+    kubectl("create", "serviceaccount", "reader", "-n", namespace)
+    kubectl(
+        "create", "rolebinding", "reader", "--clusterrole=view", f"--serviceaccount={namespace}:reader", "-n", namespace
+    )
+    reader = replace(world, kubeconfig=world.cluster.kubeconfig_for(namespace, "reader"))
+    began = time.monotonic()
+    done = reader.recommend("--capacity-per-replica", "10")
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 25  # a refusal is an answer: nobody waits for it to change
+    assert "not read: /api/v1/nodes" in done.stderr
+    assert "price of a replica is not known" in " ".join(done.stdout.split())  # the node would have told the device
+    blind = replace(world, kubeconfig=world.cluster.kubeconfig_for("default", "default")).recommend()
+    assert blind.returncode == 2
+    assert "the cluster cannot be read" in blind.stderr
+    assert "forbidden" in blind.stderr
