@@ -57,7 +57,7 @@ class Judged:
         return self.ours.violation_fraction <= max(0.01, self.hpa.violation_fraction)
 
 
-def add_parser(subparsers: object) -> None:
+def add_parser(subparsers: object) -> ArgumentParser:
     """Declare the bench."""
     parser: ArgumentParser = subparsers.add_parser("decisions", help=__doc__)  # type: ignore[attr-defined]
     parser.add_argument("--traces", type=Path, default=TRACES, help="folder of CSV files with a demand column")
@@ -68,6 +68,7 @@ def add_parser(subparsers: object) -> None:
     parser.add_argument("--startup-seconds", type=float, default=240.0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="traces at once")
     parser.set_defaults(run=run)
+    return parser
 
 
 def run(args: Namespace) -> int:

@@ -52,7 +52,7 @@ class Panel:
     with_peers: bool = False
 
 
-def add_parser(subparsers: object) -> None:
+def add_parser(subparsers: object) -> ArgumentParser:
     """Declare the bench."""
     parser: ArgumentParser = subparsers.add_parser("forecast", help=__doc__)  # type: ignore[attr-defined]
     parser.add_argument("--traces", type=Path, default=TRACES, help="folder of CSV files with a demand column")
@@ -66,6 +66,7 @@ def add_parser(subparsers: object) -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000], help="fleets whose cost is measured")
     parser.add_argument("--jobs", type=int, default=1, help="series at once; above 1 the costs are not comparable")
     parser.set_defaults(run=run)
+    return parser
 
 
 def run(args: Namespace) -> int:

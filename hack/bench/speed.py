@@ -14,13 +14,14 @@ from hack.bench.table import Table, publish
 HEAD = ("what", "median", "p95", "CPU median", "bar", "met", "peak RSS")
 
 
-def add_parser(subparsers: object) -> None:
+def add_parser(subparsers: object) -> ArgumentParser:
     """Declare the bench and the sizes that make it quick."""
     parser: ArgumentParser = subparsers.add_parser("speed", help=__doc__)  # type: ignore[attr-defined]
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000], metavar="N", help="workloads")
     parser.add_argument("--cycles", type=int, default=20, help="cycles measured per size")
     parser.add_argument("--days", type=float, default=14.0, help="history behind every workload")
     parser.set_defaults(run=run)
+    return parser
 
 
 def run(args: Namespace) -> int:
