@@ -162,10 +162,13 @@ def play(cluster: Cluster, scenarios: Sequence[Scenario], timeout_seconds: float
         authority = base64.b64encode(certificate.authority.read_bytes()).decode()
         cluster.kubectl.apply(metrics_api("metrics.k8s.io", "v1beta1", SERVICE, "kube-system", port, authority))
         cluster.kubectl("wait", "--for=condition=Available", "--timeout=30s", "apiservice/v1beta1.metrics.k8s.io")
-        for each in scenarios:
-            eventually(played[each.name].world, settled, timeout_seconds)
-            _make_unready(cluster, worlds.of(each.name), each.unready)
-        cluster.kubectl.apply([_hpa(scenario) for scenario in scenarios])
+        # Those that take long to start take it at the beginning too; the others need not wait.
+        for quick in (True, False):
+            batch = [each for each in scenarios if (each.startup_seconds < 1.0) is quick]
+            for each in batch:
+                world = eventually(played[each.name].world, settled, timeout_seconds)
+                _make_unready(cluster, world, each.unready)
+            cluster.kubectl.apply([_hpa(each) for each in batch])
         deadline = time.monotonic() + timeout_seconds
         for one in played.values():
             assert one.finished.wait(max(0.0, deadline - time.monotonic())), stuck(one)
