@@ -18,7 +18,8 @@ def main() -> int:
     for bench in (speed, forecasts, decisions):
         bench.add_parser(subparsers).add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
     words = sys.argv[1:]
-    args = parser.parse_args(words if words and not words[0].startswith("--") else ["speed", *words])
+    named = bool(words) and (not words[0].startswith("-") or words[0] in ("-h", "--help"))
+    args = parser.parse_args(words if named else ["speed", *words])
     missed: int = args.run(args)
     return missed if args.strict else 0
 
