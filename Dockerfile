@@ -5,6 +5,7 @@ COPY requirements.lock /src/
 RUN /app/bin/pip install --no-cache-dir --no-deps --require-hashes -r /src/requirements.lock
 COPY pyproject.toml README.md LICENSE /src/
 COPY kcloud_autoscale /src/kcloud_autoscale
+COPY models /src/models
 RUN /app/bin/pip install --no-cache-dir --no-deps /src
 
 FROM python:3.11-slim

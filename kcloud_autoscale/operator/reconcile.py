@@ -16,6 +16,7 @@ from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import deletion
@@ -58,6 +59,9 @@ class Reconciler:
         self._metrics = metrics
         self._quarantine = Quarantine()
         self._uids: dict[WorkloadKey, str] = {}
+        self._knowledge, missing = default_knowledge()
+        if missing:
+            logger.warning("Forecasts of young workloads do without the model bundle: %s", missing)
         self._state = self._fresh_state()
 
     async def reconcile(self, now_seconds: float) -> None:
@@ -135,7 +139,8 @@ class Reconciler:
 
     def _fresh_state(self) -> FleetState:
         self._uids.clear()
-        return FleetState(LiveForecaster(self._settings.step_seconds, time_scale=self._settings.time_scale))
+        scale = self._settings.time_scale
+        return FleetState(LiveForecaster(self._settings.step_seconds, time_scale=scale, knowledge=self._knowledge))
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

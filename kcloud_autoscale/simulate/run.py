@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import WorkloadPolicy
+from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
@@ -80,7 +81,7 @@ def _ours(
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
-    forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps)
+    forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps, knowledge=default_knowledge()[0])
     policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
     run = replay(trace, rules, policy, watch)

@@ -11,6 +11,7 @@ import pytest
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
@@ -181,7 +182,8 @@ def test_what_is_wrong_is_named(
 
 
 def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome], four_days: Trace):
-    live = Predictive(four_days, RULES, LiveForecaster(STEP), fleet_policy(four_days, RULES, plain_workload()))
+    forecaster = LiveForecaster(STEP, knowledge=default_knowledge()[0])
+    live = Predictive(four_days, RULES, forecaster, fleet_policy(four_days, RULES, plain_workload()))
     run = replay(four_days, RULES, live)
     assert (run.replicas == outcomes["predictive"].run.replicas).all()
     assert run.reasons == outcomes["predictive"].run.reasons
