@@ -170,11 +170,11 @@ def _forecast(
 def _lag(seen_until: Mapping[WorkloadKey, float], key: WorkloadKey, policy: FleetPolicy, now_seconds: float) -> float:
     """How far the last complete step lies behind now: the window counts from there, and must still reach as far.
 
-    A step of 60 s that is complete 10 s after its end is 10 to 70 s old. In an outage it grows older and older; two
-    steps are enough then, because an unknown demand moves nothing anyhow.
+    A step of 60 s that is complete 10 s after its end is 10 to 70 s old, depending on the moment. One and a half steps
+    stand for all of it: a horizon that wobbles would have to be taught again and again. Without any lag, as in a
+    simulation that sees each step at its end, there is nothing to add.
     """
-    lag = now_seconds - seen_until.get(key, now_seconds)
-    return min(max(0.0, lag), 2.0 * policy.step_seconds)
+    return 1.5 * policy.step_seconds if now_seconds > seen_until.get(key, now_seconds) else 0.0
 
 
 def _price(
