@@ -8,7 +8,7 @@
 | scale-down stabilization window | 300 s | 30 s |
 | scrape interval | 20 s | 2 s |
 | a day of the load | 24 h | 2 h 24 min |
-| the morning wave: rise, hold, fall | 5, 7, 3 min | 30, 42, 18 s |
+| the morning wave: rise, hold, fall | 6, 7, 3 min | 36, 42, 18 s |
 """
 
 from __future__ import annotations
@@ -40,9 +40,11 @@ HISTORY_DAYS = 14  # of the load's days
 class Timeline:
     """Unix times of the turns of the story, fixed by when the ramp starts."""
 
-    RISE_SECONDS: ClassVar[float] = 30.0
+    RISE_SECONDS: ClassVar[float] = 36.0
     HOLD_SECONDS: ClassVar[float] = 42.0
     FALL_SECONDS: ClassVar[float] = 18.0
+    # A scheduled batch: from day to day it begins up to 3 s early or late, half a minute in production time.
+    JITTER_SECONDS: ClassVar[float] = 1.5
 
     ramp_seconds: float
 
@@ -54,7 +56,7 @@ class Timeline:
     @property
     def blind_from(self) -> float:
         """Prometheus is stopped: on the plateau, when a fall of the count would hurt most."""
-        return self.ramp_seconds + 42
+        return self.ramp_seconds + 48
 
     @property
     def blind_until(self) -> float:
@@ -63,7 +65,7 @@ class Timeline:
     @property
     def cap_lowered(self) -> float:
         """The power cap falls while the window still holds the wave's count: a cap does not wait for it."""
-        return self.ramp_seconds + 82
+        return self.ramp_seconds + 88
 
     @property
     def calm(self) -> float:

@@ -143,6 +143,7 @@ def _demand(timeline: Timeline) -> DemandShape:
         rise_seconds=Timeline.RISE_SECONDS,
         hold_seconds=Timeline.HOLD_SECONDS,
         fall_seconds=Timeline.FALL_SECONDS,
+        jitter_seconds=Timeline.JITTER_SECONDS,
     )
 
 
