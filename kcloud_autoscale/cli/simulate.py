@@ -12,23 +12,43 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kcloud_autoscale.api.resolve import parse, resolve_workload
-from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
-from kcloud_autoscale.api.validate import is_ours
 from kcloud_autoscale.cli.demand_source import from_prometheus
-from kcloud_autoscale.cli.manifests import UnreadableError, read
+from kcloud_autoscale.cli.manifests import UnreadableError
+from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
 from kcloud_autoscale.domain.errors import ConfigError, ObservationError
-from kcloud_autoscale.domain.policy import BudgetPeriod, WorkloadPolicy
+from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, WorkloadPolicy
 from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
-from kcloud_autoscale.simulate.table import comparison, write_decisions
+from kcloud_autoscale.simulate.scenario import replay_scenario
+from kcloud_autoscale.simulate.table import comparison, scenario_table, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
 from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
 
 _DESCRIPTION = """Replay demand through the operator's own decisions in a simulated world, beside what else you might
 run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and perfect
 foresight with the same start-up lag. A step violates when its demand exceeds what the ready replicas serve."""
+
+# What a scenario says of each of its workloads.
+_OF_ONE_WORKLOAD = [
+    "column",
+    "query",
+    "step_seconds",
+    "history_steps",
+    "capacity_per_replica",
+    "startup_seconds",
+    "min_replicas",
+    "max_replicas",
+    "optimizer",
+    "usd_per_replica_hour",
+    "watts_per_replica",
+    "grams_co2e_per_kwh",
+    "max_cost_per_hour",
+    "max_power_usage",
+    "budget_limit",
+    "budget_period",
+    "report",
+]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,6 +75,9 @@ def _add_demand(group: Any) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", type=Path, metavar="FILE", help="CSV, CSV.GZ or Parquet")
     source.add_argument("--prometheus", metavar="URL", help="replay the past of a Prometheus; needs --query")
+    source.add_argument(
+        "--scenario", type=Path, metavar="FILE", help="YAML: several workloads that share caps, predictive only"
+    )
     group.add_argument("--column", metavar="NAME", help="load per second; needed where the file has several columns")
     group.add_argument("--query", metavar="PROMQL", help="load per second, one series")
     group.add_argument("--days", type=float, default=7.0, help="how far back to ask Prometheus (default: %(default)g)")
@@ -93,6 +116,8 @@ def _add_caps(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Simulate; returns 0, or 2 when something given cannot be used."""
     try:
+        if args.scenario is not None:
+            return _scenario(args)
         workload = _workload(args)
         rules = _rules(args, workload)
         trace = _trace(args)
@@ -103,6 +128,30 @@ def run(args: argparse.Namespace) -> int:
         return 2
     print(comparison(outcomes))
     return 0
+
+
+def _scenario(args: argparse.Namespace) -> int:
+    """Several workloads at once; everything about them is in the file."""
+    scenario = read_scenario(args.scenario)
+    given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_WORKLOAD if getattr(args, name) not in (None, 0)]
+    if given:
+        raise ConfigError(f"{', '.join(given)} cannot be used with --scenario: it goes into the file")
+    if not args.quiet:
+        for member in scenario.members:
+            for repair in member.trace.repairs:
+                print(f"{member.trace.name}: {repair}", file=sys.stderr)
+    outcome = replay_scenario(scenario, lambda steps: _progress(args, steps))
+    if args.decisions is not None:
+        for member, run in zip(scenario.members, outcome.runs, strict=True):
+            name = f"{args.decisions.stem}.{member.key.namespace}.{member.key.name}{args.decisions.suffix}"
+            write_decisions(args.decisions.with_name(name), run, member.trace, member.rules)
+    print(scenario_table(scenario, outcome))
+    return 0
+
+
+def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
+    shown = sys.stderr.isatty() and not args.quiet
+    return tqdm(steps, desc="predictive", unit=" steps", leave=False, file=sys.stderr, disable=not shown)
 
 
 def _trace(args: argparse.Namespace) -> Trace:
@@ -133,11 +182,7 @@ def _simulated(
             print(f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s", file=sys.stderr)
         began = time.perf_counter()
 
-    def watched(steps: Iterable[int]) -> Iterable[int]:
-        shown = sys.stderr.isatty() and not args.quiet
-        return tqdm(steps, desc="predictive", unit=" steps", leave=False, file=sys.stderr, disable=not shown)
-
-    return simulate(trace, rules, names, workload, told, remember=args.report is not None, watch=watched)
+    return simulate(trace, rules, names, workload, told, args.report is not None, lambda steps: _progress(args, steps))
 
 
 def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:
@@ -171,12 +216,21 @@ def _workload(args: argparse.Namespace) -> WorkloadPolicy:
 
 
 def _optimizer(path: Path) -> WorkloadPolicy:
-    """The one WorkloadOptimizer of a manifest, resolved as the operator resolves it."""
-    objects = [parse(manifest.content) for manifest in read([str(path)]) if is_ours(manifest.content)]
-    optimizers = [found for found in objects if isinstance(found, WorkloadOptimizer)]
-    if len(optimizers) != 1:
-        raise ConfigError(f"{path}: one WorkloadOptimizer is needed, there are {len(optimizers)}")
-    return resolve_workload(optimizers[0])
+    """The one WorkloadOptimizer of a manifest with the caps of the policies beside it, resolved as the operator does.
+
+    The workload is the only one in its world, so a limit it shares is its own: the lower of the two counts.
+    """
+    fleet = read_fleet(path)
+    if len(fleet.workloads) != 1:
+        raise ConfigError(f"{path}: one WorkloadOptimizer is needed, there are {len(fleet.workloads)}")
+    workload = next(iter(fleet.workloads.values()))
+    caps = workload.caps
+    for cap in fleet.shared_caps:
+        if cap.unit is CapUnit.USD_PER_HOUR:
+            caps = replace(caps, max_usd_per_hour=min(cap.limit, caps.max_usd_per_hour or cap.limit))
+        else:
+            caps = replace(caps, max_watts=min(cap.limit, caps.max_watts or cap.limit))
+    return replace(workload, caps=caps)
 
 
 def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:

@@ -44,10 +44,25 @@ def plain_workload(caps: Caps | None = None) -> WorkloadPolicy:
 
 def fleet_policy(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> FleetPolicy:
     """One workload with the world's bounds, capacity and start-up, and its own knobs for the rest."""
-    simulated = replace(
+    simulated = simulated_workload(trace, rules, workload, _KEY, _TARGET)
+    price = rules.usd_per_replica_hour
+    return FleetPolicy(
+        {_KEY: simulated},
+        price_overrides={} if price is None else {_KEY: PriceOverride(gpu_usd_per_hour=price)},
+        cycle_seconds=trace.step_seconds,
+        step_seconds=trace.step_seconds,
+        max_metric_age_seconds=3.0 * trace.step_seconds,
+    )
+
+
+def simulated_workload(
+    trace: Trace, rules: WorldRules, workload: WorkloadPolicy, key: WorkloadKey, target: TargetRef
+) -> WorkloadPolicy:
+    """The workload with the world's bounds, capacity and start-up, scaled for real."""
+    return replace(
         workload,
-        key=_KEY,
-        target=_TARGET,
+        key=key,
+        target=target,
         mode=Mode.AUTO,
         min_replicas=rules.min_replicas,
         max_replicas=rules.max_replicas,
@@ -57,14 +72,6 @@ def fleet_policy(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> F
         targets=(),
         ceilings=(),
         created_seconds=grid_seconds(trace, rules.history_steps),
-    )
-    price = rules.usd_per_replica_hour
-    return FleetPolicy(
-        {_KEY: simulated},
-        price_overrides={} if price is None else {_KEY: PriceOverride(gpu_usd_per_hour=price)},
-        cycle_seconds=trace.step_seconds,
-        step_seconds=trace.step_seconds,
-        max_metric_age_seconds=3.0 * trace.step_seconds,
     )
 
 
@@ -103,6 +110,37 @@ class SimulatedPods:
         return self.pods
 
 
+class Sight:
+    """What a cluster and a Prometheus would show of one workload, step by step."""
+
+    def __init__(self, trace: Trace, rules: WorldRules, key: WorkloadKey = _KEY, target: TargetRef = _TARGET) -> None:
+        """Nothing has been shown yet."""
+        self.trace, self.rules, self.key, self.target = trace, rules, key, target
+        self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
+        self._fed = 0
+
+    def of(self, known: FloatArray, world: World, now: float) -> WorkloadObservation:
+        """What is seen at `now`; `known` is the demand of all steps before, of which only the new ones are shown."""
+        pods = self._pods.of(world, now - self.trace.step_seconds)
+        new = known[self._fed :]
+        history = DemandHistory(grid_seconds(self.trace, self._fed), self.trace.step_seconds, new) if len(new) else None
+        self._fed = len(known)
+        watts = self.rules.watts_per_replica
+        return WorkloadObservation(
+            self.key,
+            TargetObservation(self.target, "uid", str(int(now)), world.replicas, pods),
+            demand=_latest(known, now),
+            demand_history=history,
+            watts=NOT_ASKED if watts is None else Sample(watts * max(1, world.ready), now),
+            replica_accelerators={} if self.rules.usd_per_replica_hour is None else _DEVICE,
+        )
+
+
+def surroundings(now: float, seen: Mapping[WorkloadKey, WorkloadObservation], carbon: float | None) -> Observation:
+    """Everything seen at `now`: workloads on one large node, and the grid's grams of CO2e per kWh where known."""
+    return Observation(now, seen, _NODES, NOT_ASKED if carbon is None else Sample(carbon, now))
+
+
 class Predictive:
     """The operator's tick as a policy of the simulated world.
 
@@ -119,13 +157,13 @@ class Predictive:
         self.state = FleetState(forecaster)
         self.decision: Decision | None = None
         self.trail: Trail | None = None
-        self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
-        self._fed = 0
+        self._sight = Sight(trace, rules)
 
     def decide(self, step: int, known: FloatArray, world: World) -> tuple[int, str]:
         """One tick at the beginning of `step`."""
         now = grid_seconds(self.trace, step)
-        result = tick(self._observation(known, world, now), self.policy, self.state, now)
+        seen = {_KEY: self._sight.of(known, world, now)}
+        result = tick(surroundings(now, seen, self.rules.grams_per_kwh), self.policy, self.state, now)
         self.state = result.state
         self.decision = decision = result.fleet.decisions[0]
         wanted = world.replicas
@@ -134,24 +172,6 @@ class Predictive:
         if self.trail is not None:
             self.trail.note(decision, world.replicas, wanted)
         return wanted, decision.final_reason
-
-    def _observation(self, known: FloatArray, world: World, now: float) -> Observation:
-        pods = self._pods.of(world, now - self.trace.step_seconds)
-        target = TargetObservation(_TARGET, "uid", str(int(now)), world.replicas, pods)
-        new = known[self._fed :]
-        history = DemandHistory(grid_seconds(self.trace, self._fed), self.trace.step_seconds, new) if len(new) else None
-        self._fed = len(known)
-        watts = self.rules.watts_per_replica
-        seen = WorkloadObservation(
-            _KEY,
-            target,
-            demand=_latest(known, now),
-            demand_history=history,
-            watts=NOT_ASKED if watts is None else Sample(watts * max(1, world.ready), now),
-            replica_accelerators={} if self.rules.usd_per_replica_hour is None else _DEVICE,
-        )
-        carbon = self.rules.grams_per_kwh
-        return Observation(now, {_KEY: seen}, _NODES, NOT_ASKED if carbon is None else Sample(carbon, now))
 
 
 def _latest(known: FloatArray, now: float) -> Reading:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kcloud_autoscale.domain.policy import CapUnit
 from kcloud_autoscale.simulate.run import Outcome
+from kcloud_autoscale.simulate.scenario import HAIR, Scenario, ScenarioOutcome
 from kcloud_autoscale.simulate.score import Score, violating
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import Run, WorldRules
 
 COLUMNS = ("t", "demand", "replicas", "ready", "reason", "violates", "timestamp")
+_UNITS = {CapUnit.USD_PER_HOUR: "USD/h", CapUnit.WATTS: "W"}
 
 
 def write_decisions(path: Path, run: Run, trace: Trace, rules: WorldRules) -> None:
@@ -45,11 +48,27 @@ def comparison(outcomes: dict[str, Outcome]) -> str:
     metered = any(outcome.score.watt_hours is not None for outcome in outcomes.values())
     head = ["policy", "violating", "unserved", "replica-h", "changes/h"]
     head += (["USD"] if priced else []) + (["kWh"] if metered else []) + (["of HPA"] if hpa else [])
-    rows = [head, *(_cells(o.score, priced, metered, hpa) for o in outcomes.values())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [_line(row, widths) for row in rows]
+    lines = _aligned([head, *(_cells(o.score, priced, metered, hpa) for o in outcomes.values())])
     lines += [f"{name}: {outcome.note}" for name, outcome in outcomes.items() if outcome.note]
     return "\n".join(lines)
+
+
+def scenario_table(scenario: Scenario, outcome: ScenarioOutcome) -> str:
+    """A line per workload, then one per shared limit: the most that ran at any instant, transit included."""
+    priced = any(scored.usd is not None for scored in outcome.scores)
+    metered = any(scored.watt_hours is not None for scored in outcome.scores)
+    head = ["workload", "violating", "unserved", "replica-h", "changes/h"]
+    head += (["USD"] if priced else []) + (["kWh"] if metered else [])
+    lines = _aligned([head, *(_cells(scored, priced, metered, None) for scored in outcome.scores)])
+    for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
+        verdict = "held" if peak <= cap.limit * HAIR else "CROSSED"
+        lines.append(f"{cap.name}: at most {peak:,.2f} of {cap.limit:,.2f} {_UNITS[cap.unit]}, {verdict}")
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [_line(row, widths) for row in rows]
 
 
 def _cells(score: Score, priced: bool, metered: bool, hpa_hours: float | None) -> list[str]:

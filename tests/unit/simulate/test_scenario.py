@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kcloud_autoscale.cli.main import main
+from kcloud_autoscale.cli.scenario_file import read_scenario
+from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.domain.policy import CapUnit, SharedCap, WorkloadPolicy
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.simulate.predictive import plain_workload
+from kcloud_autoscale.simulate.run import simulate
+from kcloud_autoscale.simulate.scenario import Member, Scenario, replay_scenario
+from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.world import WorldRules
+
+STEP = 600.0
+
+
+def member(
+    name: str, demand: np.ndarray, usd: float, watts: float, priority: int = 50, startup: float = 700.0
+) -> Member:
+    key = WorkloadKey("default", name)
+    rules = WorldRules(10.0, startup, 1, 1_000, usd, watts)
+    return Member(key, Trace(name, 0.0, STEP, demand), rules, WorkloadPolicy(key, priority=priority))
+
+
+def shared(unit: CapUnit, limit: float, *members: Member) -> SharedCap:
+    return SharedCap(f"shared/{unit.value}", unit, limit, frozenset(one.key for one in members))
+
+
+def wave(steps: int, phase: float = 0.0) -> np.ndarray:
+    return 100.0 - 70.0 * np.cos(2.0 * np.pi * np.arange(steps) / 144.0 + phase)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    """Up to four workloads of wild demand with gaps, under limits from just above the floors to generous."""
+    steps = draw(st.integers(5, 40))
+    members = []
+    for index in range(draw(st.integers(1, 4))):
+        seed = draw(st.integers(0, 10_000))
+        rng = np.random.default_rng(seed)
+        demand = rng.exponential(80.0, steps) * (1.0 + 5.0 * (rng.random(steps) < 0.1))
+        demand[1:][rng.random(steps - 1) < 0.1] = np.nan
+        usd, watts = draw(st.sampled_from((0.7, 1.3, 6.88))), draw(st.sampled_from((70.0, 333.3, 700.0)))
+        startup = draw(st.sampled_from((0.0, 700.0, 3_000.0)))
+        members.append(member(f"w{index}", demand, usd, watts, draw(st.integers(0, 100)), startup))
+    room = st.floats(1.0, 20.0)
+    usd_floor = sum(one.rules.usd_per_replica_hour or 0.0 for one in members)
+    watts_floor = sum(one.rules.watts_per_replica or 0.0 for one in members)
+    caps = (
+        shared(CapUnit.USD_PER_HOUR, usd_floor * draw(room), *members),
+        shared(CapUnit.WATTS, watts_floor * draw(room), *members),
+    )
+    return Scenario(tuple(members), caps)
+
+
+@settings(max_examples=25, deadline=None)
+@given(scenarios())
+def test_no_shared_limit_is_ever_crossed_transit_included(scenario: Scenario):
+    outcome = replay_scenario(scenario)
+    for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
+        assert peak <= cap.limit * (1.0 + 1e-9)
+        # Counted again from the runs alone; what ran at the end of a step is at most what ran within it.
+        each = [one.each(cap.unit) or 0.0 for one in scenario.members]
+        total = sum(run.replicas * price for run, price in zip(outcome.runs, each, strict=True))
+        assert total.max() <= peak * (1.0 + 1e-9)
+
+
+def test_a_limit_that_binds_changes_what_runs_and_the_lower_priority_gives_way():
+    high, low = member("high", wave(288), 1.0, 100.0, 90), member("low", wave(288), 1.0, 100.0, 10)
+    free = replay_scenario(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 1_000.0, high, low),)))
+    tight = replay_scenario(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 24.0, high, low),)))
+    # Each peaks at 170 / 10 = 17 replicas of 1 USD/h, so 34 in all without the limit.
+    assert free.peaks[0] >= 34.0
+    assert 20.0 < tight.peaks[0] <= 24.0
+    assert tight.scores[0].violations < tight.scores[1].violations
+
+
+def test_one_workload_without_limits_decides_as_it_does_alone():
+    # A workload's name decides when its forecast refreshes, so it is that of the single simulation.
+    alone = replace(member("workload", wave(288), 1.0, 100.0), key=plain_workload().key)
+    together = replay_scenario(Scenario((alone,))).runs[0]
+    single = simulate(alone.trace, alone.rules, ["predictive"], plain_workload(), lambda _: None)["predictive"].run
+    assert together.replicas.tolist() == single.replicas.tolist()
+    assert list(together.reasons) == list(single.reasons)
+
+
+def test_floors_that_alone_break_a_limit_are_refused():
+    one, two = member("one", wave(10), 3.0, 100.0), member("two", wave(10), 3.0, 100.0)
+    with pytest.raises(ConfigError, match="is 5, the floors alone take 6"):
+        replay_scenario(Scenario((one, two), (shared(CapUnit.USD_PER_HOUR, 5.0, one, two),)))
+
+
+def test_traces_on_different_grids_are_refused():
+    with pytest.raises(ConfigError, match="two: 11 steps of 600 s from 0 s, but one: 10 steps"):
+        replay_scenario(Scenario((member("one", wave(10), 1.0, 1.0), member("two", wave(11), 1.0, 1.0))))
+
+
+def written(folder: Path, **changes: object) -> Path:
+    """Two workloads under a limit of 20 USD/h; `changes` are fields of the file, `chat` ones of the first workload."""
+    for name, phase in (("chat", 0.0), ("search", 2.0)):
+        rows = "".join(f"{at},{value}\n" for at, value in enumerate(wave(60, phase)))
+        (folder / f"{name}.csv").write_text(f"t,rps\n{rows}")
+    common = {"column": "rps", "capacityPerReplica": 10, "startupSeconds": 700, "usdPerReplicaHour": 1.0}
+    chat = {"name": "chat", "trace": "chat.csv", **common, **dict(changes.pop("chat", {}))}  # type: ignore[call-overload]
+    search = {"name": "shop/search", "trace": "search.csv", **common}
+    content = {"stepSeconds": 600, "shared": {"costPerHourLimit": 20}, "workloads": [chat, search], **changes}
+    path = folder / "scenario.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_command_writes_one_file_per_workload_and_says_how_limits_were_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = written(tmp_path)
+    assert main(["simulate", "--scenario", str(path), "--decisions", str(tmp_path / "out.csv"), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "shared/costPerHourLimit: at most" in out
+    assert "of 20.00 USD/h, held" in out
+    for name in ("out.default.chat.csv", "out.shop.search.csv"):
+        assert len(list(csv.DictReader((tmp_path / name).open()))) == 60
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chat": {"capacityPerReplica": 0}}, "workloads[0].capacityPerReplica: Input should be greater than 0, not 0"),
+        ({"chat": {"capacityPerReplica": None}}, "workloads[0].capacityPerReplica is needed"),
+        ({"chat": {"trace": "none.csv"}}, "workloads[0].trace: "),
+        ({"chat": {"column": "qps"}}, "workloads[0].trace: "),
+        ({"chat": {"minReplicas": 5, "maxReplicas": 2}}, "workloads[0].minReplicas is 5, maxReplicas 2"),
+        ({"chat": {"maxPowerUsage": 100}}, "workloads[0].wattsPerReplica is needed for its power cap"),
+        ({"chat": {"replicas": 3}}, "workloads[0].replicas: "),
+        ({"chat": {"name": "shop/search"}}, "workloads: a name is given twice"),
+        ({"workloads": []}, "workloads: "),
+        ({"shared": {"maxPowerUsage": -1}}, "shared.maxPowerUsage: "),
+        ({"objects": [{"kind": "CostPolicy"}]}, "objects: "),
+    ],
+)
+def test_what_is_wrong_is_named_by_file_and_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], said: str
+):
+    path = written(tmp_path, **changes)
+    assert main(["simulate", "--scenario", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: {said}" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_flags_of_one_workload_are_refused_with_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["simulate", "--scenario", str(written(tmp_path)), "--max-replicas", "3"]) == 2
+    assert "--max-replicas cannot be used with --scenario" in capsys.readouterr().err
+
+
+API = "kcloud.io/v1alpha1"
+COST = {"apiVersion": API, "kind": "CostPolicy", "metadata": {"name": "team"}, "spec": {"costPerHourLimit": 12}}
+OPTIMIZER = {
+    "apiVersion": API,
+    "kind": "WorkloadOptimizer",
+    "metadata": {"name": "chat"},
+    "spec": {
+        "autoScaling": {
+            "maxReplicas": 50,
+            "metrics": [{"type": "latency", "threshold": 500}],
+            "demand": {"preset": "vllm"},
+        }
+    },
+}
+
+
+def test_policies_in_the_file_bring_their_limits(tmp_path: Path):
+    optimizer = OPTIMIZER | {"metadata": {"name": "chat", "namespace": "default"}}
+    scenario = read_scenario(written(tmp_path, objects=[optimizer, COST]))
+    own, teams = scenario.shared_caps
+    assert (own.name, own.limit) == ("shared/costPerHourLimit", 20.0)
+    assert (teams.name, teams.limit, len(teams.members)) == ("team/costPerHourLimit", 12.0, 1)
+
+
+def test_an_optimizer_obeys_the_policies_beside_it(tmp_path: Path):
+    path = tmp_path / "optimizer.yaml"
+    path.write_text(yaml.safe_dump_all([OPTIMIZER, COST]))
+    written(tmp_path)
+    most = []
+    for price in ("0.01", "2.0"):
+        out = tmp_path / "out.csv"
+        world = ["--trace", str(tmp_path / "chat.csv"), "--column", "rps", "--capacity-per-replica", "10"]
+        world += ["--startup-seconds", "60", "--step-seconds", "600", "--max-replicas", "50"]
+        world += ["--optimizer", str(path), "--usd-per-replica-hour", price, "--decisions", str(out)]
+        assert main(["simulate", *world, "--policy", "predictive", "--quiet"]) == 0
+        most.append(max(int(row["replicas"]) for row in csv.DictReader(out.open())))
+    # At 2 USD/h a limit of 12 leaves room for 6, at a cent for all that the load needs, 14 and more within 60 steps.
+    assert most[0] >= 14
+    assert most[1] == 6
