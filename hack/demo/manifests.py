@@ -51,7 +51,6 @@ def optimizer() -> Manifest:
                 "maxReplicas": MAX_REPLICAS,
                 "capacityPerReplica": CAPACITY_PER_REPLICA,
                 "demand": {"preset": "istio"},
-                "forecast": {"maxViolationRatio": 0.002},
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": WINDOW_SECONDS}},
             },
         },
