@@ -43,12 +43,13 @@ def plain_workload(caps: Caps | None = None) -> WorkloadPolicy:
 
 
 def fleet_policy(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> FleetPolicy:
-    """One workload with the world's bounds, capacity and start-up, and its own knobs for the rest."""
-    simulated = simulated_workload(trace, rules, workload, _KEY, _TARGET)
+    """One workload with the world's bounds, capacity and start-up, and its own knobs and name for the rest."""
+    key = workload.key
+    simulated = simulated_workload(trace, rules, workload, key, _TARGET)
     price = rules.usd_per_replica_hour
     return FleetPolicy(
-        {_KEY: simulated},
-        price_overrides={} if price is None else {_KEY: PriceOverride(gpu_usd_per_hour=price)},
+        {key: simulated},
+        price_overrides={} if price is None else {key: PriceOverride(gpu_usd_per_hour=price)},
         cycle_seconds=trace.step_seconds,
         step_seconds=trace.step_seconds,
         max_metric_age_seconds=3.0 * trace.step_seconds,
@@ -75,9 +76,13 @@ def simulated_workload(
     )
 
 
-def whole_history(trace: Trace) -> dict[WorkloadKey, DemandHistory]:
-    """The trace as the forecaster's history, for forecasts made in bulk."""
-    return {_KEY: DemandHistory(grid_seconds(trace, 0), trace.step_seconds, trace.demand)}
+def whole_history(trace: Trace, key: WorkloadKey) -> dict[WorkloadKey, DemandHistory]:
+    """The trace as the forecaster's history, for forecasts made in bulk.
+
+    The key counts: it decides at which minute of each half hour a workload's forecaster is refreshed, so that a replay
+    says what the operator says only under the workload's own name.
+    """
+    return {key: DemandHistory(grid_seconds(trace, 0), trace.step_seconds, trace.demand)}
 
 
 def grid_seconds(trace: Trace, step: int) -> float:
@@ -113,7 +118,7 @@ class SimulatedPods:
 class Sight:
     """What a cluster and a Prometheus would show of one workload, step by step."""
 
-    def __init__(self, trace: Trace, rules: WorldRules, key: WorkloadKey = _KEY, target: TargetRef = _TARGET) -> None:
+    def __init__(self, trace: Trace, rules: WorldRules, key: WorkloadKey, target: TargetRef = _TARGET) -> None:
         """Nothing has been shown yet."""
         self.trace, self.rules, self.key, self.target = trace, rules, key, target
         self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
@@ -157,12 +162,13 @@ class Predictive:
         self.state = FleetState(forecaster)
         self.decision: Decision | None = None
         self.trail: Trail | None = None
-        self._sight = Sight(trace, rules)
+        (self._key,) = policy.workloads
+        self._sight = Sight(trace, rules, self._key)
 
     def decide(self, step: int, known: FloatArray, world: World) -> tuple[int, str]:
         """One tick at the beginning of `step`."""
         now = grid_seconds(self.trace, step)
-        seen = {_KEY: self._sight.of(known, world, now)}
+        seen = {self._key: self._sight.of(known, world, now)}
         result = tick(surroundings(now, seen, self.rules.grams_per_kwh), self.policy, self.state, now)
         self.state = result.state
         self.decision = decision = result.fleet.decisions[0]

@@ -81,7 +81,8 @@ def _ours(
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
-    forecaster = ReplayedForecaster(whole_history(trace), rules.history_steps, knowledge=default_knowledge()[0])
+    histories = whole_history(trace, workload.key)
+    forecaster = ReplayedForecaster(histories, rules.history_steps, knowledge=default_knowledge()[0])
     policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
     run = replay(trace, rules, policy, watch)

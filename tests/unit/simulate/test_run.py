@@ -11,6 +11,7 @@ import pytest
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, plain_workload
@@ -187,3 +188,16 @@ def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome]
     run = replay(four_days, RULES, live)
     assert (run.replicas == outcomes["predictive"].run.replicas).all()
     assert run.reasons == outcomes["predictive"].run.reasons
+
+
+def test_a_workload_is_replayed_under_its_own_name(four_days: Trace):
+    # When a forecaster refreshes depends on the name, and with it what the operator of that workload would have done.
+    named = replace(plain_workload(), key=WorkloadKey("ai", "chat"))
+    forecaster = LiveForecaster(STEP, knowledge=default_knowledge()[0])
+    live = Predictive(four_days, RULES, forecaster, fleet_policy(four_days, RULES, named))
+    run = replay(four_days, RULES, live)
+    assert live.decision is not None
+    assert live.decision.key == named.key
+    bulk = simulate(four_days, RULES, ["predictive"], named, lambda _: None)["predictive"].run
+    assert (run.replicas == bulk.replicas).all()
+    assert run.reasons == bulk.reasons
