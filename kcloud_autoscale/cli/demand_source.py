@@ -15,6 +15,10 @@ from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
 
+# A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
+# repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
+_MAX_AGE_SECONDS = 180.0
+
 
 def from_prometheus(
     url: str, query: str, days: float, step_seconds: float | None, now_seconds: float, token_file: Path | None = None
@@ -64,7 +68,7 @@ async def _asked(settings: PrometheusSettings, query: str, start: float, end: fl
         at = start + step
         while at <= end:
             until = min(end, at + (MAX_POINTS - 1) * step)
-            rows += await prometheus.query_range(query, at, until, step)
+            rows += await prometheus.query_range(query, at, until, step, lookback_seconds=_MAX_AGE_SECONDS)
             at = until + step
     finally:
         prometheus.close()

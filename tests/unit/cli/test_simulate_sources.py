@@ -85,6 +85,12 @@ def test_more_points_than_a_query_gives_are_asked_for_in_parts(server: Server):
     assert np.isfinite(trace.demand).mean() > 0.98
 
 
+def test_a_value_stands_no_longer_than_it_does_for_the_operator(server: Server):
+    from_prometheus(server.url, "x", 10.0, 60.0, NOW)
+    # Prometheus by itself would repeat it for 300 s into a gap.
+    assert [float(query["lookback_delta"]) for query in server.asked] == [180.0, 180.0]
+
+
 def test_no_series_and_several_series_are_refused(server: Server):
     server.series = 2
     with pytest.raises(ConfigError, match=r"the query gives 2 series, one is needed: .*p0.*p1"):
