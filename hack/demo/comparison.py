@@ -12,7 +12,7 @@ from hack.demo.scenario import LATENCY_OBJECTIVE_SECONDS, NAMESPACE, OURS, RATE_
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """One side over the whole run; None where that side is not measured."""
+    """One side over the whole run."""
 
     served_within_slo_fraction: float
     replica_minutes: float

@@ -49,11 +49,6 @@ class Timeline:
     ramp_seconds: float
 
     @property
-    def operator_by(self) -> float:
-        """The operator must run by then, or it had no chance to see the ramp coming."""
-        return self.ramp_seconds - STARTUP_SECONDS - 2 * CYCLE_SECONDS
-
-    @property
     def blind_from(self) -> float:
         """Prometheus is stopped: on the plateau, when a fall of the count would hurt most."""
         return self.ramp_seconds + 48

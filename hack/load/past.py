@@ -84,11 +84,6 @@ class Past:
     is_measured: np.ndarray
     lives: tuple[Life, ...] = field(repr=False)
 
-    @property
-    def replicas_at_end(self) -> int:
-        """Ready replicas in the last step: what the Deployment should be started with."""
-        return int(self.flow.ready[-1])
-
     def tracks(self) -> Iterator[Track]:
         """Every series of the service, fine for the whole past or for its last days."""
         step = self.plan.step_seconds

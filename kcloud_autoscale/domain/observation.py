@@ -59,11 +59,6 @@ class TargetObservation:
     def ready_replicas(self) -> int:
         return sum(pod.ready for pod in self.pods)
 
-    @property
-    def pending_replicas(self) -> int:
-        """Pods that exist, are not going away and do not serve yet."""
-        return sum(not pod.ready and not pod.deleting and not pod.failed for pod in self.pods)
-
 
 @dataclass(frozen=True, slots=True)
 class MetricObservation:

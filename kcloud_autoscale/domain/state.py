@@ -145,18 +145,6 @@ class Usage:
     demand_served: float = 0.0
     demand_missed: float = 0.0
 
-    def plus(self, other: Usage) -> Usage:
-        """Both added up, field by field."""
-        return Usage(
-            self.replica_seconds + other.replica_seconds,
-            self.accelerator_seconds + other.accelerator_seconds,
-            self.usd + other.usd,
-            self.joules + other.joules,
-            self.grams_co2e + other.grams_co2e,
-            self.demand_served + other.demand_served,
-            self.demand_missed + other.demand_missed,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
