@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hack.bench.series import DAY, TRACES, generated, geometric_mean, plain_name, recorded
+from hack.bench.series import DAY, TRACES, generated, plain_name, recorded
 from hack.bench.table import Table, publish
+from kcloud_autoscale.forecast.scoreboard import geometric_mean
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, simulate
 from kcloud_autoscale.simulate.score import Score

@@ -15,12 +15,13 @@ import numpy as np
 from hack.bench import peers
 from hack.bench.child import measure
 from hack.bench.clock import quantile
-from hack.bench.series import BEGIN_SECONDS, DAY, TRACES, generated, geometric_mean, plain_name, recorded
+from hack.bench.series import BEGIN_SECONDS, DAY, TRACES, generated, plain_name, recorded
 from hack.bench.table import Table, publish
 from kcloud_autoscale.domain.series import DemandHistory
-from kcloud_autoscale.forecast.backtest import BASE, Task, Windows, backtest, score_table
+from kcloud_autoscale.forecast.backtest import Task, Windows, backtest
 from kcloud_autoscale.forecast.losses import Scores, pinball
 from kcloud_autoscale.forecast.registry import STATISTICAL
+from kcloud_autoscale.forecast.scoreboard import BASE, geometric_mean, score_table
 from kcloud_autoscale.simulate.traces import Trace
 
 OURS = "online-ensemble"

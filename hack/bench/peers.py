@@ -93,6 +93,7 @@ def _windows(name: str, answers: np.ndarray, history: DemandHistory, base: Windo
         model=name,
         cutoff_seconds=base.cutoff_seconds,
         window_seconds=base.window_seconds,
+        spacing_seconds=base.spacing_seconds,
         actual=base.actual,
         present=base.present,
         quantiles=quantiles,

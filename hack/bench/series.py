@@ -73,8 +73,3 @@ def _demand_files(folder: Path) -> Iterator[tuple[Path, str]]:
 def plain_name(trace: Trace) -> str:
     """Of the file alone."""
     return trace.name.partition(".csv")[0]
-
-
-def geometric_mean(values: list[float]) -> float:
-    """Of ratios."""
-    return float(np.exp(np.mean(np.log(np.maximum(values, 1e-12)))))

@@ -3,124 +3,183 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
-from multiprocessing import get_context
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
+from kcloud_autoscale.cli.demand_source import from_options
+from kcloud_autoscale.cli.executor import add_executor, chosen_executor
+from kcloud_autoscale.cli.options import add_prometheus, positive
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
-from kcloud_autoscale.forecast.backtest import Task, Windows, backtest, forecast_frame, score_table, summary
+from kcloud_autoscale.forecast.artifacts import default_knowledge, load_bundle
+from kcloud_autoscale.forecast.backtest import Task, Windows, backtest
 from kcloud_autoscale.forecast.fleet import horizon_steps
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.registry import NAMES
-from kcloud_autoscale.simulate.traces import read_trace
+from kcloud_autoscale.forecast.scoreboard import BASE, Scored, forecast_frame, score_table, scores_frame, summary
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_traces
 
 _DESCRIPTION = """Feed each series to each model step by step and compare the quantiles of the peak of the lead window
 with the peak that came. pinball_ratio is the loss of the 0.95 quantile over that of calibrated last value (below 1 is
 better), coverage should be near 0.95, over_provision is the spare capacity at 5 % missed windows."""
 _DEFAULT_MODELS = "online-ensemble,last-value,ewma,seasonal-naive"
+_PARQUET = ".parquet"
 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser("backtest", help="score forecasts on a history", description=_DESCRIPTION)
-    parser.add_argument("traces", type=Path, nargs="+", metavar="FILE", help="CSV, CSV.GZ or Parquet, one series each")
-    parser.add_argument("--column", metavar="NAME", help="demand column; needed where a file has several")
-    parser.add_argument("--step-seconds", type=float, metavar="S", help="length of a step; default: that of the file")
-    parser.add_argument("--horizon-seconds", type=float, default=900.0, metavar="S", help="lead window (default: 900)")
-    parser.add_argument(
-        "--models", default=_DEFAULT_MODELS, metavar="NAMES", help=f"comma-separated, from {', '.join(NAMES)}"
-    )
-    parser.add_argument(
-        "--train-days", type=float, metavar="D", help="days before the first judged window (default: half of the file)"
-    )
-    parser.add_argument("--step-size", type=int, default=1, metavar="N", help="steps between cutoffs (default: 1)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    parser.add_argument("--executor", metavar="URL", help="dask://HOST:PORT instead of local processes")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="CSV of every forecast, tidy")
-    parser.add_argument("--scores", type=Path, metavar="FILE", help="CSV of the scores of each series and model")
+    _add_demand(parser, parser.add_argument_group("demand; files, or a Prometheus"))
+    _add_protocol(parser.add_argument_group("what is asked of whom"))
+    add_executor(parser.add_argument_group("where it runs"))
+    results = parser.add_argument_group("results; tables are CSV, or Parquet by their name")
+    results.add_argument("--out", type=Path, metavar="FILE", help="every forecast, tidy")
+    results.add_argument("--scores", type=Path, metavar="FILE", help="scores of each series and model")
     parser.set_defaults(run=run)
 
 
+def _add_demand(parser: Any, group: Any) -> None:
+    parser.add_argument(
+        "traces",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="CSV, CSV.GZ or Parquet; a series each, or several told apart by a column unique_id",
+    )
+    add_prometheus(group, group, "one or several series")
+    group.add_argument("--column", metavar="NAME", help="demand column; needed where a file has several")
+    group.add_argument(
+        "--step-seconds",
+        type=float,
+        metavar="S",
+        help=f"length of a step; default: that of the file, {DEFAULT_STEP_SECONDS:g} for Prometheus",
+    )
+
+
+def _add_protocol(group: Any) -> None:
+    group.add_argument("--horizon-seconds", type=float, default=900.0, metavar="S", help="lead window (default: 900)")
+    group.add_argument(
+        "--models",
+        default=_DEFAULT_MODELS,
+        metavar="NAMES",
+        help=f"comma-separated, from {', '.join(NAMES)}; {BASE} is always run, losses are relative to it "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--train-days", type=float, metavar="D", help="days before the first judged window (default: half of a series)"
+    )
+    group.add_argument("--step-size", type=int, default=1, metavar="N", help="steps between cutoffs (default: 1)")
+    group.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="what `train` wrote, for online-ensemble; default: the operator's"
+    )
+
+
 def run(args: argparse.Namespace) -> int:
-    """Backtest; 0 when there is something to report, 1 when no window could be judged."""
+    """Backtest and report; 0."""
+    _check(args)
     models = _models(args.models)
-    tasks = [task for path in args.traces for task in _tasks(path, models, args)]
-    with _executor(args) as executor, tqdm(total=len(tasks), unit="fit", disable=None) as progress:
+    traces = _traces(args)
+    tasks = _tasks(traces, models, args)
+    with chosen_executor(args) as executor, tqdm(total=len(tasks), unit="fit", disable=None) as progress:
         windows = backtest(tasks, executor, lambda _: progress.update())
-    if not windows:
-        print("no window could be judged: the series are shorter than --train-days and --horizon-seconds together")
-        return 1
-    _report(windows, args)
+    _write(windows, score_table(windows), args)
     return 0
 
 
+def _check(args: argparse.Namespace) -> None:
+    """Everything that can be refused before hours of work."""
+    if (positive(args.horizon_seconds, "--horizon-seconds") or 0.0) > SECONDS_PER_DAY:
+        raise ConfigError(f"--horizon-seconds is {args.horizon_seconds:g}, must be at most {SECONDS_PER_DAY:g}")
+    positive(args.train_days, "--train-days")
+    positive(args.step_seconds, "--step-seconds")
+    if args.step_size < 1:
+        raise ConfigError(f"--step-size is {args.step_size}, must be at least 1")
+    if bool(args.traces) == bool(args.prometheus):
+        raise ConfigError("name files, or --prometheus with --query; one of both")
+    for option in ("out", "scores"):
+        path = getattr(args, option)
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"--{option}: there is no folder {path.parent}")
+
+
 def _models(names: str) -> list[str]:
-    """The models asked for; unknown ones are refused."""
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    """The models asked for, each once, and the one that they are compared with; unknown ones are refused."""
+    wanted = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     unknown = [name for name in wanted if name not in NAMES]
     if unknown or not wanted:
         raise ConfigError(f"--models: {', '.join(unknown) or 'none given'}; there are {', '.join(NAMES)}")
-    return wanted
+    return wanted if BASE in wanted else [*wanted, BASE]
 
 
-def _tasks(path: Path, models: Sequence[str], args: argparse.Namespace) -> Iterator[Task]:
-    """One task per model for the series of a file."""
-    if args.horizon_seconds <= 0 or args.step_size < 1:
-        raise ConfigError("--horizon-seconds and --step-size must be positive")
-    trace = read_trace(path, args.column, args.step_seconds)
-    history = DemandHistory(trace.start_seconds, trace.step_seconds, trace.demand)
-    half = len(trace.demand) // 2
-    first = half if args.train_days is None else round(args.train_days * SECONDS_PER_DAY / trace.step_seconds)
-    horizon = horizon_steps(args.horizon_seconds, trace.step_seconds)
-    for model in models:
-        yield Task(trace.name, history, model, horizon, first, args.step_size)
-
-
-@contextmanager
-def _executor(args: argparse.Namespace) -> Iterator[Executor | None]:
-    """Where the tasks run: here, in local processes, or on a Dask cluster."""
-    if args.executor:
-        with _dask(args.executor) as executor:
-            yield executor
-    elif args.jobs > 1:
-        # A fork of a process whose BLAS has threads may hang; a spawned one starts clean.
-        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as executor:
-            yield executor
+def _traces(args: argparse.Namespace) -> list[Trace]:
+    """Every series, told apart by its name; what was put right in them is said."""
+    if args.prometheus:
+        traces = from_options(args, time.time())
     else:
-        yield None
+        traces = [trace for path in args.traces for trace in read_traces(path, args.column, args.step_seconds)]
+    twice = [name for name, count in Counter(trace.name for trace in traces).items() if count > 1]
+    if twice:
+        raise ConfigError(f"{len(twice)} names are given to several series, the first is {twice[0]!r}")
+    for trace in traces:
+        for repair in trace.repairs:
+            print(f"{trace.name}: {repair}", file=sys.stderr)
+    return traces
 
 
-@contextmanager
-def _dask(url: str) -> Iterator[Executor]:
-    """An executor of the Dask cluster at ``dask://HOST:PORT``."""
-    if not url.startswith("dask://"):
-        raise ConfigError(f"--executor: {url!r} is not dask://HOST:PORT")
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ConfigError("--executor dask:// needs the extra: pip install 'kcloud-autoscale[dask]'") from error
-    try:
-        client: Any = Client(f"tcp://{url.removeprefix('dask://')}", timeout="10s")  # type: ignore[no-untyped-call]
-    except OSError as error:
-        raise ConfigError(f"--executor: no Dask scheduler answers at {url}: {error}") from error
-    with client, client.get_executor() as executor:
-        yield executor
+def _tasks(traces: Sequence[Trace], models: Sequence[str], args: argparse.Namespace) -> list[Task]:
+    """A task per series and model; series in which nothing can be judged are left out, and that is said.
+
+    Raises:
+        ConfigError: None is left.
+    """
+    knowledge = _knowledge(args.bundle)
+    tasks = [_task(trace, model, knowledge, args) for trace in traces for model in models]
+    obstacles = {task.unique_id: task.obstacle() for task in tasks[:: len(models)]}
+    judged = [task for task in tasks if not obstacles[task.unique_id]]
+    told = [words for words in obstacles.values() if words]
+    if not judged:
+        more = f" (and {len(told) - 1} more series)" if len(told) > 1 else ""
+        raise ConfigError(f"no window could be judged: {told[0]}{more}")
+    for words in told:
+        print(f"left out: {words}", file=sys.stderr)
+    return judged
 
 
-def _report(windows: Sequence[Windows], args: argparse.Namespace) -> None:
+def _task(trace: Trace, model: str, knowledge: Knowledge | None, args: argparse.Namespace) -> Task:
+    step = trace.step_seconds
+    half = len(trace.demand) // 2
+    first = half if args.train_days is None else round(args.train_days * SECONDS_PER_DAY / step)
+    history = DemandHistory(trace.start_seconds, step, trace.demand)
+    return Task(trace.name, history, model, horizon_steps(args.horizon_seconds, step), first, args.step_size, knowledge)
+
+
+def _knowledge(folder: Path | None) -> Knowledge | None:
+    """Of the bundle named, else of the operator's, without which it goes on with the priors by hand."""
+    return default_knowledge()[0] if folder is None else load_bundle(folder).knowledge
+
+
+def _write(windows: Sequence[Windows], scores: Sequence[Scored], args: argparse.Namespace) -> None:
     """Write the files asked for and print the table."""
-    scores = score_table(windows)
     if args.out:
-        forecast_frame(windows).to_csv(args.out, index=False)
+        _save(forecast_frame(windows), args.out)
     if args.scores:
-        rows = [{"unique_id": series, "model": model, **asdict(each)} for series, model, each in scores]
-        pd.DataFrame(rows).to_csv(args.scores, index=False)
+        _save(scores_frame(scores), args.scores)
     print(summary(scores).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+
+
+def _save(frame: pd.DataFrame, path: Path) -> None:
+    if path.suffix != _PARQUET:
+        frame.to_csv(path, index=False)
+        return
+    try:
+        frame.to_parquet(path, index=False)
+    except ImportError as error:
+        raise ConfigError(f"{path}: Parquet needs the extra: pip install 'kcloud-autoscale[parquet]'") from error

@@ -1,15 +1,20 @@
-"""The demand to replay, from where `simulate` is told to take it: a file, or the past of a Prometheus."""
+"""The past of a Prometheus as demand to replay or to forecast."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import hashlib
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from kcloud_autoscale.cli.options import positive
 from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
@@ -20,10 +25,42 @@ from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
 _MAX_AGE_SECONDS = 180.0
 
 
+def from_options(args: argparse.Namespace, now_seconds: float) -> list[Trace]:
+    """What the options of `kcloud_autoscale.cli.options.add_prometheus` ask for.
+
+    Raises:
+        ConfigError: ``--query`` is missing, or gives nothing.
+        ObservationError: Prometheus cannot be asked, or refuses.
+    """
+    if not args.query:
+        raise ConfigError("--prometheus needs --query")
+    days, step = positive(args.days, "--days") or 0.0, positive(args.step_seconds, "--step-seconds")
+    return all_of_prometheus(args.prometheus, args.query, days, step, now_seconds, args.prometheus_token_file)
+
+
 def from_prometheus(
     url: str, query: str, days: float, step_seconds: float | None, now_seconds: float, token_file: Path | None = None
 ) -> Trace:
-    """The last days of a query's one series, up to the last whole step.
+    """The last days of a query's one series; arguments and errors as for `all_of_prometheus`."""
+    return only(all_of_prometheus(url, query, days, step_seconds, now_seconds, token_file), query)
+
+
+def only(traces: Sequence[Trace], query: str) -> Trace:
+    """The one series of a query.
+
+    Raises:
+        ConfigError: There are several; names some.
+    """
+    if len(traces) != 1:
+        shown = "; ".join(each.name for each in traces[:3])
+        raise ConfigError(f"the query gives {len(traces)} series, one is needed: {shown}: {query}")
+    return replace(traces[0], name=query)
+
+
+def all_of_prometheus(
+    url: str, query: str, days: float, step_seconds: float | None, now_seconds: float, token_file: Path | None = None
+) -> list[Trace]:
+    """The last days of each of a query's series, up to the last whole step; named by their labels, else by the query.
 
     Args:
         url: Base address.
@@ -34,7 +71,7 @@ def from_prometheus(
         token_file: File with a bearer token.
 
     Raises:
-        ConfigError: The query gives none or several series.
+        ConfigError: The query gives no series.
         ObservationError: Prometheus cannot be asked, or refuses.
     """
     step = step_seconds or DEFAULT_STEP_SECONDS
@@ -44,20 +81,28 @@ def from_prometheus(
     end = math.floor(now_seconds / step) * step
     start = end - steps * step
     rows = asyncio.run(_asked(PrometheusSettings(url, token_file=token_file), query, start, end, step))
-    labels = {tuple(sorted(row.labels.items())) for row in rows}
-    if len(labels) != 1:
-        shown = "; ".join(str(dict(each)) for each in sorted(labels)[:3])
-        raise ConfigError(
-            f"the query gives {len(labels)} series, one is needed{': ' + shown if shown else ''}: {query}"
-        )
-    demand = np.full(steps, np.nan)
+    if not rows:
+        raise ConfigError(f"the query gives no series in the last {days:g} days: {query}")
+    series: dict[str, FloatArray] = {}
     for row in rows:
+        demand = series.setdefault(_notation(row.labels) or query, np.full(steps, np.nan))
         # A value at the end of a step belongs to the step that ends there.
         demand[np.round((row.times - start) / step).astype(np.int64) - 1] = row.values
+    return [_trace(name, start, step, demand) for name, demand in sorted(series.items())]
+
+
+def _notation(labels: Mapping[str, str]) -> str:
+    """Labels as Prometheus writes them: ``up{job="node"}``; empty where there are none."""
+    pairs = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
+    return labels.get("__name__", "") + (f"{{{pairs}}}" if pairs else "")
+
+
+def _trace(name: str, start: float, step: float, demand: FloatArray) -> Trace:
+    """What cannot be demand is unknown, and said."""
     impossible = np.isfinite(demand) & (demand < 0.0) | np.isinf(demand)
     demand[impossible] = np.nan
     repairs = (f"{int(impossible.sum())} negative or infinite values are unknown",) if impossible.any() else ()
-    return Trace(query, start, step, demand, hashlib.sha256(demand.tobytes()).hexdigest(), repairs)
+    return Trace(name, start, step, demand, hashlib.sha256(demand.tobytes()).hexdigest(), repairs)
 
 
 async def _asked(settings: PrometheusSettings, query: str, start: float, end: float, step: float) -> list[Row]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from kcloud_autoscale.cli.demand_source import from_prometheus
+from kcloud_autoscale.cli.demand_source import from_options, only
 from kcloud_autoscale.cli.manifests import UnreadableError
+from kcloud_autoscale.cli.options import add_prometheus, positive
 from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
 from kcloud_autoscale.domain.errors import ConfigError, ObservationError
 from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, WorkloadPolicy
@@ -74,14 +75,11 @@ def add_parser(subparsers: Any) -> None:
 def _add_demand(group: Any) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", type=Path, metavar="FILE", help="CSV, CSV.GZ or Parquet")
-    source.add_argument("--prometheus", metavar="URL", help="replay the past of a Prometheus; needs --query")
+    add_prometheus(source, group, "one series")
     source.add_argument(
         "--scenario", type=Path, metavar="FILE", help="YAML: several workloads that share caps, predictive only"
     )
     group.add_argument("--column", metavar="NAME", help="load per second; needed where the file has several columns")
-    group.add_argument("--query", metavar="PROMQL", help="load per second, one series")
-    group.add_argument("--days", type=float, default=7.0, help="how far back to ask Prometheus (default: %(default)g)")
-    group.add_argument("--prometheus-token-file", type=Path, metavar="FILE", help="a bearer token")
     group.add_argument(
         "--step-seconds",
         type=float,
@@ -155,13 +153,10 @@ def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
 
 
 def _trace(args: argparse.Namespace) -> Trace:
-    step_seconds = _positive(args.step_seconds, "--step-seconds")
+    step_seconds = positive(args.step_seconds, "--step-seconds")
     if args.trace is not None:
         return read_trace(args.trace, args.column, step_seconds)
-    if not args.query:
-        raise ConfigError("--prometheus needs --query")
-    days = _positive(args.days, "--days") or 0.0
-    return from_prometheus(args.prometheus, args.query, days, step_seconds, time.time(), args.prometheus_token_file)
+    return only(from_options(args, time.time()), args.query)
 
 
 def _simulated(
@@ -200,11 +195,11 @@ def _workload(args: argparse.Namespace) -> WorkloadPolicy:
     workload = plain_workload() if args.optimizer is None else _optimizer(args.optimizer)
     caps = workload.caps
     if args.max_cost_per_hour is not None:
-        caps = replace(caps, max_usd_per_hour=_positive(args.max_cost_per_hour, "--max-cost-per-hour"))
+        caps = replace(caps, max_usd_per_hour=positive(args.max_cost_per_hour, "--max-cost-per-hour"))
     if args.max_power_usage is not None:
-        caps = replace(caps, max_watts=_positive(args.max_power_usage, "--max-power-usage"))
+        caps = replace(caps, max_watts=positive(args.max_power_usage, "--max-power-usage"))
     if args.budget_limit is not None:
-        caps = replace(caps, budget_usd=_positive(args.budget_limit, "--budget-limit"))
+        caps = replace(caps, budget_usd=positive(args.budget_limit, "--budget-limit"))
     if args.budget_period is not None:
         caps = replace(caps, budget_period=BudgetPeriod(args.budget_period))
     # A cap without the price or the watts it is counted in could not hold.
@@ -246,14 +241,8 @@ def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
         startup_seconds=startup,
         min_replicas=workload.min_replicas if args.min_replicas is None else args.min_replicas,
         max_replicas=most if args.max_replicas is None else args.max_replicas,
-        usd_per_replica_hour=_positive(args.usd_per_replica_hour, "--usd-per-replica-hour"),
-        watts_per_replica=_positive(args.watts_per_replica, "--watts-per-replica"),
-        grams_per_kwh=_positive(args.grams_co2e_per_kwh, "--grams-co2e-per-kwh"),
+        usd_per_replica_hour=positive(args.usd_per_replica_hour, "--usd-per-replica-hour"),
+        watts_per_replica=positive(args.watts_per_replica, "--watts-per-replica"),
+        grams_per_kwh=positive(args.grams_co2e_per_kwh, "--grams-co2e-per-kwh"),
         history_steps=args.history_steps,
     )
-
-
-def _positive(value: float | None, name: str) -> float | None:
-    if value is not None and not 0.0 < value < float("inf"):
-        raise ConfigError(f"{name} is {value:g}, must be greater than 0")
-    return value

@@ -8,17 +8,16 @@ from concurrent.futures import Executor, Future, as_completed
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.losses import Scores, coverage, mase, over_provision, pinball
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.registry import make_forecaster
 from kcloud_autoscale.forecast.replay import replay
-from kcloud_autoscale.forecast.ring import FloatArray, sliding_max
+from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
 
-BASE = "last-value"
 JUDGED = LEVELS.index(0.95)
 
 
@@ -33,6 +32,7 @@ class Task:
         horizon: Steps of the window whose peak is forecast.
         first_cutoff: Steps before the first window that is judged; they only train.
         step_size: Steps between cutoffs.
+        knowledge: Of a bundle, for the online ensemble; the priors by hand if None.
     """
 
     unique_id: str
@@ -41,6 +41,38 @@ class Task:
     horizon: int
     first_cutoff: int
     step_size: int = 1
+    knowledge: Knowledge | None = None
+
+    def obstacle(self) -> str:
+        """Why no window can be judged, in numbers; empty where one can."""
+        values, name = self.history.values, self.unique_id
+        span = f"{name}: {len(values)} steps of {self.history.step_seconds:g} s"
+        if self.horizon >= len(values):
+            return f"{span} hold no window of {self.horizon} steps and a step before it"
+        least = max(self.first_cutoff, 1) + self.horizon
+        if least > len(values):
+            return f"{span}; {self.first_cutoff} of training and a window of {self.horizon} need {least}"
+        if not len(self.cutoffs()[0]):
+            unknown = len(values) - int(self._known().sum())
+            return f"{span}, {unknown} of them unknown: no window after the first {self.first_cutoff} is whole"
+        return ""
+
+    def cutoffs(self) -> tuple[IntArray, FloatArray]:
+        """Last steps seen before each judged window, and the peaks of those windows.
+
+        A window is judged where all of it and the step before it are known.
+        """
+        known = self._known()
+        cutoffs = np.arange(max(self.first_cutoff, 1) - 1, len(known) - self.horizon, self.step_size)
+        if not len(cutoffs):
+            return cutoffs, np.zeros(0)
+        peaks = sliding_max(np.where(known, self.history.values, np.nan)[1:], self.horizon)
+        cutoffs = cutoffs[known[cutoffs] & np.isfinite(peaks[cutoffs])]
+        return cutoffs, peaks[cutoffs]
+
+    def _known(self) -> BoolArray:
+        values = self.history.values
+        return np.asarray(np.isfinite(values) & (values >= 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +84,7 @@ class Windows:
         model: Who.
         cutoff_seconds: Shape (windows,), Unix time of the last instant seen.
         window_seconds: Length of the window.
+        spacing_seconds: Between cutoffs where none was left out.
         actual: Shape (windows,), the peak that came, load per second.
         present: Shape (windows,), demand of the last step seen.
         quantiles: Shape (windows, len(LEVELS)).
@@ -62,6 +95,7 @@ class Windows:
     model: str
     cutoff_seconds: FloatArray
     window_seconds: float
+    spacing_seconds: float
     actual: FloatArray
     present: FloatArray
     quantiles: FloatArray
@@ -70,14 +104,17 @@ class Windows:
     def scores(self) -> Scores:
         """How it did; the ratio to last value is not known here."""
         judged = self.quantiles[:, JUDGED]
+        losses = pinball(self.actual[:, None], self.quantiles, np.array(LEVELS)).mean(axis=0)
         return Scores(
             windows=len(self.actual),
             mase=mase(self.actual, self.quantiles[:, 0], self.present),
-            pinball=float(pinball(self.actual, judged, LEVELS[JUDGED]).mean()),
+            pinball=float(losses[JUDGED]),
             pinball_ratio=float("nan"),
             coverage=coverage(self.actual, judged),
             over_provision=over_provision(self.actual, judged),
             microseconds=self.microseconds,
+            pinballs=tuple(losses.tolist()),
+            coverages=tuple(coverage(self.actual, said) for said in self.quantiles.T),
         )
 
 
@@ -105,15 +142,10 @@ def backtest(
 
 def run_task(task: Task) -> Windows | None:
     """Walk the series once, one model; None if no window is complete."""
+    cutoffs, actual = task.cutoffs()
+    if not len(cutoffs):
+        return None
     values = task.history.values
-    known = np.isfinite(values) & (values >= 0)
-    cutoffs = np.arange(max(task.first_cutoff, 1) - 1, len(values) - task.horizon, task.step_size)
-    if not len(cutoffs):
-        return None
-    peaks = sliding_max(np.where(known, values, np.nan)[1:], task.horizon)
-    cutoffs = cutoffs[known[cutoffs] & np.isfinite(peaks[cutoffs])]
-    if not len(cutoffs):
-        return None
     begin = time.perf_counter()
     quantiles = _said(task, cutoffs)
     spent = time.perf_counter() - begin
@@ -123,7 +155,8 @@ def run_task(task: Task) -> Windows | None:
         model=task.model,
         cutoff_seconds=task.history.start_seconds + (cutoffs + 1) * step,
         window_seconds=task.horizon * step,
-        actual=peaks[cutoffs],
+        spacing_seconds=task.step_size * step,
+        actual=actual,
         present=values[cutoffs],
         quantiles=quantiles,
         microseconds=1e6 * spent / len(values),
@@ -135,7 +168,7 @@ def _said(task: Task, cutoffs: np.ndarray) -> FloatArray:
     step, values = task.history.step_seconds, task.history.values
     if task.model == "online-ensemble":
         key = WorkloadKey("backtest", task.unique_id)
-        told = replay(key, replace(task.history, start_seconds=0.0), task.horizon * step, 0)
+        told = replay(key, replace(task.history, start_seconds=0.0), task.horizon * step, 0, knowledge=task.knowledge)
         return np.asarray(told.quantiles[cutoffs - told.first])
     forecaster = make_forecaster(task.model, step, task.horizon)
     rows, at = [], 0
@@ -144,63 +177,3 @@ def _said(task: Task, cutoffs: np.ndarray) -> FloatArray:
         rows.append(forecaster.quantiles(LEVELS))
         at = cutoff + 1
     return np.array(rows)
-
-
-def forecast_frame(windows: Sequence[Windows]) -> pd.DataFrame:
-    """Tidy forecasts: unique_id, ds (end of the window), cutoff, y, model, and a column per quantile."""
-    frames = []
-    for each in windows:
-        cutoff = pd.to_datetime(each.cutoff_seconds, unit="s", utc=True)
-        frame = pd.DataFrame(
-            {
-                "unique_id": each.unique_id,
-                "ds": cutoff + pd.Timedelta(seconds=each.window_seconds),
-                "cutoff": cutoff,
-                "y": each.actual,
-                "model": each.model,
-            }
-        )
-        for index, level in enumerate(LEVELS):
-            frame[f"q{level:g}"] = each.quantiles[:, index]
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def score_table(windows: Sequence[Windows]) -> list[tuple[str, str, Scores]]:
-    """(unique_id, model, scores) with each pinball loss relative to calibrated last value's on the same series."""
-    plain = [(each.unique_id, each.model, each.scores()) for each in windows]
-    base = {series: scores.pinball for series, model, scores in plain if model == BASE}
-    return [
-        (series, model, replace(scores, pinball_ratio=_ratio(scores.pinball, base.get(series))))
-        for series, model, scores in plain
-    ]
-
-
-def _ratio(loss: float, base: float | None) -> float:
-    """Loss over the base's; 1 where both are zero, NaN without a base."""
-    if base is None:
-        return float("nan")
-    if base == 0:
-        return 1.0 if loss == 0 else float("inf")
-    return loss / base
-
-
-def summary(scores: Sequence[tuple[str, str, Scores]]) -> pd.DataFrame:
-    """One row per model: geometric mean and worst of the pinball ratio, means of the rest, over all series."""
-    rows = []
-    for model in dict.fromkeys(model for _, model, _ in scores):
-        mine = [each for _, name, each in scores if name == model]
-        ratios = np.array([each.pinball_ratio for each in mine])
-        rows.append(
-            {
-                "model": model,
-                "series": len(mine),
-                "pinball_ratio": float(np.exp(np.mean(np.log(np.maximum(ratios, 1e-12))))),
-                "worst_ratio": float(ratios.max()),
-                "coverage": float(np.mean([each.coverage for each in mine])),
-                "mase": float(np.mean([each.mase for each in mine])),
-                "over_provision": float(np.mean([each.over_provision for each in mine])),
-                "microseconds_per_step": float(np.median([each.microseconds for each in mine])),
-            }
-        )
-    return pd.DataFrame(rows)

@@ -16,7 +16,9 @@ def pinball(actual: FloatArray, predicted: FloatArray, level: FloatArray | float
 
 
 def coverage(actual: FloatArray, predicted: FloatArray) -> float:
-    """Share of outcomes at or below what was predicted."""
+    """Share of outcomes at or below what was predicted; NaN where nothing was."""
+    if np.isnan(predicted).any():
+        return float("nan")
     return float(np.mean(actual <= predicted))
 
 
@@ -58,6 +60,7 @@ class Scores:
         coverage: Of the judged level.
         over_provision: At 5 % risk.
         microseconds: Per step, learning and forecasting.
+        pinballs, coverages: Of every level kept, ascending.
     """
 
     windows: int
@@ -67,3 +70,5 @@ class Scores:
     coverage: float
     over_provision: float
     microseconds: float
+    pinballs: tuple[float, ...] = ()
+    coverages: tuple[float, ...] = ()

@@ -1,19 +1,14 @@
 """Demand traces from CSV and Parquet files, onto a regular grid. A gap stays a gap: unknown, never zero.
 
 The first column may be a time: ISO 8601, Unix seconds, or seconds from the start. A file without one has a row per
-step. What cannot be demand (text, negative, infinite) is an error that names file, line and column; what can be put
-right (order, duplicates, missing rows) is put right and said.
+step. A column ``unique_id`` tells series apart. What cannot be demand (text, negative, infinite) is an error that names
+file, line and column; what can be put right (order, duplicates, missing rows) is put right and said.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import hashlib
-import io
 import math
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +17,10 @@ import numpy as np
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
+from kcloud_autoscale.simulate.sheet import read_sheet
 
 DEFAULT_STEP_SECONDS = 60.0
+SERIES_COLUMN = "unique_id"
 _TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seconds", "unix", "epoch")
 _INDEX_NAMES = ("t", "step", "index", "")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
@@ -37,7 +34,7 @@ class Trace:
     """Mean demand per step.
 
     Attributes:
-        name: File and column, for people.
+        name: File and column, for people; the ``unique_id`` where the file has several series.
         start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
         step_seconds: Spacing.
         demand: Shape ``(steps,)``, load per second; NaN where unknown.
@@ -61,71 +58,54 @@ class _Row:
 
 
 def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None) -> Trace:
-    """Read one demand column.
-
-    Args:
-        path: ``.csv``, ``.csv.gz`` or ``.parquet``.
-        column: Name of the demand column; may be left out when there is only one besides the time.
-        step_seconds: Spacing of the simulation; the file's own unless given. Coarser is averaged, finer is held.
+    """Read one demand column of a file with one series; arguments as for `read_traces`.
 
     Raises:
         ConfigError: Names file, line and column of what cannot be used.
     """
-    raw = _bytes(path)
-    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
-    time_index, index_only = _time_column(header, column)
-    value_index = _value_column(path, header, column, time_index)
-    rows = [
-        _Row(
-            line,
-            _time(path, line, header, cells, time_index),
-            _value(path, line, header, cells, value_index),
-        )
-        for line, cells in lines
-    ]
-    if not rows:
+    found = read_traces(path, column, step_seconds)
+    if len(found) > 1:
+        shown = ", ".join(repr(each.name) for each in found[:3])
+        raise ConfigError(f"{path}: column {SERIES_COLUMN!r} names {len(found)} series, one is needed: {shown}")
+    return found[0]
+
+
+def read_traces(path: Path, column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+    """Read one demand column; where the file has a column ``unique_id``, each of its values is a series of its own.
+
+    Args:
+        path: ``.csv``, ``.csv.gz`` or ``.parquet``.
+        column: Name of the demand column; may be left out when there is only one besides the time.
+        step_seconds: Spacing wanted; the file's own unless given. Coarser is averaged, finer is held.
+
+    Raises:
+        ConfigError: Names file, line and column of what cannot be used.
+    """
+    sheet = read_sheet(path)
+    id_index = sheet.header.index(SERIES_COLUMN) if SERIES_COLUMN in sheet.header and column != SERIES_COLUMN else None
+    time_index, index_only = _time_column(sheet.header, column)
+    value_index = _value_column(path, sheet.header, column, (time_index, id_index))
+    series: dict[str, list[_Row]] = {}
+    for line, cells in sheet.lines:
+        name = f"{path.name}:{sheet.header[value_index]}" if id_index is None else _series(path, line, cells, id_index)
+        at_seconds = _time(path, line, sheet.header, cells, time_index)
+        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, sheet.header, cells, value_index)))
+    if not series:
         raise ConfigError(f"{path}: no rows under the header")
-    name = f"{path.name}:{header[value_index]}"
-    digest = hashlib.sha256(raw).hexdigest()
-    if time_index is None or index_only:
-        return _by_index(name, path, rows, index_only, step_seconds, digest)
-    return _by_time(name, path, rows, step_seconds, digest)
+    return [
+        _by_index(name, path, rows, index_only, step_seconds, sheet.sha256)
+        if time_index is None or index_only
+        else _by_time(name, path, rows, step_seconds, sheet.sha256)
+        for name, rows in series.items()
+    ]
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-
-
-def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a CSV file: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
-    if not header:
-        raise ConfigError(f"{path}: line 1: no header")
-    return header, ((reader.line_num, cells) for cells in reader if cells)
-
-
-def _parquet(path: Path, raw: bytes) -> tuple[list[str], Iterator[tuple[int, Sequence[str]]]]:
-    try:
-        from pyarrow import ArrowException, BufferReader, parquet  # an extra: only who brings Parquet needs it
-    except ImportError as error:
-        raise ConfigError(f"{path}: Parquet needs the extra: pip install 'kcloud-autoscale[parquet]'") from error
-    try:
-        table = parquet.read_table(BufferReader(raw))
-    except (ArrowException, OSError) as error:
-        raise ConfigError(f"{path}: not a Parquet file: {error}") from error
-    columns = [table.column(name).to_pylist() for name in table.column_names]
-    return list(table.column_names), (
-        (line, ["" if cell is None else str(cell) for cell in cells])
-        for line, cells in enumerate(zip(*columns, strict=True), start=1)
-    )
+def _series(path: Path, line: int, cells: Sequence[str], index: int) -> str:
+    """Whose row it is."""
+    name = cells[index].strip() if index < len(cells) else ""
+    if not name:
+        raise ConfigError(f"{path}: line {line}, column {SERIES_COLUMN!r}: no series is named")
+    return name
 
 
 def _time_column(header: Sequence[str], column: str | None) -> tuple[int | None, bool]:
@@ -138,12 +118,12 @@ def _time_column(header: Sequence[str], column: str | None) -> tuple[int | None,
     return None, False
 
 
-def _value_column(path: Path, header: Sequence[str], column: str | None, time_index: int | None) -> int:
+def _value_column(path: Path, header: Sequence[str], column: str | None, taken: Sequence[int | None]) -> int:
     if column is not None:
         if column not in header:
             raise ConfigError(f"{path}: no column {column!r}; there are {', '.join(map(repr, header))}")
         return header.index(column)
-    others = [index for index in range(len(header)) if index != time_index]
+    others = [index for index in range(len(header)) if index not in taken]
     if len(others) != 1:
         names = ", ".join(repr(header[index]) for index in others)
         raise ConfigError(f"{path}: name the demand column; there are {names or 'none'}")

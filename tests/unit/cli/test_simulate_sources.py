@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kcloud_autoscale.cli.demand_source import from_prometheus
@@ -96,8 +97,23 @@ def test_no_series_and_several_series_are_refused(server: Server):
     with pytest.raises(ConfigError, match=r"the query gives 2 series, one is needed: .*p0.*p1"):
         from_prometheus(server.url, "x", 0.1, None, NOW)
     server.series = 0
-    with pytest.raises(ConfigError, match="the query gives 0"):
+    with pytest.raises(ConfigError, match=r"the query gives no series in the last 0\.1 days: x"):
         from_prometheus(server.url, "x", 0.1, None, NOW)
+
+
+def test_a_backtest_takes_every_series_and_names_it_by_its_labels(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    server.series = 2
+    out = tmp_path / "out.csv"
+    arguments = ["backtest", "--prometheus", server.url, "--query", "x", "--days", "0.5", "--horizon-seconds", "300"]
+    assert main([*arguments, "--models", "last-value", "--step-size", "60", "--out", str(out)]) == 0
+    assert set(pd.read_csv(out)["unique_id"]) == {'{pod="p0"}', '{pod="p1"}'}
+    server.series = 1
+    assert main([*arguments, "--models", "last-value", "--step-size", "60", "--out", str(out)]) == 0
+    assert set(pd.read_csv(out)["unique_id"]) == {"x"}  # without labels the query is its name
+    assert main(["backtest", "--prometheus", server.url]) == 2
+    assert "--prometheus needs --query" in capsys.readouterr().err
 
 
 def test_a_refusal_names_the_query(server: Server):

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from kcloud_autoscale.forecast.backtest import Task, backtest, forecast_frame, run_task, score_table, summary
+from kcloud_autoscale.forecast.backtest import Task, backtest, run_task
+from kcloud_autoscale.forecast.scoreboard import forecast_frame, score_table, summary
 from tests.builders.demand_series import daily_wave, history, peaks
 
 STEP = 1_800.0

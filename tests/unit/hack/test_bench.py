@@ -10,9 +10,9 @@ import pytest
 from hack.bench import decisions, table
 from hack.bench.clock import quantile
 from hack.bench.fleet import BEGIN_SECONDS, NAMESPACE, PODS_EACH, demand, histories, keys, name_of
-from hack.bench.series import geometric_mean
 from hack.bench.sources import Sources
 from hack.bench.table import Table, publish
+from kcloud_autoscale.forecast.scoreboard import geometric_mean
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.presets import PRESETS
 from kcloud_autoscale.observe.promql import Selection

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.simulate.traces import read_trace
+from kcloud_autoscale.simulate.traces import read_trace, read_traces
 
 
 @pytest.fixture
@@ -145,3 +145,22 @@ def test_a_file_of_another_kind(tmp_path: Path, content: bytes):
 def test_a_file_that_is_not_there(tmp_path: Path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_trace(tmp_path / "none.csv", "rps")
+
+
+LONG = "unique_id,ds,y\na,2026-01-01T00:00:00Z,1\nb,2026-01-01T00:00:00Z,10\na,2026-01-01T00:01:00Z,2\n"
+
+
+def test_a_column_of_names_tells_series_apart(write):
+    found = {trace.name: trace.demand.tolist() for trace in read_traces(write(LONG))}
+    assert found == {"a": [1.0, 2.0], "b": [10.0]}  # not the mean of both, 5.5, at midnight
+
+
+def test_one_series_is_not_made_of_several(write):
+    with pytest.raises(ConfigError, match=r"'unique_id' names 2 series, one is needed: 'a', 'b'"):
+        read_trace(write(LONG))
+    assert read_trace(write(LONG.replace("b,", "a,").replace(",10", ",1"))).name == "a"
+
+
+def test_a_row_of_no_series_is_named(write):
+    with pytest.raises(ConfigError, match=r"line 4, column 'unique_id': no series is named"):
+        read_traces(write(LONG.replace("\na,2026-01-01T00:01", "\n,2026-01-01T00:01")))

@@ -1,0 +1,33 @@
+"""What several verbs ask for alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kcloud_autoscale.domain.errors import ConfigError
+
+
+def add_prometheus(source: Any, group: Any, series: str) -> None:
+    """Declare where in a Prometheus the demand is.
+
+    Args:
+        source: Where ``--prometheus`` goes, one of several sources.
+        group: Where the rest goes.
+        series: How many series the query may return, in words.
+    """
+    source.add_argument("--prometheus", metavar="URL", help="take the past of a Prometheus; needs --query")
+    group.add_argument("--query", metavar="PROMQL", help=f"load per second, {series}")
+    group.add_argument("--days", type=float, default=7.0, help="how far back to ask Prometheus (default: %(default)g)")
+    group.add_argument("--prometheus-token-file", type=Path, metavar="FILE", help="a bearer token")
+
+
+def positive(value: float | None, name: str) -> float | None:
+    """The value, if it is one.
+
+    Raises:
+        ConfigError: It is not a finite number above 0.
+    """
+    if value is not None and not 0.0 < value < float("inf"):
+        raise ConfigError(f"{name} is {value:g}, must be greater than 0")
+    return value

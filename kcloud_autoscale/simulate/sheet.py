@@ -1,0 +1,79 @@
+"""Tables on disk, CSV or Parquet, as rows of text: what the cells mean is the reader's business."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kcloud_autoscale.domain.errors import ConfigError
+
+Line = tuple[int, Sequence[str]]
+"""Number of the line in the file, for messages, and its cells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table.
+
+    Attributes:
+        header: Names of the columns.
+        lines: The rows, read as they are asked for.
+        sha256: Of the file's bytes, unzipped.
+    """
+
+    header: list[str]
+    lines: Iterator[Line]
+    sha256: str
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Read ``.csv``, ``.csv.gz`` or ``.parquet``.
+
+    Raises:
+        ConfigError: Names the file that cannot be read, and why.
+    """
+    raw = _bytes(path)
+    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
+    return Sheet(header, lines, hashlib.sha256(raw).hexdigest())
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        raw = path.read_bytes()
+        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+
+def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a CSV file: {error}") from error
+    reader = csv.reader(io.StringIO(text, newline=""))
+    header = [name.strip() for name in next(reader, [])]
+    if not header:
+        raise ConfigError(f"{path}: line 1: no header")
+    return header, ((reader.line_num, cells) for cells in reader if cells)
+
+
+def _parquet(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
+    try:
+        from pyarrow import ArrowException, BufferReader, parquet  # an extra: only who brings Parquet needs it
+    except ImportError as error:
+        raise ConfigError(f"{path}: Parquet needs the extra: pip install 'kcloud-autoscale[parquet]'") from error
+    try:
+        table = parquet.read_table(BufferReader(raw))
+    except (ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: not a Parquet file: {error}") from error
+    columns = [table.column(name).to_pylist() for name in table.column_names]
+    return list(table.column_names), (
+        (line, ["" if cell is None else str(cell) for cell in cells])
+        for line, cells in enumerate(zip(*columns, strict=True), start=1)
+    )
