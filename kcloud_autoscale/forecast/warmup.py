@@ -98,7 +98,8 @@ def train(panel: Panel, begin: int, demand: FloatArray) -> None:
     every = max(1, round(panel.settings.warm_up_origin_seconds / panel.grid.step_seconds))
     carried = panel.recursions(rows, filled, known)
     peaks, weights = _targets(panel, filled, known, every)
-    seen = np.where(np.arange(steps) < first[:, None], np.float32(np.nan), filled)
+    # What a birth assumes of the steps just before it stays: the first origins look at them.
+    seen = np.where(np.arange(steps) < first[:, None] - panel.grid.recent, np.float32(np.nan), filled)
     for at in range(0, steps, block):
         part = slice(at, min(at + block, steps))
         panel.ring.write(rows, start + at, seen[:, part], known[:, part])

@@ -172,6 +172,20 @@ def test_a_batch_of_histories_of_all_lengths_is_taught_as_each_would_be_alone() 
         assert np.allclose(together.predict([key]).quantiles, alone.predict([key]).quantiles, rtol=0.05), key
 
 
+@pytest.mark.parametrize("younger", [1, 5, 40, 200, 430])
+def test_a_workload_taught_with_older_ones_is_forecast_as_if_it_were_alone(younger: int) -> None:
+    """Histories of one batch share a grid that begins with the oldest; a younger one begins within it."""
+    values = daily_wave(6, STEP)
+    late = history(values[younger:], STEP, younger)
+    together: FleetForecaster[str] = FleetForecaster(STEP)
+    together.warm_up({"old": history(values, STEP), "late": late}, {"old": HORIZON, "late": HORIZON})
+    alone: FleetForecaster[str] = FleetForecaster(STEP)
+    alone.warm_up({"late": late}, {"late": HORIZON})
+    said, meant = together.predict(["late"]).quantiles, alone.predict(["late"]).quantiles
+    assert np.isfinite(said).all()
+    assert np.allclose(said, meant, rtol=0.05)
+
+
 def test_a_warm_up_is_as_sharp_as_having_been_there() -> None:
     values = daily_wave(9, STEP, seed=5)
     warmed: FleetForecaster[str] = FleetForecaster(STEP)
