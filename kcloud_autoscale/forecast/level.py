@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from kcloud_autoscale.domain.policy import BaselineKind, WorkloadPolicy
-from kcloud_autoscale.domain.series import FloatArray, Forecast
+from kcloud_autoscale.domain.series import FloatArray, Forecast, interpolated
 from kcloud_autoscale.domain.state import BaselineState, LevelState
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 
@@ -42,6 +42,7 @@ BASELINE_FRACTION = 0.87
 # Priority 100 is allowed a fifth of the misses of priority 50, priority 0 five times as many.
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
+_PRIOR_MISSES = np.minimum(1.0, PRIOR_MISS / PRICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, float 
 
 def level_of(forecast: Forecast, capacity: float) -> float:
     """The level at which `forecast.at` is what a capacity serves; between the outermost levels."""
-    return float(np.interp(capacity * (1.0 - 1e-9), _rising(forecast.values), forecast.levels))
+    return interpolated(capacity * (1.0 - 1e-9), _rising(forecast.values), forecast.levels)
 
 
 def allowed_fraction(state: LevelState, policy: WorkloadPolicy) -> float:
@@ -111,12 +112,13 @@ def allowed_fraction(state: LevelState, policy: WorkloadPolicy) -> float:
 def _rung(state: LevelState, moment: Moment) -> int:
     """Index of the lowest price that is allowed; the highest when none is."""
     prior = PRIOR_SECONDS / moment.cycle_seconds
-    expected = (state.missed + prior * np.minimum(1.0, PRIOR_MISS / PRICES)) / (state.weight + prior)
+    expected = (state.missed + prior * _PRIOR_MISSES) / (state.weight + prior)
     allowed = allowed_fraction(state, moment.policy)
     # What was missed beyond the allowance, by whatever cause, is made good, and sooner than it was missed.
     allowed -= 2.0 * max(0.0, state.own_missed / (state.weight + prior) - allowed)
-    good = np.flatnonzero(expected <= allowed)
-    return int(good[0]) if len(good) else len(PRICES) - 1
+    good = expected <= allowed
+    lowest = int(good.argmax())
+    return lowest if good[lowest] else len(PRICES) - 1
 
 
 def _counts(forecast: Forecast, kappa: float) -> FloatArray:
@@ -148,7 +150,7 @@ def _scored(state: LevelState | None, moment: Moment) -> LevelState | None:
     return LevelState(
         state.wanted,
         state.replicas,
-        decay * state.missed + (load > state.replicas.min(axis=0)),
+        decay * state.missed + (load > np.minimum.reduce(state.replicas)),
         decay * state.own_missed + (load > served),
         decay * state.baseline_missed + (compared and load > moment.baseline.ready),
         decay * state.weight + 1.0,
@@ -169,7 +171,7 @@ def _advanced(state: LevelState | None, moment: Moment, counts: FloatArray | Non
         rows = np.repeat(wanted[None], lead, axis=0)
         return LevelState(wanted[None], rows, nothing, 0.0, 0.0, 0.0, moment.ready_replicas, moment.now_seconds)
     remembered = _latest(state.wanted, wanted, window)
-    orders = _latest(state.replicas, remembered.max(axis=0), lead)
+    orders = _latest(state.replicas, np.maximum.reduce(remembered), lead)
     return LevelState(
         remembered,
         orders,
@@ -192,7 +194,7 @@ def _wanted(state: LevelState | None, moment: Moment, counts: FloatArray | None)
     if counts is None:
         shadow = moment.baseline.replicas
         counts = np.full(len(PRICES), float(moment.ready_replicas if shadow is None else shadow))
-    wanted: FloatArray = np.clip(np.maximum(counts, observed), policy.min_replicas, policy.max_replicas)
+    wanted: FloatArray = np.minimum(np.maximum(counts, max(observed, policy.min_replicas)), policy.max_replicas)
     return wanted
 
 
@@ -210,7 +212,7 @@ def _scores(levels: tuple[float, ...]) -> FloatArray:
     return np.asarray(ndtri(levels))
 
 
-def _rising(values: tuple[float, ...]) -> FloatArray:
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
     """The values, strictly ascending by a hair, so that the curve can be read backwards."""
-    flat: FloatArray = np.array(values)
-    return flat + (1e-12 * max(1.0, float(flat[-1]))) * np.arange(len(flat))
+    hair = 1e-12 * max(1.0, values[-1])
+    return tuple([value + hair * index for index, value in enumerate(values)])
