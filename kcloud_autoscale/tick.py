@@ -11,22 +11,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from kcloud_autoscale.account import cost, power
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.account.settle import settle
-from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
-from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision
-from kcloud_autoscale.domain.observation import NodeObservation, Observation, TargetObservation, WorkloadObservation
+from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import DemandHistory, Forecast
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import (
+    BaselineState,
+    CapacityState,
+    DecisionState,
+    LeadTimeState,
+    Ledger,
+    LevelState,
+    WorkloadState,
+)
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
 from kcloud_autoscale.forecast import capacity, lead_time, level
-
-_UNPRICED = Missing(MissingReason.NO_DATA, "not priced yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +72,26 @@ class FleetState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Priced:
-    """A case with what only its account needs."""
+class _Look:
+    """One workload as it was looked at, before anybody has forecast it."""
+
+    policy: WorkloadPolicy
+    seen: WorkloadObservation
+    state: WorkloadState
+    start_ups: LeadTimeState
+    lead_time_seconds: float
+    lead_time_source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A case, and what has been learned on the way to it."""
 
     case: Case
-    power: power.ReplicaPower
-    on_demand_usd_per_replica_hour: Reading
+    worth: Worth
+    start_ups: LeadTimeState
+    capacities: tuple[CapacityState, ...]
+    level: LevelState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +116,19 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
         Decisions with their reasons, accounts, and the next state.
     """
     _forget_the_gone(policy, state)
-    learned = [
-        _learn(workload, _seen(observation, key), state.workloads.get(key), policy, now_seconds)
+    looks = [
+        _look(workload, _seen(observation, key), state.workloads.get(key), policy, now_seconds)
         for key, workload in policy.workloads.items()
     ]
-    forecasts = _forecast(learned, policy, state.forecaster, now_seconds)
-    priced = [_price(case, forecasts, observation, policy, now_seconds) for case in learned]
-    outcome = decide_fleet([one.case for one in priced], policy, now_seconds)
+    forecasts = _forecast(looks, policy, state.forecaster, now_seconds)
+    known = [_know(look, forecasts.get(look.policy.key), observation, policy, now_seconds) for look in looks]
+    outcome = decide_fleet([one.case for one in known], policy, now_seconds)
     accounts: dict[WorkloadKey, Account] = {}
-    for one, after in zip(priced, outcome.states, strict=True):
+    for one, decided in zip(known, outcome.states, strict=True):
         key = one.case.policy.key
-        accounts[key], state.workloads[key] = _account(one, after, observation, policy, now_seconds)
+        account, baseline = settle(one.case, one.worth, observation.carbon_grams_per_kwh, policy, now_seconds)
+        accounts[key] = account
+        state.workloads[key] = _state(one, decided, baseline, account.ledger)
     return TickResult(outcome.fleet, accounts, state)
 
 
@@ -125,44 +146,39 @@ def _seen(observation: Observation, key: WorkloadKey) -> WorkloadObservation:
     return found or WorkloadObservation(key, Missing(MissingReason.NO_DATA, f"{key} has not been looked at yet"))
 
 
-def _learn(
+def _look(
     workload: WorkloadPolicy,
     seen: WorkloadObservation,
     before: WorkloadState | None,
     policy: FleetPolicy,
     now_seconds: float,
-) -> Case:
-    """The case so far: lead time and capacity as the new facts leave them."""
-    state = before or WorkloadState(since_seconds=now_seconds)
-    start_ups, original = state.lead_time, state.original_replicas
+) -> _Look:
+    """What runs, and how long a replica takes to start as the new facts leave it."""
+    state = before or WorkloadState(DecisionState(now_seconds))
+    start_ups = state.lead_time
     if isinstance(seen.target, TargetObservation):
         start_ups = lead_time.learn(start_ups, seen.target.pods, now_seconds)
-        original = seen.target.desired_replicas if original is None else original
-    capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
-    if (start_ups, capacities, original) != (state.lead_time, state.capacity, state.original_replicas):
-        state = replace(state, lead_time=start_ups, capacity=capacities, original_replicas=original)
-    lead_seconds, lead_source = lead_time.estimate(
-        start_ups, workload.lead_time_seconds, policy.default_lead_time_seconds
-    )
-    kappa, kappa_source = capacity.estimate(capacities, workload)
-    return Case(workload, seen, state, None, lead_seconds, lead_source, kappa, kappa_source, _UNPRICED, _UNPRICED)
+        if state.original_replicas is None:
+            state = replace(state, original_replicas=seen.target.desired_replicas)
+    seconds, source = lead_time.estimate(start_ups, workload.lead_time_seconds, policy.default_lead_time_seconds)
+    return _Look(workload, seen, state, start_ups, seconds, source)
 
 
 def _forecast(
-    cases: Sequence[Case], policy: FleetPolicy, forecaster: DemandForecaster, now_seconds: float
+    looks: Sequence[_Look], policy: FleetPolicy, forecaster: DemandForecaster, now_seconds: float
 ) -> Mapping[WorkloadKey, Forecast]:
     """One vectorised call for the fleet; an order placed now must serve until the next one can."""
-    histories = {case.policy.key: case.seen.demand_history for case in cases if case.seen.demand_history is not None}
+    histories = {look.policy.key: look.seen.demand_history for look in looks if look.seen.demand_history is not None}
     forecaster.learn(histories)
     seen_until = forecaster.seen_until()
     requests = [
         ForecastRequest(
-            case.policy.key,
-            case.lead_time_seconds + policy.cycle_seconds + _lag(seen_until, case.policy.key, policy, now_seconds),
-            case.policy.planned_quantile(),
+            look.policy.key,
+            look.lead_time_seconds + policy.cycle_seconds + _lag(seen_until, look.policy.key, policy, now_seconds),
+            look.policy.planned_quantile(),
         )
-        for case in cases
-        if case.policy.forecast.enabled and case.policy.mode is not Mode.OFF
+        for look in looks
+        if look.policy.forecast.enabled and look.policy.mode is not Mode.OFF
     ]
     return forecaster.forecast(requests, now_seconds)
 
@@ -177,79 +193,62 @@ def _lag(seen_until: Mapping[WorkloadKey, float], key: WorkloadKey, policy: Flee
     return 1.5 * policy.step_seconds if now_seconds > seen_until.get(key, now_seconds) else 0.0
 
 
-def _price(
-    case: Case,
-    forecasts: Mapping[WorkloadKey, Forecast],
-    observation: Observation,
-    policy: FleetPolicy,
-    now_seconds: float,
-) -> _Priced:
-    """The case complete: with its forecast, and what one replica costs and draws."""
-    workload, seen = case.policy, case.seen
-    table = accelerator_table()
-    override = policy.price_overrides.get(workload.key)
-    price = cost.replica_price(workload, seen, observation.nodes, override, table, now_seconds)
-    on_demand = cost.on_demand_price(price, workload, seen, observation.nodes, table, now_seconds)
-    drawn = power.replica_power(workload, seen, case.state.power, table, now_seconds, _a_node(seen, observation))
-    forecast = forecasts.get(workload.key)
-    state, chosen = _choose_level(case, forecast, policy, now_seconds)
-    complete = replace(
-        case,
-        state=state,
-        forecast=forecast,
-        usd_per_replica_hour=price,
-        watts_per_replica=drawn.high,
-        level=chosen,
+def _know(
+    look: _Look, forecast: Forecast | None, observation: Observation, policy: FleetPolicy, now_seconds: float
+) -> _Known:
+    """Everything a decision rests on: with the forecast, what one replica can serve, costs and draws."""
+    workload, seen, state = look.policy, look.seen, look.state
+    capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
+    kappa, kappa_source = capacity.estimate(capacities, workload)
+    worth = replica_worth(workload, seen, state.power, observation, policy, now_seconds)
+    levels, chosen = _choose_level(look, forecast, kappa, policy, now_seconds)
+    case = Case(
+        workload,
+        seen,
+        state,
+        forecast,
+        look.lead_time_seconds,
+        look.lead_time_source,
+        kappa,
+        kappa_source,
+        worth.usd_per_hour,
+        worth.power.high,
+        chosen,
     )
-    return _Priced(complete, drawn, on_demand)
+    return _Known(case, worth, look.start_ups, capacities, levels)
 
 
 def _choose_level(
-    case: Case, forecast: Forecast | None, policy: FleetPolicy, now_seconds: float
-) -> tuple[WorkloadState, float | None]:
-    """The quantile to provision for, unless the user has fixed it, and the state that learns it."""
-    workload, seen = case.policy, case.seen
+    look: _Look, forecast: Forecast | None, kappa: float | None, policy: FleetPolicy, now_seconds: float
+) -> tuple[LevelState | None, float | None]:
+    """What the prices of a miss would have missed, and the quantile to provision for, unless the user has fixed it."""
+    workload, seen, state = look.policy, look.seen, look.state
     fixed = workload.forecast.quantile is not None or not workload.forecast.enabled
-    if fixed or case.capacity_per_replica is None or not isinstance(seen.target, TargetObservation):
-        return case.state, None
+    if fixed or kappa is None or not isinstance(seen.target, TargetObservation):
+        return state.level, None
     moment = level.Moment(
         workload,
         forecast,
         None if isinstance(seen.demand, Missing) else seen.demand.value,
-        case.capacity_per_replica,
+        kappa,
         seen.target.ready_replicas,
-        case.state.baseline,
-        case.lead_time_seconds,
+        state.baseline,
+        look.lead_time_seconds,
         policy.cycle_seconds,
         now_seconds,
     )
-    learned, chosen = level.choose(case.state.level, moment)
-    return replace(case.state, level=learned), chosen
+    return level.choose(state.level, moment)
 
 
-def _a_node(seen: WorkloadObservation, observation: Observation) -> NodeObservation | None:
-    """A node that one of the pods runs on; it names the device where no metric does."""
-    if isinstance(seen.target, Missing):
-        return None
-    names = (pod.node for pod in seen.target.pods if pod.node is not None)
-    return next((observation.nodes[name] for name in names if name in observation.nodes), None)
-
-
-def _account(
-    priced: _Priced, after: WorkloadState, observation: Observation, policy: FleetPolicy, now_seconds: float
-) -> tuple[Account, WorkloadState]:
-    """The interval that ends now, on the books."""
-    case = priced.case
-    return settle(
-        after,
-        case.policy,
-        case.seen,
-        case.usd_per_replica_hour,
-        priced.on_demand_usd_per_replica_hour,
-        priced.power,
-        case.capacity_per_replica,
-        case.lead_time_seconds,
-        observation.carbon_grams_per_kwh,
-        policy,
-        now_seconds,
+def _state(known: _Known, decided: DecisionState, baseline: BaselineState, ledger: Ledger) -> WorkloadState:
+    """What each rule has to remember, as one."""
+    return WorkloadState(
+        decided=decided,
+        original_replicas=known.case.state.original_replicas,
+        lead_time=known.start_ups,
+        capacity=known.capacities,
+        power=known.worth.power.state,
+        level=known.level,
+        baseline=baseline,
+        ledger=ledger,
     )

@@ -15,6 +15,7 @@ from kcloud_autoscale.domain.observation import (
     NodeObservation,
     Observation,
     PodObservation,
+    Pods,
     TargetObservation,
     WorkloadObservation,
 )
@@ -46,7 +47,7 @@ def _seen(number: int) -> Observation:
     now = start + STEP_SECONDS + 11.0
     key = keys(1)[0]
     load = demand(0, np.array([start + STEP_SECONDS]))
-    pods = tuple(
+    pods = Pods(
         PodObservation(f"{key.name}-6d9f7c5b8-bbbb{letter}", 1_000.0, 1_150.0, "gpu-0") for letter in "bcd"[:PODS_EACH]
     )
     seen = WorkloadObservation(

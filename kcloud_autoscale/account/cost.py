@@ -7,7 +7,6 @@ CPU and memory are never added to it. Nobody knows the price of a device: it is 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from kcloud_autoscale.account.devices import card_fraction, held_devices, is_gpu, node_model
@@ -105,7 +104,7 @@ def _host_share(resources: ReplicaResources, override: PriceOverride) -> float |
 def _pods_by_node(seen: WorkloadObservation, nodes: Nodes) -> Mapping[str, int]:
     if isinstance(seen.target, Missing):
         return {}
-    return Counter(pod.node for pod in seen.target.pods if pod.node in nodes and not pod.deleting)  # type: ignore[misc]
+    return {name: pods for name, pods in seen.target.pods.staying_by_node.items() if name in nodes}
 
 
 def _on_node(

@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from kcloud_autoscale.account import baseline, ledger
 from kcloud_autoscale.account.devices import device_count
 from kcloud_autoscale.account.ledger import Account, Running
-from kcloud_autoscale.account.power import ReplicaPower
 from kcloud_autoscale.account.score import optimization_score
+from kcloud_autoscale.account.worth import Worth
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
-from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
+from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.reading import Reading, map_reading
-from kcloud_autoscale.domain.state import BaselineState, WorkloadState
+from kcloud_autoscale.domain.state import BaselineState
 
 
 def settle(
-    state: WorkloadState,
-    policy: WorkloadPolicy,
-    seen: WorkloadObservation,
-    price: Reading,
-    on_demand: Reading,
-    power: ReplicaPower,
-    kappa: float | None,
-    lead_time_seconds: float,
-    carbon_grams_per_kwh: Reading,
-    fleet_policy: FleetPolicy,
-    now_seconds: float,
-) -> tuple[Account, WorkloadState]:
+    case: Case, worth: Worth, carbon_grams_per_kwh: Reading, fleet: FleetPolicy, now_seconds: float
+) -> tuple[Account, BaselineState]:
     """Account for the interval since the last tick, then let the baseline decide for the next.
 
     Args:
-        state: Of the last tick; its baseline is what ran in the interval.
-        policy: Of the workload.
-        seen: What runs now.
-        price: USD per hour of one of our replicas.
-        on_demand: The same on demand, what the baseline pays.
-        power: Of one replica.
-        kappa: Load per second one replica serves; None while unknown.
-        lead_time_seconds: Of the baseline's replicas as of ours.
+        case: The workload as it was decided on; the baseline in its state is what ran in the interval.
+        worth: What one of its replicas costs and draws.
         carbon_grams_per_kwh: Of the grid.
-        fleet_policy: What the workloads share.
+        fleet: What the workloads share.
         now_seconds: Unix time of this tick.
 
     Returns:
-        The account, and the state with baseline, ledger and power in it.
+        The account, and the baseline as it runs from now on.
     """
-    actual = _actual(seen, price, power)
-    shadow = _shadow(baseline.matured(state.baseline, now_seconds), actual, on_demand, power)
+    policy, seen, state, kappa = case.policy, case.seen, case.state, case.capacity_per_replica
+    actual = _actual(seen, worth)
+    shadow = _shadow(baseline.matured(state.baseline, now_seconds), actual, worth)
     totals = ledger.record(
         state.ledger,
         actual,
@@ -65,32 +49,33 @@ def settle(
         policy,
         seen.demand,
         kappa,
-        lead_time_seconds,
-        fleet_policy,
+        case.lead_time_seconds,
+        fleet,
         now_seconds,
         history=seen.demand_history,
         original_replicas=state.original_replicas,
     )
     score = budget = None
     if actual is not None:
+        price = worth.usd_per_hour
         score = optimization_score(
             seen.demand, kappa, actual.ready_replicas, actual.replicas, policy.min_replicas, price, price
         )
         budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)
-    after = replace(state, baseline=advanced, ledger=totals, power=power.state)
-    return Account(actual, shadow, score, budget, totals), after
+    return Account(actual, shadow, score, budget, totals), advanced
 
 
-def _actual(seen: WorkloadObservation, price: Reading, power: ReplicaPower) -> Running | None:
-    """What runs. A pod on its way out still holds its devices and is paid for."""
+def _actual(seen: WorkloadObservation, worth: Worth) -> Running | None:
+    """What runs and is paid for."""
     if not isinstance(seen.target, TargetObservation):
         return None
-    paid = sum(not pod.failed for pod in seen.target.pods)
-    return Running(paid, seen.target.ready_replicas, price, map_reading(power.now, lambda each: each * paid))
+    paid = seen.target.pods.held
+    watts = map_reading(worth.power.now, lambda each: each * paid)
+    return Running(paid, seen.target.ready_replicas, worth.usd_per_hour, watts)
 
 
-def _shadow(state: BaselineState, actual: Running | None, on_demand: Reading, power: ReplicaPower) -> Running | None:
+def _shadow(state: BaselineState, actual: Running | None, worth: Worth) -> Running | None:
     if actual is None or state.replicas is None:
         return None
-    watts = ledger.baseline_watts(actual, state.replicas, power.idle)
-    return Running(state.replicas, state.ready, on_demand, watts)
+    watts = ledger.baseline_watts(actual, state.replicas, worth.power.idle)
+    return Running(state.replicas, state.ready, worth.on_demand_usd_per_hour, watts)

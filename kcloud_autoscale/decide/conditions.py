@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import excess
 from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, OFF, PAUSED, UNKNOWN, Control, Guarded
 from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
 from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.series import Forecast

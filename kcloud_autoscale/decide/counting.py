@@ -50,18 +50,10 @@ class PodCounts:
 
 
 def count_pods(target: TargetObservation) -> PodCounts:
-    """Count in one pass; a failed pod holds nothing and serves nobody."""
-    ready = active = deleting = 0
-    for pod in target.pods:
-        if pod.failed:
-            continue
-        if pod.deleting:
-            deleting += 1
-            continue
-        active += 1
-        if pod.ready_seconds is not None:
-            ready += 1
-    return PodCounts(ready, active, deleting + max(0, active - target.desired_replicas))
+    """What the pods are good for; those beyond the count asked for are as good as gone."""
+    pods = target.pods
+    deleting = pods.held - pods.active
+    return PodCounts(pods.ready, pods.active, deleting + max(0, pods.active - target.desired_replicas))
 
 
 @functools.lru_cache(maxsize=16_384)

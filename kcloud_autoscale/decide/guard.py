@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import unchanged
 from kcloud_autoscale.decide.signals import Signals, read_signals
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Stage, Step
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import Mode
@@ -70,7 +70,7 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
         return Guarded(current, Control.HANDS_OFF, False, False, reason, _NOTHING, None, None, hands_off)
     control = Control.ACT if case.policy.mode is Mode.AUTO else Control.RECOMMEND
     signals = read_signals(case, fleet.max_metric_age_seconds, now_seconds)
-    state = case.state
+    state = case.state.decided
     if not signals.usable:
         since = now_seconds if state.unknown_since_seconds is None else state.unknown_since_seconds
         step = _hold(case, signals, current, now_seconds - since)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kcloud_autoscale.decide.caps import cap, own_caps
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import count_pods, unchanged
 from kcloud_autoscale.decide.guard import Control, guard
 from kcloud_autoscale.decide.plan import Plan
@@ -21,18 +20,19 @@ from kcloud_autoscale.decide.share import share
 from kcloud_autoscale.decide.size import size
 from kcloud_autoscale.decide.stabilize import bounded, stabilize
 from kcloud_autoscale.decide.stage import stage
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision, Stage
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import DecisionState
 
 
 @dataclass(frozen=True, slots=True)
 class FleetOutcome:
-    """What was decided, and each workload's memory for the next tick, in the order of the cases."""
+    """What was decided, and what the rules remember for the next tick, in the order of the cases."""
 
     fleet: FleetDecision
-    states: tuple[WorkloadState, ...]
+    states: tuple[DecisionState, ...]
 
 
 def decide_fleet(cases: Sequence[Case], policy: FleetPolicy, now_seconds: float) -> FleetOutcome:
@@ -74,7 +74,7 @@ def decision_id(case: Case, now_seconds: float) -> str:
 
 def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
     """One workload by itself, up to its own hard limits; None when its target is unknown."""
-    target, state = case.seen.target, case.state
+    target, state = case.seen.target, case.state.decided
     if not isinstance(target, TargetObservation):
         return None
     current, pods = target.desired_replicas, count_pods(target)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import PodCounts
 from kcloud_autoscale.decide.guard import Control, Guarded
 from kcloud_autoscale.decide.size import Sized
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, Step
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import CapUnit

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.conditions import facts, facts_without_target
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import remembered
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
-from kcloud_autoscale.domain.state import ScaleEvent, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, ScaleEvent
 
 _UNIT = {"latency": "latency_seconds", "requests": "requests_per_second", "queue": "queue_waiting"}
 
@@ -45,25 +43,24 @@ def decision_of(plan: Plan, action: ScaleAction | None, now_seconds: float) -> D
     )
 
 
-def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> WorkloadState:
+def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> DecisionState:
     """The memory for the next tick. A change is noted when asked for; the next look at the count confirms it."""
-    state, policy, guarded = plan.case.state, plan.case.policy, plan.guarded
-    events = remembered(plan.events, policy, cycle_seconds, now_seconds)
+    guarded = plan.guarded
+    events = remembered(plan.events, plan.case.policy, cycle_seconds, now_seconds)
     if plan.asked != plan.current:
         events = (*events, ScaleEvent(now_seconds, plan.asked - plan.current))
-    return replace(
-        state,
+    return DecisionState(
+        since_seconds=plan.case.state.decided.since_seconds,
         good_since_seconds=guarded.good_since_seconds,
         unknown_since_seconds=guarded.unknown_since_seconds,
         recommendations=plan.recommendations,
         scale_events=events,
         last_desired=plan.asked,
-        last_decision_id=plan.decision_id,
     )
 
 
-def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, WorkloadState]:
-    """No target, no decision; what was learned is kept, the run of good data is broken."""
+def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, DecisionState]:
+    """No target, no decision, and the run of good data is broken."""
     missing = case.seen.target
     if isinstance(missing, TargetObservation):
         raise TypeError("the target is known")
@@ -83,16 +80,7 @@ def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[De
         hold_reason="TargetNotFound",
         conditions=facts_without_target(missing),
     )
-    after = replace(
-        case.state,
-        good_since_seconds=None,
-        unknown_since_seconds=None,
-        recommendations=(),
-        scale_events=(),
-        last_desired=None,
-        last_decision_id=decision_id,
-    )
-    return decision, after
+    return decision, DecisionState(case.state.decided.since_seconds)
 
 
 def _inputs(plan: Plan, now_seconds: float) -> tuple[Input, ...]:

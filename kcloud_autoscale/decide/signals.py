@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kcloud_autoscale.decide.case import Case
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading

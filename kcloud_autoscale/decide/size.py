@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kcloud_autoscale.decide import hpa
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.counting import PodCounts, replicas_for, replicas_within
 from kcloud_autoscale.decide.signals import Signals
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Proposal, Stage, Step
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
@@ -37,6 +39,38 @@ class PodObservation:
         return self.ready_seconds is not None and not self.deleting
 
 
+class Pods(tuple[PodObservation, ...]):
+    """The pods of a target, each count of them made once: while nothing changes the same object is seen again."""
+
+    @cached_property
+    def ready(self) -> int:
+        """Those that serve."""
+        return sum(pod.ready and not pod.failed for pod in self)
+
+    @cached_property
+    def active(self) -> int:
+        """Those that serve or are about to."""
+        return sum(not pod.failed and not pod.deleting for pod in self)
+
+    @cached_property
+    def held(self) -> int:
+        """Those that hold devices and are paid for: a pod on its way out still does, a failed one does not."""
+        return sum(not pod.failed for pod in self)
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """Nodes they are bound to, each once, in the order of the pods."""
+        return tuple(dict.fromkeys(pod.node for pod in self if pod.node is not None))
+
+    @cached_property
+    def staying_by_node(self) -> Mapping[str, int]:
+        """Those bound to a node and not on their way out, by node, in the order of the pods."""
+        return Counter(pod.node for pod in self if pod.node is not None and not pod.deleting)
+
+
+NO_PODS = Pods()
+
+
 @dataclass(frozen=True, slots=True)
 class TargetObservation:
     """The scaled object as the API server last told it.
@@ -53,11 +87,11 @@ class TargetObservation:
     uid: str
     resource_version: str
     desired_replicas: int
-    pods: tuple[PodObservation, ...] = ()
+    pods: Pods = NO_PODS
 
     @property
     def ready_replicas(self) -> int:
-        return sum(pod.ready for pod in self.pods)
+        return self.pods.ready
 
 
 @dataclass(frozen=True, slots=True)

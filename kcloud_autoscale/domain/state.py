@@ -164,32 +164,46 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadState:
-    """One workload's memory.
+class DecisionState:
+    """What the rules remember of one workload.
 
     Attributes:
         since_seconds: First tick of this process that saw the workload; scale-down waits a full window from here.
-        original_replicas: At adoption; what ``Restore`` returns to and the ``previous`` baseline.
         good_since_seconds: Start of the unbroken run of usable data; None while data are unusable.
         unknown_since_seconds: Since when they are unusable; None while they are usable.
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
-        power: What one replica was measured to draw.
-        level: What each price of a miss would have missed; None before capacity is known.
         last_desired: What the previous tick wanted.
     """
 
     since_seconds: float
-    original_replicas: int | None = None
     good_since_seconds: float | None = None
     unknown_since_seconds: float | None = None
     recommendations: tuple[Recommendation, ...] = ()
     scale_events: tuple[ScaleEvent, ...] = ()
+    last_desired: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """One workload's memory: a part for each rule that remembers something.
+
+    Attributes:
+        decided: Of the rules of `decide`.
+        original_replicas: At adoption; what ``Restore`` returns to and the ``previous`` baseline.
+        lead_time: Start-ups seen.
+        capacity: One per target metric seen.
+        power: What one replica was measured to draw.
+        level: What each price of a miss would have missed; None before capacity is known.
+        baseline: The shadow autoscaler.
+        ledger: None before the first interval.
+    """
+
+    decided: DecisionState
+    original_replicas: int | None = None
     lead_time: LeadTimeState = field(default_factory=LeadTimeState)
     capacity: tuple[CapacityState, ...] = ()
     power: PowerState = field(default_factory=PowerState)
     level: LevelState | None = None
     baseline: BaselineState = field(default_factory=BaselineState)
     ledger: Ledger | None = None
-    last_desired: int | None = None
-    last_decision_id: str = ""

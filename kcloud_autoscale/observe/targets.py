@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kcloud_autoscale.domain.observation import TargetObservation
+from kcloud_autoscale.domain.observation import Pods, TargetObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
@@ -67,10 +67,10 @@ class Targets:
         return result
 
     def _observed(self, key: WorkloadKey, each: Scalable, pods: list[Pod]) -> TargetObservation:
-        seen = tuple(pod.seen for pod in pods)
+        seen = Pods(pod.seen for pod in pods)
         last = self._last.get(key)
         if last is not None and last.pods == seen:
-            seen = last.pods  # the same tuple again tells the reader at a glance that nothing happened
+            seen = last.pods  # the same object tells the reader at a glance that nothing happened
         return TargetObservation(each.ref, each.uid, each.resource_version, each.replicas, seen)
 
     def _refs(self, policies: Mapping[WorkloadKey, WorkloadPolicy]) -> dict[WorkloadKey, TargetRef | Missing]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kcloud_autoscale.account import ledger as books
 from kcloud_autoscale.api.workload_status import SavingsStatus, UsageStatus, WorkloadOptimizerStatus
-from kcloud_autoscale.domain.state import Ledger, Usage, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, Ledger, Usage, WorkloadState
 
 
 def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadState:
@@ -21,13 +21,8 @@ def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadSta
     try:
         read = WorkloadOptimizerStatus.model_validate(status)
     except ValidationError:
-        return WorkloadState(since_seconds=now_seconds)
-    return WorkloadState(
-        since_seconds=now_seconds,
-        original_replicas=read.original_replicas,
-        ledger=_ledger(read),
-        last_decision_id=(read.last_decision.id if read.last_decision else None) or "",
-    )
+        return WorkloadState(DecisionState(now_seconds))
+    return WorkloadState(DecisionState(now_seconds), read.original_replicas, ledger=_ledger(read))
 
 
 def _ledger(status: WorkloadOptimizerStatus) -> Ledger | None:

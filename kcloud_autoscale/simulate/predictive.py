@@ -14,10 +14,12 @@ import numpy as np
 
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.observation import (
+    NO_PODS,
     NOT_ASKED,
     NodeObservation,
     Observation,
     PodObservation,
+    Pods,
     TargetObservation,
     WorkloadObservation,
 )
@@ -92,21 +94,21 @@ def grid_seconds(trace: Trace, step: int) -> float:
 
 @dataclass(slots=True)
 class SimulatedPods:
-    """The pods behind a world's counts; the same tuple as long as nothing changes."""
+    """The pods behind a world's counts; the same object as long as nothing changes."""
 
     startup_seconds: float
     created_seconds: list[float] = field(default_factory=list)
     counts: tuple[int, int] = (-1, -1)
-    pods: tuple[PodObservation, ...] = ()
+    pods: Pods = NO_PODS
 
-    def of(self, world: World, ordered_seconds: float) -> tuple[PodObservation, ...]:
+    def of(self, world: World, ordered_seconds: float) -> Pods:
         """Pods of the world now; those that are new were ordered at `ordered_seconds`."""
         if self.counts == (world.replicas, world.ready):
             return self.pods
         del self.created_seconds[world.replicas :]
         self.created_seconds += [ordered_seconds] * (world.replicas - len(self.created_seconds))
         self.counts = (world.replicas, world.ready)
-        self.pods = tuple(
+        self.pods = Pods(
             PodObservation(
                 f"workload-{index}", created, created + self.startup_seconds if index < world.ready else None, _NODE
             )

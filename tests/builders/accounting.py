@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kcloud_autoscale.domain.observation import (
     NodeObservation,
     PodObservation,
+    Pods,
     TargetObservation,
     WorkloadObservation,
 )
@@ -30,14 +31,15 @@ def a_node(name: str = "n1", labels: Mapping[str, str] = H100, **overrides: Any)
     return NodeObservation(name, labels, **({"allocatable": {"nvidia.com/gpu": 8}} | overrides))
 
 
-def some_pods(count: int, node: str | None = "n1", ready: bool = True) -> tuple[PodObservation, ...]:
+def some_pods(count: int, node: str | None = "n1", ready: bool = True) -> Pods:
     """Pods created long ago; ready ones have been so since a minute later."""
-    return tuple(PodObservation(f"llm-{node}-{i}", 0.0, 60.0 if ready else None, node) for i in range(count))
+    return Pods(PodObservation(f"llm-{node}-{i}", 0.0, 60.0 if ready else None, node) for i in range(count))
 
 
-def seen(pods: tuple[PodObservation, ...] = (), demand: float | None = None, **overrides: Any) -> WorkloadObservation:
+def seen(pods: Iterable[PodObservation] = (), demand: float | None = None, **overrides: Any) -> WorkloadObservation:
     """A workload whose replicas hold two NVIDIA devices each."""
-    target = TargetObservation(TargetRef("apps/v1", "Deployment", "llm"), "uid", "1", len(pods), pods)
+    running = Pods(pods)
+    target = TargetObservation(TargetRef("apps/v1", "Deployment", "llm"), "uid", "1", len(running), running)
     values: dict[str, Any] = {"replica_accelerators": {"nvidia.com/gpu": 2}}
     if demand is not None:
         values["demand"] = Sample(demand, NOW)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.pipeline import FleetOutcome, decide_fleet
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Stage, Step
 from kcloud_autoscale.domain.observation import (
     MetricObservation,
     PodObservation,
+    Pods,
     TargetObservation,
     WorkloadObservation,
 )
 from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import Forecast
-from kcloud_autoscale.domain.state import Recommendation, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, Ledger, Recommendation, WorkloadState
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 
 NOW = 1_800_000_000.0
@@ -30,12 +31,12 @@ GPU = MetricTarget("gpu", MetricKind.UTILIZATION, 0.6)
 QUEUE = MetricTarget("queue", MetricKind.AVERAGE_VALUE, 5.0)
 
 
-def pods(ready: int, starting: int = 0, leaving: int = 0) -> tuple[PodObservation, ...]:
+def pods(ready: int, starting: int = 0, leaving: int = 0) -> Pods:
     """Pods by state; names run on."""
     made = [PodObservation(f"llm-{i}", LONG_AGO, LONG_AGO + 60.0, "n1") for i in range(ready)]
     made += [PodObservation(f"llm-{ready + i}", NOW - 30.0, None, "n1") for i in range(starting)]
     made += [PodObservation(f"llm-old-{i}", LONG_AGO, LONG_AGO + 60.0, "n1", deleting=True) for i in range(leaving)]
-    return tuple(made)
+    return Pods(made)
 
 
 def a_forecast(peak: float, trusted: bool = True) -> Forecast:
@@ -43,10 +44,10 @@ def a_forecast(peak: float, trusted: bool = True) -> Forecast:
     return Forecast("last value", NOW, 360.0, (0.5, 0.99), (peak, peak), trusted, "Calibrated" if trusted else "Worse")
 
 
-def settled(**overrides: Any) -> WorkloadState:
+def settled(**overrides: Any) -> DecisionState:
     """A memory of a day of good data; nothing was wanted a minute ago, so that no window holds a count up."""
     known = {"since_seconds": LONG_AGO, "good_since_seconds": LONG_AGO}
-    return WorkloadState(**(known | {"recommendations": (Recommendation(NOW - 60.0, 0),)} | overrides))
+    return DecisionState(**(known | {"recommendations": (Recommendation(NOW - 60.0, 0),)} | overrides))
 
 
 def fresh(value: float) -> Sample:
@@ -65,10 +66,11 @@ def a_case(
     forecast: float | Forecast | None = None,
     *,
     key: WorkloadKey = KEY,
-    running: tuple[PodObservation, ...] | None = None,
+    running: Iterable[PodObservation] | None = None,
     kappa: float | None = 10.0,
     metrics: Sequence[MetricObservation] = (),
-    state: WorkloadState | None = None,
+    state: DecisionState | None = None,
+    ledger: Ledger | None = None,
     conflict: str | None = None,
     usd: float | Reading = 2.0,
     watts: float | Reading = 500.0,
@@ -81,7 +83,7 @@ def a_case(
         "uid",
         "1",
         replicas,
-        pods(replicas) if running is None else running,
+        pods(replicas) if running is None else Pods(running),
     )
     seen = WorkloadObservation(key, target, conflict=conflict, metrics=tuple(metrics))
     if demand is not None:
@@ -89,7 +91,7 @@ def a_case(
     return Case(
         policy=WorkloadPolicy(**knobs),
         seen=seen,
-        state=settled() if state is None else state,
+        state=WorkloadState(settled() if state is None else state, ledger=ledger),
         forecast=a_forecast(forecast) if isinstance(forecast, float | int) else forecast,
         lead_time_seconds=300.0,
         lead_time_source="default",

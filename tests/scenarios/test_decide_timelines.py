@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Sample
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import DecisionState
 from tests.builders.deciding import NOW, UNKNOWN, a_case, a_fleet
 
 Minute = tuple[float | None, float, Caps]
@@ -16,7 +16,7 @@ FREE = Caps()
 
 def live(story: Iterable[Minute], start: int) -> list[int]:
     """Counts after each minute of (demand, forecast peak, caps); None is an outage. Every write is carried out."""
-    state, running, counts = WorkloadState(NOW), start, []
+    state, running, counts = DecisionState(NOW), start, []
     for minute, (demand, peak, caps) in enumerate(story):
         now = NOW + 60.0 * minute
         reading = UNKNOWN if demand is None else Sample(demand, now)

@@ -15,12 +15,13 @@ from fractions import Fraction
 
 import numpy as np
 
-from kcloud_autoscale.decide.case import Case
 from kcloud_autoscale.decide.pipeline import decide_fleet
+from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import (
     NOT_ASKED,
     MetricObservation,
     PodObservation,
+    Pods,
     TargetObservation,
     WorkloadObservation,
 )
@@ -34,7 +35,7 @@ from kcloud_autoscale.domain.policy import (
     default_scale_up,
 )
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
-from kcloud_autoscale.domain.state import Recommendation, ScaleEvent, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, Recommendation, ScaleEvent, WorkloadState
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.simulate import policies
 from kcloud_autoscale.simulate.world import World as SimulatedWorld
@@ -58,7 +59,7 @@ def decided(played: Played) -> Counts:
     counts: Counts = []
     for sync in played.syncs[:-1]:
         events = tuple(ScaleEvent(at, change) for at, change in played.changes_before(sync))
-        state = WorkloadState(0.0, good_since_seconds=0.0, recommendations=recommendations, scale_events=events)
+        state = DecisionState(0.0, good_since_seconds=0.0, recommendations=recommendations, scale_events=events)
         case = _case(policy, state, sync)
         outcomes = [decide_fleet([case], fleet, sync.at_seconds + clock) for clock in CLOCKS]
         asked = [outcome.fleet.decisions[0].desired_replicas for outcome in outcomes]
@@ -75,8 +76,8 @@ def _policy(scenario: Scenario) -> WorkloadPolicy:
     )
 
 
-def _case(policy: WorkloadPolicy, state: WorkloadState, sync: Sync) -> Case:
-    pods = tuple(
+def _case(policy: WorkloadPolicy, state: DecisionState, sync: Sync) -> Case:
+    pods = Pods(
         PodObservation(pod.name, 0.0, 0.0 if pod.ready else None, deleting=pod.deleting) for pod in sync.world.pods
     )
     target = TargetObservation(TargetRef("apps/v1", "Deployment", "workload"), "", "", sync.world.replicas, pods)
@@ -85,7 +86,7 @@ def _case(policy: WorkloadPolicy, state: WorkloadState, sync: Sync) -> Case:
         for metric, value in zip(policy.targets, sync.phase.values, strict=True)
     )
     seen = WorkloadObservation(KEY, target, metrics=metrics)
-    return Case(policy, seen, state, None, 0.0, "spec", None, "unknown", NOT_ASKED, NOT_ASKED)
+    return Case(policy, seen, WorkloadState(state), None, 0.0, "spec", None, "unknown", NOT_ASKED, NOT_ASKED)
 
 
 def _reading(metric: MetricTarget, value: float | Fault, now: float) -> Reading:

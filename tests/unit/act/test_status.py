@@ -9,6 +9,7 @@ from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode
 from kcloud_autoscale.operator.restore import restored_state
 from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome
@@ -113,12 +114,11 @@ def test_a_new_process_goes_on_from_what_the_status_remembers():
     kept: Account = account()
     state = restored_state(workload_status(outcome(), {}, 1), NOW + 30.0)
     assert state.original_replicas == 1
-    assert state.since_seconds == NOW + 30.0
+    assert state.decided == DecisionState(NOW + 30.0)
     assert state.ledger is not None
     assert (state.ledger.actual, state.ledger.baseline) == (kept.ledger.actual, kept.ledger.baseline)
     assert (state.ledger.since_seconds, state.ledger.spent_usd) == (NOW - 3_600.0, 6.0)
     assert state.ledger.period_spent_usd == 40.0
-    assert state.recommendations == ()
 
 
 @pytest.mark.parametrize("status", [{}, {"savings": "gone"}, {"originalReplicas": "many"}, {"savings": {"usd": 1}}])

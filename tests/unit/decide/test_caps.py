@@ -16,9 +16,9 @@ from kcloud_autoscale.domain.policy import (
     default_scale_down,
 )
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
-from kcloud_autoscale.domain.state import Ledger, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, Ledger
 from kcloud_autoscale.domain.workload import Mode
-from tests.builders.deciding import KEY, NOW, UNKNOWN, a_case, condition, decide, decide_one, settled, steps_of
+from tests.builders.deciding import KEY, NOW, UNKNOWN, a_case, condition, decide, decide_one, steps_of
 
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC).timestamp()
@@ -63,7 +63,7 @@ def test_every_cap_is_listed_with_what_the_final_count_takes():
 def test_a_cap_shrinks_at_once_whatever_the_windows_say():
     slow = ScalingRules(3600.0, default_scale_down().policies)
     for demand in (75.0, UNKNOWN):  # even while nothing is known of the load
-        case = a_case(demand, 8, 75.0, caps=Caps(max_watts=3000.0), scale_down=slow, state=WorkloadState(NOW))
+        case = a_case(demand, 8, 75.0, caps=Caps(max_watts=3000.0), scale_down=slow, state=DecisionState(NOW))
         assert decide_one(case).desired_replicas == 6
 
 
@@ -151,7 +151,7 @@ def test_yesterdays_spend_does_not_count_today():
 def test_a_spent_budget_leaves_min_replicas():
     ledger = Ledger(MIDNIGHT, NOW, period_start_seconds=MIDNIGHT, period_spent_usd=101.0)
     total = {"caps": Caps(budget_usd=100.0), "created_seconds": MIDNIGHT}
-    case = a_case(75.0, 8, 75.0, state=settled(ledger=ledger), min_replicas=2, **total)
+    case = a_case(75.0, 8, 75.0, ledger=ledger, min_replicas=2, **total)
     decision = decide_one(case)
 
     assert (decision.desired_replicas, decision.final_reason) == (2, "BudgetLimit")

@@ -11,7 +11,7 @@ from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.decision import FleetDecision, Stage
 from kcloud_autoscale.domain.policy import Caps, CapUnit, SharedCap
 from kcloud_autoscale.domain.reading import Sample
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
 from tests.builders.deciding import NOW, UNKNOWN, a_case, a_fleet, pods, settled
 
@@ -32,7 +32,7 @@ class Member:
     mode: Mode
     replicas: int = 1
     leaving: list[int] = field(default_factory=list)
-    state: WorkloadState = field(default_factory=lambda: WorkloadState(NOW))
+    state: DecisionState = field(default_factory=lambda: DecisionState(NOW))
 
     @property
     def key(self) -> WorkloadKey:

@@ -7,7 +7,7 @@ import pytest
 from kcloud_autoscale.domain.decision import Stage
 from kcloud_autoscale.domain.policy import Fallback, ScalingRules, default_scale_down
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode
 from tests.builders.deciding import (
     LATENCY,
@@ -171,7 +171,7 @@ def test_after_a_restart_or_an_outage_a_whole_window_of_good_data_is_needed_to_s
 
 
 def test_the_first_cycle_never_shrinks_even_without_a_window():
-    first = decide(a_case(5.0, 4, 5.0, state=WorkloadState(since_seconds=NOW), scale_down=NO_WINDOW))
+    first = decide(a_case(5.0, 4, 5.0, state=DecisionState(since_seconds=NOW), scale_down=NO_WINDOW))
     assert first.fleet.decisions[0].desired_replicas == 4
 
     later = a_case(Sample(5.0, NOW + 60.0), 4, 5.0, state=first.states[0], scale_down=NO_WINDOW)
@@ -179,7 +179,7 @@ def test_the_first_cycle_never_shrinks_even_without_a_window():
 
 
 def test_growth_does_not_wait_for_the_window():
-    assert decide_one(a_case(75.0, 4, 75.0, state=WorkloadState(since_seconds=NOW))).desired_replicas == 8
+    assert decide_one(a_case(75.0, 4, 75.0, state=DecisionState(since_seconds=NOW))).desired_replicas == 8
 
 
 def test_a_conflict_breaks_the_run_of_good_data():

