@@ -20,7 +20,7 @@ from kcloud_autoscale.domain.decision import FleetDecision
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.domain.series import DemandHistory, Forecast
+from kcloud_autoscale.domain.series import DemandHistory, Forecast, Levels
 from kcloud_autoscale.domain.state import (
     BaselineState,
     CapacityState,
@@ -201,7 +201,7 @@ def _know(
     capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
     kappa, kappa_source = capacity.estimate(capacities, workload)
     worth = replica_worth(workload, seen, state.power, observation, policy, now_seconds)
-    levels, chosen = _choose_level(look, forecast, kappa, policy, now_seconds)
+    shadows, chosen = _choose_levels(look, forecast, kappa, policy, now_seconds)
     case = Case(
         workload,
         seen,
@@ -215,13 +215,13 @@ def _know(
         worth.power.high,
         chosen,
     )
-    return _Known(case, worth, look.start_ups, capacities, levels)
+    return _Known(case, worth, look.start_ups, capacities, shadows)
 
 
-def _choose_level(
+def _choose_levels(
     look: _Look, forecast: Forecast | None, kappa: float | None, policy: FleetPolicy, now_seconds: float
-) -> tuple[LevelState | None, float | None]:
-    """What the prices of a miss would have missed, and the quantile to provision for, unless the user has fixed it."""
+) -> tuple[LevelState | None, Levels | None]:
+    """What the prices of a miss would have missed, and the quantiles to provision by, unless the user has fixed one."""
     workload, seen, state = look.policy, look.seen, look.state
     fixed = workload.forecast.quantile is not None or not workload.forecast.enabled
     if fixed or kappa is None or not isinstance(seen.target, TargetObservation):
@@ -231,6 +231,7 @@ def _choose_level(
         forecast,
         None if isinstance(seen.demand, Missing) else seen.demand.value,
         kappa,
+        seen.target.desired_replicas,
         seen.target.ready_replicas,
         state.baseline,
         look.lead_time_seconds,

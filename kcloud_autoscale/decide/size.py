@@ -1,8 +1,9 @@
 """Second rule: how many replicas does the load need, now and over the lead time?
 
 With a trusted forecast and a known capacity κ the forecast's quantile is the headroom: the larger of what the load
-needs now and what its peak over the lead time and one cycle may need. Otherwise HPA's rule on every signal, the
-largest need wins.
+needs now and what its peak over the lead time and one cycle may need. What runs beyond that is kept as far as a higher
+quantile may need it: started again it would be paid for and serve nobody for a lead time. Otherwise HPA's rule on
+every signal, the largest need wins.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import Forecast
 
-OBSERVED, FORECAST, DEMAND = "observed-demand", "forecast", "demand"
+OBSERVED, FORECAST, KEEP, DEMAND = "observed-demand", "forecast", "keep", "demand"
 # Latency and queues are not proportional to load: near saturation a tenth more load makes them ten times as long.
 # One correction adds at most half of what serves now, and the next waits until that serves.
 MOST_CORRECTION = 1.5
 
-_REASON = {OBSERVED: "ObservedNeed", FORECAST: "ForecastNeed", DEMAND: "ReactiveNeed"}
+_REASON = {OBSERVED: "ObservedNeed", FORECAST: "ForecastNeed", KEEP: "Kept", DEMAND: "ReactiveNeed"}
 _OBSERVED_TEXT = "{:.6g} per second now at {:.6g} each"
 _FORECAST_TEXT = "{:.6g} per second at most within {:.0f} s (quantile {:.3g}) at {:.6g} each"
+_KEEP_TEXT = "of what runs, {:.6g} per second at most within {:.0f} s (quantile {:.3g}) at {:.6g} each may need it"
 _DEMAND_TEXT = "{:.6g} per second at {:.6g} each ({:.0%} of capacity)"
 _METRIC_TEXT = "{:.6g} against {:.6g} on {} ready replicas"
 _CEILING_TEXT = "{} asks for {}; the {} ceiling of {:g} leaves headroom up to {}"
@@ -109,23 +111,35 @@ def _predictive(
     case: Case, signals: Signals, forecast: Forecast, kappa: float, demand: float, current: int, pods: PodCounts
 ) -> Sized:
     """The larger of the observed and the forecast need; a metric beyond its threshold may ask for more."""
-    level = case.policy.planned_quantile() if case.level is None else case.level
+    level = case.policy.planned_quantile() if case.levels is None else case.levels.order
     peak = forecast.at(level)
     observed, ahead = replicas_for(demand, kappa), replicas_for(peak, kappa)
     proposals = [
         Proposal(OBSERVED, observed, _OBSERVED_TEXT, (demand, kappa)),
         Proposal(FORECAST, ahead, _FORECAST_TEXT, (peak, forecast.horizon_seconds, level, kappa)),
     ]
+    if case.levels is not None:
+        proposals.append(_kept(case.levels.keep, forecast, kappa, current))
     for metric, seen, reading in signals.metrics:
         correction = _correction(case, metric, seen, reading, current, pods, observed)
         if correction is not None:
             proposals.append(correction)
     best = _largest(proposals)
-    if case.policy.ceilings and best.name == FORECAST:
-        given_up = _under_ceiling(case, proposals, current)
+    if case.policy.ceilings and best.name in (FORECAST, KEEP):
+        given_up = _under_ceiling(case, proposals, best, current)
         if given_up is not None:
             return Sized(given_up.after, tuple(proposals), observed, level, given_up)
     return Sized(best.replicas, tuple(proposals), observed, level, _step(current, best))
+
+
+def _kept(level: float, forecast: Forecast, kappa: float, current: int) -> Proposal:
+    """What runs, up to what a peak at the keep level needs; it never asks for more than runs.
+
+    At κ 10 with 7 running, an order level of 48 per second and a keep level of 61: 7 stay, where 9 would become 7.
+    """
+    peak = forecast.at(level)
+    values = (peak, forecast.horizon_seconds, level, kappa)
+    return Proposal(KEEP, min(current, replicas_for(peak, kappa)), _KEEP_TEXT, values)
 
 
 def _correction(
@@ -152,14 +166,13 @@ def _correction(
     return Proposal(target.name, bounded, _METRIC_TEXT, (reading, target.threshold, pods.ready))
 
 
-def _under_ceiling(case: Case, proposals: list[Proposal], current: int) -> Step | None:
-    """The count when a cost or power ceiling leaves no room for the forecast's headroom; None when it does.
+def _under_ceiling(case: Case, proposals: list[Proposal], ahead: Proposal, current: int) -> Step | None:
+    """The count when a cost or power ceiling leaves no room for the forecast's headroom ``ahead``; None when it does.
 
     At 13.76 $/h each a ceiling of 80 $/h leaves room for 5: a forecast need of 7 over an observed need of 4 gets 5,
     over an observed need of 6 it gets 6. Where a replica's price or draw is unknown the forecast holds what runs.
     """
-    ahead = next(proposal for proposal in proposals if proposal.name == FORECAST)
-    needed = max(proposal.replicas for proposal in proposals if proposal is not ahead)
+    needed = max(proposal.replicas for proposal in proposals if proposal.name not in (FORECAST, KEEP))
     wanted, step = ahead.replicas, None
     for ceiling in case.policy.ceilings:
         each = case.usd_per_replica_hour if ceiling.name == "cost" else case.watts_per_replica
@@ -167,7 +180,7 @@ def _under_ceiling(case: Case, proposals: list[Proposal], current: int) -> Step 
         allowed = max(needed, min(ahead.replicas, room))
         if allowed < wanted:
             wanted = allowed
-            values = (FORECAST, ahead.replicas, ceiling.name, ceiling.limit, room)
+            values = (ahead.name, ahead.replicas, ceiling.name, ceiling.limit, room)
             step = Step(Stage.SIZE, current, allowed, "CeilingReached", _CEILING_TEXT, values)
     return step
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading
-from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.series import Forecast, Levels
 from kcloud_autoscale.domain.state import WorkloadState
 
 
@@ -26,7 +26,7 @@ class Case:
         capacity_source: ``spec``, ``learned``, ``lower-bound`` or ``unknown``.
         usd_per_replica_hour: Price of one replica.
         watts_per_replica: Upper quantile of its draw.
-        level: Quantile of the forecast to provision for; None leaves it to priority.
+        levels: Quantiles of the forecast to order and to keep by; None leaves it to priority.
     """
 
     policy: WorkloadPolicy
@@ -39,4 +39,4 @@ class Case:
     capacity_source: str
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
-    level: float | None = None
+    levels: Levels | None = None

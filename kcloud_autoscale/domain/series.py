@@ -39,6 +39,19 @@ class DemandHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """Quantiles of a forecast peak to provision by, each in (0, 1).
+
+    Attributes:
+        order: Replicas are ordered up to what it needs.
+        keep: Replicas that run are kept up to what it needs; not below ``order``.
+    """
+
+    order: float
+    keep: float
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """Quantiles of the peak demand over the lead window of one workload.
 

@@ -2,7 +2,8 @@
 
 For each step the count is taken apart from the ground up: what the demand of the step needed; what the median of the
 forecast peak needs beyond it, a rise that was expected; what the planned level needs beyond the median, which is
-uncertainty; what the floor holds; and the rest, which windows, rate limits and rules without a forecast hold.
+uncertainty; what is kept because one ordered anew could be late; what the floor holds; and the rest, which windows,
+rate limits and rules without a forecast hold.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _MEANINGS = {
     "floor": "minReplicas: what runs whatever the load.",
     "rise ahead": "The median forecast of the peak until new replicas could serve is above this step's demand.",
     "uncertainty": "Between the median and the level provisioned for: insurance against what the forecast cannot know.",
+    "kept": "Runs already, and the peak could need it before one that is ordered anew could serve.",
     "no forecast": "No trusted forecast: HPA's rule at 70 % of capacity.",
     "windows and limits": "Held from earlier steps by the scale-down window, rate limits or an outage of the metrics.",
 }
@@ -38,8 +40,8 @@ def spare_hours(outcome: Outcome, rules: WorldRules) -> list[dict[str, object]]:
     trail, run = outcome.trail, outcome.run
     if trail is None:
         return []
-    needs = np.array(trail.needs, dtype=np.int64).reshape(-1, 3)
-    median, planned = needs[:, 1], needs[:, 2]
+    needs = np.array(trail.needs, dtype=np.int64).reshape(-1, 4)
+    median, planned, kept = needs[:, 1], needs[:, 2], needs[:, 3]
     counted = np.isfinite(run.demand)
     left, base = run.replicas.astype(np.int64).copy(), np.zeros(len(run.replicas), np.int64)
     bare = np.ceil(np.nan_to_num(run.demand) / rules.capacity_per_replica - 1e-9).astype(np.int64)
@@ -50,6 +52,7 @@ def spare_hours(outcome: Outcome, rules: WorldRules) -> list[dict[str, object]]:
         "floor": np.full(len(left), rules.min_replicas),
         "rise ahead": np.where(trusted, median, 0),
         "uncertainty": np.where(trusted, planned, 0),
+        "kept": np.where(trusted, kept, 0),
         "no forecast": np.where(trusted, 0, left),
         "windows and limits": left,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from kcloud_autoscale.domain.decision import Decision, Step
 
 Row = tuple[str, int, int, str, str]
-_OBSERVED, _FORECAST = "observed-demand", "forecast"
+_OBSERVED, _FORECAST, _KEEP = "observed-demand", "forecast", "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Trail:
     Attributes:
         median: Of the forecast peak, load per second.
         planned: At the level that was provisioned for.
-        needs: What the load needs now, what the median peak needs, what the planned peak needs, in replicas.
+        needs: In replicas, what the load needs now, what the median peak and the planned peak need, and what is kept.
         thoughts: In full, where the count changed.
     """
 
     kappa: float
     median: list[float] = field(default_factory=list)
     planned: list[float] = field(default_factory=list)
-    needs: list[tuple[int, int, int]] = field(default_factory=list)
+    needs: list[tuple[int, int, int, int]] = field(default_factory=list)
     thoughts: list[Thought] = field(default_factory=list)
 
     def note(self, decision: Decision, before: int, after: int) -> None:
@@ -47,10 +47,10 @@ class Trail:
         if decision.forecast is not None and decision.level is not None:
             median, planned = decision.forecast.at(0.5), decision.forecast.at(decision.level)
             expected = math.ceil(median / self.kappa - 1e-9)
-            self.needs.append((observed, expected, proposed.get(_FORECAST, -1)))
+            self.needs.append((observed, expected, proposed.get(_FORECAST, -1), proposed.get(_KEEP, -1)))
         else:
             median = planned = math.nan
-            self.needs.append((observed, -1, -1))
+            self.needs.append((observed, -1, -1, -1))
         self.median.append(median)
         self.planned.append(planned)
         if before != after:

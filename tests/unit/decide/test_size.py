@@ -10,7 +10,7 @@ from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.series import Forecast, Levels
 from tests.builders.deciding import GPU, LATENCY, NOW, QUEUE, a_case, a_forecast, decide_one, metric, pods
 
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
@@ -62,6 +62,33 @@ def test_the_level_is_that_of_the_priority_unless_it_is_set():
     case = a_case(20.0, 4, forecast)
     low = decide_one(replace(case, policy=replace(case.policy, forecast=ForecastPolicy(quantile=0.5))))
     assert (low.level, low.proposals[1].replicas) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("running", "expected", "reason"),
+    [
+        (4, 5, "ForecastNeed"),  # 48 are ordered for: 5; what does not run cannot be kept
+        (6, 6, "NoChange"),  # of what runs, 61 could be needed: 7
+        (9, 7, "Kept"),  # the two above that go
+    ],
+)
+def test_what_runs_is_kept_up_to_its_own_level_and_nothing_is_ordered_for_it(running, expected, reason):
+    forecast = Forecast("ridge", NOW, 360.0, (0.5, 0.9, 0.99), (40.0, 48.0, 61.0), True, "Calibrated")
+    case = replace(a_case(30.0, running, forecast), levels=Levels(order=0.9, keep=0.99))
+    decision = decide_one(case)
+
+    assert (decision.desired_replicas, decision.final_reason, decision.level) == (expected, reason, 0.9)
+    kept = decision.proposals[2]
+    assert (kept.name, kept.replicas) == ("keep", min(running, 7))
+    assert "61 per second at most within 360 s (quantile 0.99)" in kept.message
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(10.0, 5), (4.0, 3), (20.0, 7)])
+def test_above_a_ceiling_nothing_is_kept_that_the_load_does_not_need(limit, expected):
+    # 2 $/h each; the load needs 3, 5 would be ordered, 7 kept; 10 $/h leave room for 5, 4 $/h for less than needed.
+    forecast = Forecast("ridge", NOW, 360.0, (0.5, 0.9, 0.99), (40.0, 48.0, 61.0), True, "Calibrated")
+    case = a_case(30.0, 9, forecast, ceilings=(Ceiling("cost", limit),))
+    assert decide_one(replace(case, levels=Levels(order=0.9, keep=0.99))).desired_replicas == expected
 
 
 @pytest.mark.parametrize(

@@ -99,16 +99,19 @@ def test_what_is_needed_to_repeat_the_run_is_said(data: dict[str, Any]):
 
 
 def test_spare_replicas_by_hand():
-    # 20 per second need 2; the median peak needs 3, the planned one 5, and 6 run: 1 + 2 + 1 spare.
+    # 20 per second need 2; the median peak needs 3, the planned one 5, 6 are kept, and 7 run: 1 + 2 + 1 + 1 spare.
     # Then no forecast: 4 run where 2 are needed. Then an unknown step, which is not counted.
     run = Run(
-        "x", 0, 3_600.0, np.array([20.0, 20.0, np.nan]), np.array([6, 4, 9]), np.array([6, 4, 9]), ["a", "b", "c"]
+        "x", 0, 3_600.0, np.array([20.0, 20.0, np.nan]), np.array([7, 4, 9]), np.array([7, 4, 9]), ["a", "b", "c"]
     )
-    trail = Trail(10.0, [30.0, np.nan, np.nan], [50.0, np.nan, np.nan], [(2, 3, 5), (2, -1, -1), (-1, -1, -1)])
+    trail = Trail(
+        10.0, [30.0, np.nan, np.nan], [50.0, np.nan, np.nan], [(2, 3, 5, 6), (2, -1, -1, -1), (-1, -1, -1, -1)]
+    )
     found = spare_hours(Outcome(run, Score("x", 2, 0, 0.0, 19.0, 0.0), trail=trail), WorldRules(10.0, 0.0))
     assert {str(each["name"]): each["replica_hours"] for each in found} == {
         "rise ahead": 1.0,
         "uncertainty": 2.0,
+        "kept": 1.0,
         "windows and limits": 1.0,
         "no forecast": 2.0,
     }
