@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,24 +10,19 @@ from typing import Any
 import numpy as np
 
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from kcloud_autoscale.report.page import drawable, write_page
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
-# Significant digits of what is drawn: a pixel is a thousandth of the height.
-_DIGITS = 5
-
 
 def write_report(
     path: Path, outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]
 ) -> None:
     """Write the report; the first policy is the one it tells about, the others stand beside it."""
-    template = resources.files("kcloud_autoscale.report").joinpath("simulation.html").read_text(encoding="utf-8")
-    text = json.dumps(_data(outcomes, trace, rules, command), separators=(",", ":"), allow_nan=False)
-    # A script element ends at the first "</", wherever it stands.
-    path.write_text(template.replace("@DATA@", text.replace("</", "<\\/")), encoding="utf-8")
+    write_page(path, "simulation.html", _data(outcomes, trace, rules, command))
 
 
 def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]) -> dict[str, Any]:
@@ -42,7 +34,7 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
         "step_seconds": trace.step_seconds,
         "first_step": first.run.first_step,
         "capacity_per_replica": rules.capacity_per_replica,
-        "demand": _numbers(first.run.demand),
+        "demand": drawable(first.run.demand),
         "facts": _facts(outcomes),
         "columns": _columns(outcomes),
         "policies": [_policy(name, outcome, outcomes, rules) for name, outcome in outcomes.items()],
@@ -112,8 +104,8 @@ def _policy(name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: Wo
         "violations": np.flatnonzero(violating(run, rules)).tolist(),
         "reason_names": names,
         "reasons": [index[reason] for reason in run.reasons],
-        "median": None if trail is None else _numbers(trail.median),
-        "planned": None if trail is None else _numbers(trail.planned),
+        "median": None if trail is None else drawable(trail.median),
+        "planned": None if trail is None else drawable(trail.planned),
     }
 
 
@@ -150,7 +142,3 @@ def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
         f"{len(trace.demand)} steps, {len(trace.demand) * trace.step_seconds / SECONDS_PER_HOUR:,.1f} h",
     ]
     return "\n".join(lines)
-
-
-def _numbers(values: Sequence[float] | np.ndarray) -> list[float | None]:
-    return [None if math.isnan(value) else float(f"{value:.{_DIGITS}g}") for value in values]

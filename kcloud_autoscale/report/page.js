@@ -1,0 +1,176 @@
+// What every report shares: numbers and times in words, tables, and charts over time in plain SVG.
+const data = JSON.parse(document.getElementById("data").textContent);
+const el = id => document.getElementById(id);
+const pad = { left: 52, right: 10, top: 8, bottom: 22 };
+
+const make = (tag, attributes = {}, text) => {
+  const node = ["svg", "path", "line", "rect", "circle", "text", "g"].includes(tag)
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text !== undefined) node.textContent = text;
+  return node;
+};
+
+const number = (value, digits = 1) => value === null || value === undefined ? "–"
+  : value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
+const significant = value => value === null ? "unknown" : Number(value.toPrecision(4)).toLocaleString("en-US");
+const percent = (value, digits = 2) => value === null || value === undefined ? "–" : (100 * value).toFixed(digits) + " %";
+
+function clock(seconds, relative) {
+  // A trace without dates counts its days from one.
+  const text = new Date((relative ? seconds % 86400 : seconds) * 1000).toISOString();
+  return relative ? `day ${Math.floor(seconds / 86400) + 1} ${text.slice(11, 16)}` : text.slice(0, 16).replace("T", " ");
+}
+
+function facts(holder, rows) {
+  for (const [value, label] of rows) {
+    const fact = make("div", { class: "fact" });
+    fact.append(make("b", {}, value), make("span", { class: "soft" }, label));
+    holder.append(fact);
+  }
+}
+
+function headRow(table, names, text = []) {
+  const head = make("tr");
+  names.forEach(name => head.append(make("th", text.includes(name) ? { class: "text" } : {}, name)));
+  table.append(head);
+}
+
+function extremes(values, from, to, columns) {
+  // Smallest and largest of each pixel column, so that no spike is lost.
+  const out = [], width = Math.max(1, (to - from) / columns);
+  for (let column = 0; column < columns && from + column * width < to; column++) {
+    const a = Math.floor(from + column * width), b = Math.max(a + 1, Math.min(to, Math.floor(from + (column + 1) * width)));
+    let low = Infinity, high = -Infinity;
+    for (let i = a; i < b; i++) if (values[i] !== null) { low = Math.min(low, values[i]); high = Math.max(high, values[i]); }
+    out.push(low === Infinity ? null : [a, low, high]);
+  }
+  return out;
+}
+
+function linePath(values, from, to, columns, x, y, stepped) {
+  let path = "", pen = false;
+  if (to - from <= columns) {
+    for (let i = from; i < to; i++) {
+      if (values[i] === null) { pen = false; continue; }
+      const at = `${x(i).toFixed(1)},${y(values[i]).toFixed(1)}`;
+      path += pen ? (stepped ? `H${x(i).toFixed(1)}V${y(values[i]).toFixed(1)}` : `L${at}`) : `M${at}`;
+      if (stepped || to - from < 400) path += `H${x(i + 1).toFixed(1)}`;
+      pen = true;
+    }
+    return path;
+  }
+  for (const each of extremes(values, from, to, columns)) {
+    if (!each) { pen = false; continue; }
+    const px = x(each[0]).toFixed(1);
+    path += `${pen ? "L" : "M"}${px},${y(each[2]).toFixed(1)}L${px},${y(each[1]).toFixed(1)}`;
+    pen = true;
+  }
+  return path;
+}
+
+function bandPath(low, high, from, to, columns, x, y) {
+  let path = "";
+  const lows = extremes(low, from, to, columns), highs = extremes(high, from, to, columns);
+  let run = [];
+  const flush = () => {
+    if (run.length > 1) {
+      path += "M" + run.map(i => `${x(highs[i][0]).toFixed(1)},${y(highs[i][2]).toFixed(1)}`).join("L");
+      path += "L" + run.reverse().map(i => `${x(lows[i][0]).toFixed(1)},${y(lows[i][1]).toFixed(1)}`).join("L") + "Z";
+    }
+    run = [];
+  };
+  lows.forEach((each, i) => { if (each && highs[i]) run.push(i); else flush(); });
+  flush();
+  return path;
+}
+
+function niceTicks(top, count) {
+  const raw = top / count, power = 10 ** Math.floor(Math.log10(raw));
+  const unit = [1, 2, 2.5, 5, 10].map(m => m * power).find(u => u >= raw);
+  const ticks = [];
+  for (let value = 0; value <= top; value += unit) ticks.push(value);
+  return ticks;
+}
+
+function board(svg, height) {
+  // Cleared, and as wide as its place in the page.
+  const width = svg.clientWidth || 900;
+  svg.replaceChildren();
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  return { width, height, inner: width - pad.left - pad.right };
+}
+
+function levelLines(svg, size, top, y, words = significant) {
+  for (const tick of niceTicks(top, 5)) {
+    svg.append(make("line", { x1: pad.left, x2: size.width - pad.right, y1: y(tick), y2: y(tick), stroke: "var(--rule)" }));
+    svg.append(make("text", { x: pad.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words(tick)));
+  }
+}
+
+function timeLabels(svg, size, from, to, x, words) {
+  const labels = Math.max(2, Math.floor(size.width / 190));
+  for (let i = 0; i <= labels; i++) {
+    const step = Math.min(to - 1, Math.round(from + (to - from) * i / labels));
+    const anchor = i === 0 ? "start" : i === labels ? "end" : "middle";
+    svg.append(make("text", { x: x(step), y: size.height - 6, "text-anchor": anchor }, words(step)));
+  }
+}
+
+function marks(steps, from, to, size, x) {
+  // Short bars at the upper edge: what went wrong, and when.
+  const wide = Math.max(1.5, size.inner / (to - from)).toFixed(1);
+  let path = "";
+  for (const step of steps) if (step >= from && step < to) path += `M${x(step).toFixed(1)},${pad.top}h${wide}v7h-${wide}Z`;
+  return make("path", { d: path, fill: "var(--bad)" });
+}
+
+function pointing(svg, size, from, to, x, read) {
+  const cursor = make("line", { y1: pad.top, y2: size.height - pad.bottom, stroke: "var(--hover)", "stroke-dasharray": "3 3", visibility: "hidden" });
+  svg.append(cursor);
+  svg.onpointermove = event => {
+    const box = svg.getBoundingClientRect();
+    const share = (event.clientX - box.left - pad.left) / (box.width - pad.left - pad.right);
+    const step = Math.min(to - 1, Math.max(from, Math.floor(from + share * (to - from))));
+    cursor.setAttribute("x1", x(step + .5)); cursor.setAttribute("x2", x(step + .5)); cursor.setAttribute("visibility", "visible");
+    read(step);
+  };
+}
+
+function strip(svg, values, view, look) {
+  // The whole of it, and which part is looked at; dragging chooses another.
+  const steps = values.length, size = board(svg, 56);
+  let top = 0;
+  for (const value of values) top = Math.max(top, value || 0);
+  top = top || 1;
+  const x = i => pad.left + i / steps * size.inner, y = v => size.height - 4 - v / top * (size.height - 8);
+  svg.append(make("path", { d: linePath(values, 0, steps, Math.floor(size.inner), x, y, false), fill: "none", stroke: "var(--soft)" }));
+  svg.append(make("rect", { x: x(view[0]), width: Math.max(2, x(view[1]) - x(view[0])), y: 0, height: size.height, fill: "var(--band)", opacity: .18 }));
+  const at = event => {
+    const box = svg.getBoundingClientRect();
+    return Math.round(Math.min(1, Math.max(0, (event.clientX - box.left - pad.left) / (box.width - pad.left - pad.right))) * steps);
+  };
+  svg.style.touchAction = "none";
+  svg.onpointerdown = event => {
+    const start = at(event);
+    svg.setPointerCapture(event.pointerId);
+    svg.onpointerup = end => {
+      const stop = at(end), least = Math.min(steps, 30);
+      let [a, b] = [Math.min(start, stop), Math.max(start, stop)];
+      if (b - a < least) { a = Math.max(0, Math.min(steps - least, Math.round((a + b - least) / 2))); b = a + least; }
+      look(a, b);
+    };
+  };
+}
+
+function spanButtons(holder, steps, stepSeconds, look) {
+  const perDay = Math.round(86400 / stepSeconds);
+  const spans = [["all", steps], ["last week", 7 * perDay], ["last day", perDay], ["last 6 hours", Math.round(perDay / 4)]];
+  holder.replaceChildren();
+  for (const [label, span] of spans) {
+    if (span > steps || (label !== "all" && span < 10)) continue;
+    const button = make("button", {}, label);
+    button.onclick = () => look(steps - span, steps);
+    holder.append(button, " ");
+  }
+}
