@@ -82,6 +82,7 @@ class Page:
         )
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.call("Emulation.setEmulatedMedia", features=scheme)
+        self._loaded = False
         await self.call("Page.navigate", url=url)
         while not self._loaded:
             self._listen(await self._socket.receive_json(timeout=30))

@@ -24,7 +24,8 @@ from kcloud_autoscale.forecast.backtest import Task, Windows, backtest
 from kcloud_autoscale.forecast.fleet import horizon_steps
 from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.registry import NAMES
-from kcloud_autoscale.forecast.scoreboard import BASE, Scored, forecast_frame, score_table, scores_frame, summary
+from kcloud_autoscale.forecast.scoreboard import BASE, forecast_frame, score_table, scores_frame, summary
+from kcloud_autoscale.report.backtest import write_report
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_traces
 
 _DESCRIPTION = """Feed each series to each model step by step and compare the quantiles of the peak of the lead window
@@ -43,6 +44,7 @@ def add_parser(subparsers: Any) -> None:
     results = parser.add_argument_group("results; tables are CSV, or Parquet by their name")
     results.add_argument("--out", type=Path, metavar="FILE", help="every forecast, tidy")
     results.add_argument("--scores", type=Path, metavar="FILE", help="scores of each series and model")
+    results.add_argument("--report", type=Path, metavar="FILE", help="one self-contained HTML file with plots")
     parser.set_defaults(run=run)
 
 
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     tasks = _tasks(traces, models, args)
     with chosen_executor(args) as executor, tqdm(total=len(tasks), unit="fit", disable=None) as progress:
         windows = backtest(tasks, executor, lambda _: progress.update())
-    _write(windows, score_table(windows), args)
+    _write(windows, traces, args)
     return 0
 
 
@@ -104,7 +106,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--step-size is {args.step_size}, must be at least 1")
     if bool(args.traces) == bool(args.prometheus):
         raise ConfigError("name files, or --prometheus with --query; one of both")
-    for option in ("out", "scores"):
+    for option in ("out", "scores", "report"):
         path = getattr(args, option)
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"--{option}: there is no folder {path.parent}")
@@ -166,12 +168,15 @@ def _knowledge(folder: Path | None) -> Knowledge | None:
     return default_knowledge()[0] if folder is None else load_bundle(folder).knowledge
 
 
-def _write(windows: Sequence[Windows], scores: Sequence[Scored], args: argparse.Namespace) -> None:
+def _write(windows: Sequence[Windows], traces: Sequence[Trace], args: argparse.Namespace) -> None:
     """Write the files asked for and print the table."""
+    scores = score_table(windows)
     if args.out:
         _save(forecast_frame(windows), args.out)
     if args.scores:
         _save(scores_frame(scores), args.scores)
+    if args.report:
+        write_report(args.report, windows, traces, ["kcloud-autoscale", *sys.argv[1:]])
     print(summary(scores).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 

@@ -1,4 +1,4 @@
-"""The simulation's report in a real browser: it opens from disk, asks nobody for anything, and fits its window."""
+"""The reports in a real browser: they open from disk, ask nobody for anything, and fit their window."""
 
 from __future__ import annotations
 
@@ -14,19 +14,45 @@ from kcloud_autoscale.cli.main import main
 pytestmark = pytest.mark.integration
 
 STEPS = 3 * 288  # three days of five minutes
+MODELS = ("online-ensemble", "last-value", "ewma")
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
     demand = DemandShape(bursts_per_day=4.0).sample(np.arange(STEPS) * 300.0)
     rows = [f"{index * 300},{value:.4f}" for index, value in enumerate(demand)]
-    (folder / "load.csv").write_text("\n".join(["t_seconds,requests_per_second", *rows]))
-    words = ["simulate", "--trace", str(folder / "load.csv"), "--capacity-per-replica", "5", "--startup-seconds", "300"]
-    assert main([*words, "--history-steps", "288", "--report", str(folder / "report.html"), "--quiet"]) == 0
-    return folder / "report.html"
+    path = tmp_path_factory.mktemp("report") / "load.csv"
+    path.write_text("\n".join(["t_seconds,requests_per_second", *rows]))
+    return path
 
 
+@pytest.fixture(scope="module")
+def simulation(load: Path) -> Path:
+    page = load.with_name("simulation.html")
+    words = ["simulate", "--trace", str(load), "--capacity-per-replica", "5", "--startup-seconds", "300"]
+    assert main([*words, "--history-steps", "288", "--report", str(page), "--quiet"]) == 0
+    return page
+
+
+@pytest.fixture(scope="module")
+def backtest(load: Path) -> Path:
+    page, other = load.with_name("backtest.html"), load.with_name("a-service-with-a-name-as-long-as-they-often-are.csv")
+    other.write_text(load.read_text().replace("requests_per_second", "tokens"))
+    words = ["backtest", str(load), str(other), "--models", ",".join(MODELS), "--step-size", "3"]
+    assert main([*words, "--report", str(page)]) == 0
+    return page
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param)
+    return path
+
+
+both = pytest.mark.parametrize("report", ["simulation", "backtest"], indirect=True)
+
+
+@both
 def test_it_is_one_small_file_without_an_address_in_it(report: Path) -> None:
     text = report.read_text()
     assert len(text) < 5_000_000
@@ -35,35 +61,63 @@ def test_it_is_one_small_file_without_an_address_in_it(report: Path) -> None:
     assert "https://" not in without_namespaces
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-async def test_it_opens_from_disk_and_fits(report: Path, width: int, height: int, dark: bool) -> None:
+@both
+async def test_it_opens_from_disk_and_fits(report: Path) -> None:
+    told_of = ("predictive", "hpa", "static", "oracle") if report.stem == "simulation" else MODELS
     async with browser_page() as page:
-        await page.open(report.as_uri(), width=width, height=height, dark=dark)
-        assert page.complaints == []
-        told = await page.evaluate("document.body.innerText")
-        assert all(policy in told for policy in ("predictive", "hpa", "static", "oracle"))
-        # Nothing sticks out of the window: tables that are wider scroll in their own frame.
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
-        # Something was drawn.
-        assert await page.evaluate("document.querySelectorAll('svg path, svg polyline, canvas').length") > 0
-        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-        lightness = sum(int(part) for part in ground.strip("rgba()").split(",")[:3]) / 3
-        assert (lightness < 128) == dark
+        for (width, height), dark in [
+            ((1280, 900), False),
+            ((1280, 900), True),
+            ((390, 844), False),
+            ((390, 844), True),
+        ]:
+            await page.open(report.as_uri(), width=width, height=height, dark=dark)
+            assert page.complaints == []
+            told = await page.evaluate("document.body.innerText")
+            assert all(name in told for name in told_of)
+            # Nothing sticks out of the window: tables that are wider scroll in their own frame.
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            # Something was drawn.
+            assert await page.evaluate("document.querySelectorAll('svg path, svg polyline, canvas').length") > 0
+            ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+            lightness = sum(int(part) for part in ground.strip("rgba()").split(",")[:3]) / 3
+            assert (lightness < 128) == dark
 
 
-async def test_the_decision_log_is_filtered_as_one_types(report: Path) -> None:
+async def test_the_decision_log_is_filtered_as_one_types(simulation: Path) -> None:
     rows = "document.querySelectorAll('#log td').length"
     typed = (
         "(() => {{ const box = document.querySelector('#filter'); box.value = '{}';"
         " box.dispatchEvent(new Event('input', {{bubbles: true}})); }})()"
     )
     async with browser_page() as page:
-        await page.open(report.as_uri())
+        await page.open(simulation.as_uri())
         everything = await page.evaluate(rows)
         await page.evaluate(typed.format("ForecastNeed"))
         forecasts = await page.evaluate(rows)
         assert 0 < forecasts < everything
         await page.evaluate(typed.format("no such reason anywhere"))
         assert await page.evaluate(rows) == 0
+        assert page.complaints == []
+
+
+async def test_a_backtest_is_looked_at_as_a_whole_and_series_by_series(backtest: Path) -> None:
+    picked = (
+        "(() => {{ const box = document.querySelector('#{}'); box.selectedIndex = {};"
+        " box.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
+    )
+    band = "document.querySelector('#chart path').getAttribute('d')"
+    # Windows are judged from step 432 on: cutoffs 431, 434, … 860 of 864 steps, 144 a series.
+    async with browser_page() as page:
+        await page.open(backtest.as_uri())
+        assert await page.evaluate("document.querySelector('#windows').textContent") == "288 windows"
+        assert await page.evaluate("document.querySelectorAll('#honest circle').length") == 7 * len(MODELS)
+        assert await page.evaluate("document.querySelectorAll('#bars rect').length") == len(MODELS)
+        await page.evaluate(picked.format("scope", 1))
+        assert await page.evaluate("document.querySelector('#windows').textContent") == "144 windows"
+        ours = await page.evaluate(band)
+        await page.evaluate(picked.format("model", 2))
+        assert await page.evaluate(band) != ours
+        await page.evaluate("document.querySelector('#byDay').click()")
+        assert await page.evaluate("document.querySelectorAll('#when circle').length") == 2 * len(MODELS)
         assert page.complaints == []
