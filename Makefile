@@ -66,7 +66,7 @@ test-e2e: cluster-deps ## the operator as a process on a real control plane
 
 test: check test-unit test-integration test-e2e ## everything
 
-bench: deps ## speed and memory, in one run on the same data (BENCH="--sizes 1000 --cycles 5" is quick)
+bench: deps ## speed and memory, and the model card's scores anew (BENCH="--sizes 1000 --cycles 5" is quick)
 	$(PY) -m hack.bench speed $(BENCH)
 
 bench-forecast: deps ## forecasters on the same series: accuracy and cost (BENCH="--most 2 --models --sizes 1000")

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 
+from hack.bench import bundle
 from hack.bench.child import Measured, measure
 from hack.bench.clock import Spent, quantile
 from hack.bench.table import Table, publish
@@ -20,6 +21,7 @@ def add_parser(subparsers: object) -> ArgumentParser:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000], metavar="N", help="workloads")
     parser.add_argument("--cycles", type=int, default=20, help="cycles measured per size")
     parser.add_argument("--days", type=float, default=14.0, help="history behind every workload")
+    parser.add_argument("--no-scores", action="store_true", help="leave the default bundle's scores alone")
     parser.set_defaults(run=run)
     return parser
 
@@ -35,8 +37,10 @@ def run(args: Namespace) -> int:
         "HTTP in another process. Wall time; CPU is that of the measured process, which neighbours do not move:",
         f"the load average of these {os.cpu_count()} cores was {os.getloadavg()[0]:.1f}.",
     ]
-    publish("bench", [Table("Speed and memory", HEAD, rows)], notes)
-    return 1 if any(row[5] == "no" for row in rows) else 0
+    scores = [] if args.no_scores else bundle.rows()
+    tables = [Table("Speed and memory", HEAD, rows), Table(bundle.TITLE, bundle.HEAD, scores)]
+    publish("bench", tables if scores else tables[:1], notes)
+    return 1 if "no" in [*(row[5] for row in rows), *(row[-1] for row in scores)] else 0
 
 
 def _rows(args: Namespace) -> Iterator[tuple[str, ...]]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kcloud_autoscale.cli.main import main
+from kcloud_autoscale.cli.training_data import made_up, made_up_again
 from kcloud_autoscale.forecast.artifacts import load_bundle
 from tests.builders.demand_series import daily_wave
 
@@ -44,7 +45,26 @@ def test_too_little_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     trace = tmp_path / "load.csv"
     pd.DataFrame({"t_seconds": np.arange(50) * 1_800, "rps": 1.0}).to_csv(trace, index=False)
     assert main(["train", "--data", str(trace), "--out", str(tmp_path / "x"), "--cells", "1800:2"]) == 2
-    assert "1 windows; at least 4" in capsys.readouterr().err
+    assert "1 windows at 1800 s; at least 4" in capsys.readouterr().err
+
+
+def test_steps_shorter_than_the_rows_of_the_data_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "load.csv"
+    pd.DataFrame({"t_seconds": np.arange(400) * 1_800, "rps": 1.0}).to_csv(trace, index=False)
+    for cells in ("600:2", "2700:2"):
+        assert main(["train", "--data", str(trace), "--out", str(tmp_path / "x"), "--cells", cells]) == 2
+        assert "are no multiple of the 1800 s between the rows of load.csv:rps" in capsys.readouterr().err
+
+
+def test_made_up_demand_is_told_in_words_that_make_it_again() -> None:
+    source = made_up(3, 5)
+    again = made_up_again(source.words)
+    assert again is not None
+    assert again.sha256([1_800.0]) == source.sha256([1_800.0]) != made_up(3, 6).sha256([1_800.0])
+    assert not np.array_equal(again.held_out(1_800.0), again.train(1_800.0))
+    assert made_up_again("load.csv:rps") is None
 
 
 @pytest.mark.parametrize("cells", ["60", "a:b", "60:0", "-5:3"])
