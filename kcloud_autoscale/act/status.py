@@ -16,6 +16,7 @@ from kcloud_autoscale.api.workload_status import (
     BudgetStatus,
     ForecastErrors,
     ForecastStatus,
+    MissesStatus,
     Placement,
     SavingsStatus,
     UsageStatus,
@@ -25,7 +26,7 @@ from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading, Sample, value_or_none
-from kcloud_autoscale.domain.state import Ledger, Usage
+from kcloud_autoscale.domain.state import Ledger, LevelState, Usage, WorkloadState
 from kcloud_autoscale.domain.workload import Mode
 
 Json = dict[str, Any]
@@ -59,13 +60,13 @@ class Outcome:
     facts: tuple[ConditionFact, ...] = ()
 
 
-def workload_status(outcome: Outcome, previous: Mapping[str, Any], original_replicas: int | None) -> Json:
+def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: WorkloadState) -> Json:
     """The whole status of a WorkloadOptimizer.
 
     Args:
         outcome: Of this cycle.
         previous: Status as last read, for what outlives a cycle.
-        original_replicas: Found at adoption.
+        remembered: What the next tick goes on from; some of it a new process does too.
     """
     decision, account, seen = outcome.decision, outcome.account, outcome.seen
     target = seen.target if seen is not None and isinstance(seen.target, TargetObservation) else None
@@ -80,7 +81,8 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], original_repl
         placement=_placement(target),
         assigned_node=_fullest_node(target),
         optimization_score=rounded(account.score) if account else None,
-        original_replicas=original_replicas,
+        original_replicas=remembered.original_replicas,
+        misses=_misses(remembered.level),
         forecast=_forecast(decision, seen.demand if seen else None),
         budget=_budget(account.budget, outcome.policy, account.ledger) if account and account.budget else None,
         savings=_savings(account, outcome.policy) if account else None,
@@ -181,6 +183,19 @@ def _forecast(decision: Decision, demand: Reading | None) -> ForecastStatus | No
         peak=None if decision.level is None else rounded(forecast.at(decision.level)),
         history_seconds=forecast.history_seconds,
         error=errors if scores else None,
+    )
+
+
+def _misses(level: LevelState | None) -> MissesStatus | None:
+    """In full but for digits that no count of steps has."""
+    if level is None or level.misses.steps <= 0.0:
+        return None
+    misses = level.misses
+    return MissesStatus(
+        steps=round(misses.steps, 2),
+        own=round(misses.own, 2),
+        baseline=round(misses.baseline, 2),
+        by_price=[round(float(each), 2) for each in misses.by_price],
     )
 
 

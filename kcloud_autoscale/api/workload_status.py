@@ -87,6 +87,20 @@ class SavingsStatus(StatusModel):
     baseline_usage: UsageStatus | None = _number("What the baseline would have used.")
 
 
+class MissesStatus(StatusModel):
+    """What was missed lately: steps in which demand exceeded what served, counted with a half-life of five days.
+
+    What the price of a miss is learned from, and what a new process goes on from.
+    """
+
+    steps: float = Field(ge=0, description="Steps with known demand.")
+    own: float = Field(ge=0, description="Of those, missed: demand exceeded what the ready replicas serve.")
+    baseline: float = Field(ge=0, description="Of those, an HPA at 70 % would have missed.")
+    by_price: list[float] = Field(
+        max_length=64, description="Of those, missed at each price of a miss that was tried beside, lowest price first."
+    )
+
+
 class DecisionInput(StatusModel):
     """A number the decision rests on."""
 
@@ -99,7 +113,9 @@ class DecisionInput(StatusModel):
 class DecisionProposal(StatusModel):
     """How many replicas one signal asked for."""
 
-    name: str = Field(max_length=253, description="The signal: observed-demand, forecast, or a metric.")
+    name: str = Field(
+        max_length=253, description="The signal: observed-demand, forecast, keep (of what runs already), or a metric."
+    )
     replicas: int = Field(description="What it asked for.")
     message: str | None = _number("The arithmetic.")
 
@@ -170,6 +186,7 @@ class WorkloadOptimizerStatus(StatusModel):
     )
     original_replicas: int | None = _number("Replicas found at adoption; what deletionPolicy Restore returns to.")
     forecast: ForecastStatus | None = _number("The forecast behind the last decision.")
+    misses: MissesStatus | None = _number("What was missed lately, and what would have been at other prices of a miss.")
     budget: BudgetStatus | None = _number("The budget in its running period.")
     savings: SavingsStatus | None = _number("Actual beside the baseline.")
     last_decision: LastDecision | None = _number("The last decision, from its inputs to its outcome.")

@@ -6,6 +6,7 @@ rebuilt from Prometheus after a restart.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,28 +91,46 @@ class PowerState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Misses:
+    """Steps in which demand exceeded what served, counted with forgetting.
+
+    Attributes:
+        steps: With known demand, all of them.
+        own: Missed by the workload itself.
+        baseline: By an HPA at 70 %.
+        by_price: Shape ``(rungs,)``, by a shadow at each rung of the ladder of prices of a miss.
+    """
+
+    steps: float
+    own: float
+    baseline: float
+    by_price: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LevelState:
     """Shadows of the workload, one per rung of a ladder of prices of a miss, and what each has missed.
 
     Attributes:
-        wanted: Shape ``(window, rungs)``, what each wanted in the steps of the scale-down window, newest last.
+        misses: Of the shadows, the workload and the HPA; it outlives the process.
+        wanted: Shape ``(window, rungs)``, what each wanted in the steps of the scale-down window, newest last; no rows
+            before the first step.
         replicas: Shape ``(lead + 1, rungs)``, what each ran; what serves is the least of them.
-        missed: Shape ``(rungs,)``, decayed number of steps each would have missed.
-        own_missed: The workload itself.
-        baseline_missed: An HPA at 70 %.
-        weight: Decayed number of steps with known demand.
         ready_replicas: Serving at the last step.
         at_seconds: Of the last step.
     """
 
+    misses: Misses
     wanted: FloatArray
     replicas: FloatArray
-    missed: FloatArray
-    own_missed: float
-    baseline_missed: float
-    weight: float
-    ready_replicas: int
-    at_seconds: float
+    ready_replicas: int = 0
+    at_seconds: float = -math.inf
+
+    @classmethod
+    def beginning(cls, misses: Misses) -> LevelState:
+        """Before the first step of a process, with what an earlier one has counted."""
+        nothing = np.zeros((0, len(misses.by_price)))
+        return cls(misses, nothing, nothing)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from scipy.special import ndtr, ndtri
 
 from kcloud_autoscale.domain.policy import BaselineKind, WorkloadPolicy
 from kcloud_autoscale.domain.series import FloatArray, Forecast, Levels, interpolated
-from kcloud_autoscale.domain.state import BaselineState, LevelState
+from kcloud_autoscale.domain.state import BaselineState, LevelState, Misses
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 
 PRICES = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384], dtype=np.float64)
@@ -93,12 +93,13 @@ def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, Levels
     """
     forecast = moment.forecast if moment.forecast is not None and moment.forecast.trusted else None
     counts = None if forecast is None else _counts(forecast, moment.kappa)
-    if state is None or moment.now_seconds >= state.at_seconds + 0.9 * moment.cycle_seconds:
+    state = state or LevelState.beginning(Misses(0.0, 0.0, 0.0, np.zeros(len(PRICES))))
+    if moment.now_seconds >= state.at_seconds + 0.9 * moment.cycle_seconds:
         # A tick out of turn, when a spec has changed, is no step of the shadows.
-        state = _advanced(_scored(state, moment), moment, counts)
+        state = _advanced(state, moment, counts)
     if forecast is None or counts is None:
         return state, None
-    rung = _rung(state, moment)
+    rung = _rung(state.misses, moment)
     order, keep = (level_of(forecast, float(counts[at]) * moment.kappa) for at in (rung, rung + KEEP_RUNGS))
     return state, Levels(order, keep)
 
@@ -108,7 +109,7 @@ def level_of(forecast: Forecast, capacity: float) -> float:
     return interpolated(capacity * (1.0 - 1e-9), _rising(forecast.values), forecast.levels)
 
 
-def allowed_fraction(state: LevelState, policy: WorkloadPolicy) -> float:
+def allowed_fraction(misses: Misses, policy: WorkloadPolicy) -> float:
     """Share of steps that may be missed.
 
     What the user has set is a limit. Where nothing is set it is 1 %, or what HPA would have missed where that is more,
@@ -119,17 +120,17 @@ def allowed_fraction(state: LevelState, policy: WorkloadPolicy) -> float:
         return AIM_FRACTION * limit
     ease: float = PRIORITY_RATIO ** ((50.0 - policy.priority) / 50.0)
     own = AIM_FRACTION * DEFAULT_LIMIT_FRACTION * ease
-    if state.weight <= 0.0:
+    if misses.steps <= 0.0:
         return own
-    return max(own, BASELINE_FRACTION * min(1.0, ease) * state.baseline_missed / state.weight)
+    return max(own, BASELINE_FRACTION * min(1.0, ease) * misses.baseline / misses.steps)
 
 
-def _rung(state: LevelState, moment: Moment) -> int:
+def _rung(misses: Misses, moment: Moment) -> int:
     """Index of the lowest price that is allowed; the highest when none is."""
     prior = PRIOR_SECONDS / moment.cycle_seconds
-    expected = (state.missed + prior * _PRIOR_MISSES) / (state.weight + prior)
-    allowed = allowed_fraction(state, moment.policy)
-    unspent = allowed - state.own_missed / (state.weight + prior)
+    expected = (misses.by_price + prior * _PRIOR_MISSES) / (misses.steps + prior)
+    allowed = allowed_fraction(misses, moment.policy)
+    unspent = allowed - misses.own / (misses.steps + prior)
     allowed += MAKE_GOOD * unspent if unspent < 0.0 else min(SPEND * unspent, allowed)
     good = expected <= allowed
     lowest = int(good.argmax())
@@ -153,60 +154,43 @@ def _counts(forecast: Forecast, kappa: float) -> FloatArray:
     return best
 
 
-def _scored(state: LevelState | None, moment: Moment) -> LevelState | None:
-    """The state with the misses of the step that has just ended."""
-    if state is None or moment.demand is None:
-        return state
+def _scored(state: LevelState, moment: Moment) -> Misses:
+    """What was missed with the step that has just ended."""
+    misses = state.misses
+    if moment.demand is None or not len(state.replicas):
+        return misses
     decay = 0.5 ** (moment.cycle_seconds / HALF_LIFE_SECONDS)
     load = moment.demand / (moment.kappa * (1.0 + 1e-9))
     # Those that became ready just now did not serve in the step, and those removed at its beginning neither.
     served = min(state.ready_replicas, moment.ready_replicas)
     compared = moment.policy.baseline is BaselineKind.HPA and moment.baseline.replicas is not None
-    return LevelState(
-        state.wanted,
-        state.replicas,
-        decay * state.missed + (load > np.minimum.reduce(state.replicas)),
-        decay * state.own_missed + (load > served),
-        decay * state.baseline_missed + (compared and load > moment.baseline.ready),
-        decay * state.weight + 1.0,
-        state.ready_replicas,
-        state.at_seconds,
+    return Misses(
+        decay * misses.steps + 1.0,
+        decay * misses.own + (load > served),
+        decay * misses.baseline + (compared and load > moment.baseline.ready),
+        decay * misses.by_price + (load > np.minimum.reduce(state.replicas)),
     )
 
 
-def _advanced(state: LevelState | None, moment: Moment, counts: FloatArray | None) -> LevelState:
-    """The state with every shadow's next order: the largest it wanted within the window, as the real one."""
+def _advanced(state: LevelState, moment: Moment, counts: FloatArray | None) -> LevelState:
+    """The step that has just ended counted, and every shadow's next order: the largest it wanted within the window."""
     policy, cycle = moment.policy, moment.cycle_seconds
     # A recommendation exactly as old as the window is forgotten: 300 s are five of 60 s, the present one included.
     window = max(1, math.ceil(policy.scale_down.stabilization_window_seconds / cycle - 1e-9))
     lead = 1 + math.ceil(moment.lead_time_seconds / cycle - 1e-9)
-    wanted = _wanted(state, moment, counts)
-    if state is None:
-        nothing = np.zeros(len(PRICES))
-        rows = np.repeat(wanted[None], lead, axis=0)
-        return LevelState(wanted[None], rows, nothing, 0.0, 0.0, 0.0, moment.ready_replicas, moment.now_seconds)
-    remembered = _latest(state.wanted, wanted, window)
+    remembered = _latest(state.wanted, _wanted(state, moment, counts), window)
     orders = _latest(state.replicas, np.maximum.reduce(remembered), lead)
-    return LevelState(
-        remembered,
-        orders,
-        state.missed,
-        state.own_missed,
-        state.baseline_missed,
-        state.weight,
-        moment.ready_replicas,
-        moment.now_seconds,
-    )
+    return LevelState(_scored(state, moment), remembered, orders, moment.ready_replicas, moment.now_seconds)
 
 
-def _wanted(state: LevelState | None, moment: Moment, counts: FloatArray | None) -> FloatArray:
+def _wanted(state: LevelState, moment: Moment, counts: FloatArray | None) -> FloatArray:
     """What each shadow wants now, shape ``(prices,)``: what it orders, or of what really runs as much as it keeps.
 
     It keeps what the workload has, not what it would have itself: a shadow that lives on what only it once ordered
     would say of its price what does not hold for the workload. Without a forecast it wants what HPA wants.
     """
     policy = moment.policy
-    if moment.demand is None and state is not None:
+    if moment.demand is None and len(state.wanted):
         held: FloatArray = state.wanted[-1]
         return held
     observed = 0.0 if moment.demand is None else math.ceil(moment.demand / moment.kappa - 1e-9)

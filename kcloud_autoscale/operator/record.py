@@ -66,8 +66,7 @@ class Recorder:
             self._events.post(event)
         if result is not None:
             _log(outcome.decision, result)
-        original = ticked.state.workloads[key].original_replicas
-        self._statuses.want(ref, workload_status(outcome, previous, original))
+        self._statuses.want(ref, workload_status(outcome, previous, ticked.state.workloads[key]))
 
     def _policies(self, fleet: Fleet, accounts: Mapping[WorkloadKey, Account], now_seconds: float) -> None:
         for policy, body, members in fleet.policies:

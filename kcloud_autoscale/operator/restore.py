@@ -1,4 +1,4 @@
-"""What a new process goes on from: the ledger and the original replicas, as the status has them. The rest is relearned.
+"""What a new process goes on from: ledger, misses and original replicas, as the status has them. The rest is relearned.
 
 Windows are not restored on purpose: a process that has just started knows nothing of the last minutes, so its first
 scale-down waits for a full stabilization window of its own.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from kcloud_autoscale.account import ledger as books
-from kcloud_autoscale.api.workload_status import SavingsStatus, UsageStatus, WorkloadOptimizerStatus
-from kcloud_autoscale.domain.state import DecisionState, Ledger, Usage, WorkloadState
+from kcloud_autoscale.api.workload_status import MissesStatus, SavingsStatus, UsageStatus, WorkloadOptimizerStatus
+from kcloud_autoscale.domain.state import DecisionState, Ledger, LevelState, Misses, Usage, WorkloadState
+from kcloud_autoscale.forecast.level import PRICES
 
 
 def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadState:
@@ -22,7 +24,19 @@ def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadSta
         read = WorkloadOptimizerStatus.model_validate(status)
     except ValidationError:
         return WorkloadState(DecisionState(now_seconds))
-    return WorkloadState(DecisionState(now_seconds), read.original_replicas, ledger=_ledger(read))
+    return WorkloadState(
+        DecisionState(now_seconds), read.original_replicas, level=_level(read.misses), ledger=_ledger(read)
+    )
+
+
+def _level(status: MissesStatus | None) -> LevelState | None:
+    """The counts of an earlier process; None where they were made on another ladder of prices, or cannot be true."""
+    if status is None or len(status.by_price) != len(PRICES):
+        return None
+    counts = np.array(status.by_price)
+    if not np.all((counts >= 0.0) & (counts <= status.steps)) or max(status.own, status.baseline) > status.steps:
+        return None
+    return LevelState.beginning(Misses(status.steps, status.own, status.baseline, counts))
 
 
 def _ledger(status: WorkloadOptimizerStatus) -> Ledger | None:

@@ -11,7 +11,7 @@ import pytest
 from hack.cluster import Cluster
 from kcloud_autoscale.act.status import workload_status
 from tests.e2e.world import optimizer
-from tests.unit.act.outcomes import decision, outcome
+from tests.unit.act.outcomes import decision, outcome, remembered
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +31,7 @@ def test_the_last_decision_is_told_from_the_stored_status(cluster: Cluster, name
     assert fresh.returncode == 1
     assert "the operator has not written a status" in fresh.stdout
 
-    status = workload_status(outcome(decision=decision(at_seconds=time.time() - 20.0)), {}, 2)
+    status = workload_status(outcome(decision=decision(at_seconds=time.time() - 20.0)), {}, remembered(2))
     stored = cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)
     file = tmp_path / "status.json"
     file.write_text(json.dumps({**stored, "status": status}), encoding="utf-8")

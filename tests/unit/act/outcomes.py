@@ -12,8 +12,9 @@ from kcloud_autoscale.domain.observation import PodObservation, Pods, TargetObse
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.series import Forecast
-from kcloud_autoscale.domain.state import Ledger, Usage
+from kcloud_autoscale.domain.state import DecisionState, Ledger, LevelState, Misses, Usage, WorkloadState
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.forecast.level import PRICES
 
 KEY = WorkloadKey("ai", "llm")
 NOW = 1_800_000_000.0
@@ -79,6 +80,12 @@ def account(**changes: Any) -> Account:
         ledger=Ledger(NOW - 3_600.0, NOW, Usage(usd=5.0, joules=10.0), Usage(usd=8.0, joules=12.0), 6.0),
     )
     return replace(made, **changes)
+
+
+def remembered(original_replicas: int | None) -> WorkloadState:
+    """What the next tick goes on from: a day of steps, of which 12 were missed, and fewer at each higher price."""
+    misses = Misses(1_440.0, 12.0, 30.0, 100.0 / PRICES)
+    return WorkloadState(DecisionState(NOW), original_replicas, level=LevelState.beginning(misses))
 
 
 def outcome(**changes: Any) -> Outcome:

@@ -11,12 +11,13 @@ from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode
+from kcloud_autoscale.forecast.level import PRICES
 from kcloud_autoscale.operator.restore import restored_state
-from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome
+from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered
 
 
 def test_every_number_has_a_source():
-    status = workload_status(outcome(), {}, 1)
+    status = workload_status(outcome(), {}, remembered(1))
     assert (status["replicas"], status["readyReplicas"], status["desiredReplicas"]) == (2, 2, 3)
     assert (status["currentCost"], status["currentPower"]) == (20.0, 1400.0)  # 2 * 10 $/h
     assert (status["assignedNode"], status["placement"]) == ("gpu-0", [{"node": "gpu-0", "replicas": 2}])
@@ -29,7 +30,7 @@ def test_every_number_has_a_source():
 
 
 def test_the_decision_is_told_from_its_inputs_to_its_outcome():
-    last = workload_status(outcome(), {}, 1)["lastDecision"]
+    last = workload_status(outcome(), {}, remembered(1))["lastDecision"]
     assert (last["id"], last["reason"], last["message"]) == ("d1", "MaxCostPerHour", "4 would cost 40.0 $/h")
     assert last["inputs"] == [{"name": "demand_per_second", "value": 38.1235, "ageSeconds": 3.0}]
     assert [(step["before"], step["after"]) for step in last["steps"]] == [(2, 4), (4, 3)]
@@ -45,7 +46,7 @@ def test_what_has_no_source_is_absent():
         ),
         account=account(actual=None, baseline=None, score=None, budget=None),
     )
-    status = workload_status(bare, {}, None)
+    status = workload_status(bare, {}, remembered(None))
     absent = {
         "replicas",
         "readyReplicas",
@@ -61,21 +62,21 @@ def test_what_has_no_source_is_absent():
 
 
 def test_the_schema_accepts_what_is_written():
-    status = workload_status(outcome(scaled_at_seconds=NOW), {}, 1)
+    status = workload_status(outcome(scaled_at_seconds=NOW), {}, remembered(1))
     again = WorkloadOptimizerStatus.model_validate(status).model_dump(by_alias=True, exclude_none=True, mode="json")
     assert again == status
 
 
 def test_the_last_change_is_remembered_when_nothing_changes():
     before = {"lastOptimizationTime": "2026-01-01T00:00:00Z"}
-    assert workload_status(outcome(), before, 1)["lastOptimizationTime"] == "2026-01-01T00:00:00Z"
-    now = workload_status(outcome(scaled_at_seconds=NOW), before, 1)["lastOptimizationTime"]
+    assert workload_status(outcome(), before, remembered(1))["lastOptimizationTime"] == "2026-01-01T00:00:00Z"
+    now = workload_status(outcome(scaled_at_seconds=NOW), before, remembered(1))["lastOptimizationTime"]
     assert now == "2027-01-15T08:00:00Z"
 
 
 def test_a_failed_write_is_not_ready():
     fact = ConditionFact("Ready", False, "ScaleRefused", "forbidden")
-    conditions = workload_status(outcome(facts=(fact,)), {}, 1)["conditions"]
+    conditions = workload_status(outcome(facts=(fact,)), {}, remembered(1))["conditions"]
     assert [(one["status"], one["reason"]) for one in conditions if one["type"] == "Ready"] == [
         ("False", "ScaleRefused")
     ]
@@ -112,13 +113,34 @@ def test_an_invalid_spec_changes_nothing_but_what_it_says():
 
 def test_a_new_process_goes_on_from_what_the_status_remembers():
     kept: Account = account()
-    state = restored_state(workload_status(outcome(), {}, 1), NOW + 30.0)
+    state = restored_state(workload_status(outcome(), {}, remembered(1)), NOW + 30.0)
     assert state.original_replicas == 1
     assert state.decided == DecisionState(NOW + 30.0)
     assert state.ledger is not None
     assert (state.ledger.actual, state.ledger.baseline) == (kept.ledger.actual, kept.ledger.baseline)
     assert (state.ledger.since_seconds, state.ledger.spent_usd) == (NOW - 3_600.0, 6.0)
     assert state.ledger.period_spent_usd == 40.0
+    assert state.level is not None
+    misses = state.level.misses
+    assert (misses.steps, misses.own, misses.baseline) == (1_440.0, 12.0, 30.0)
+    assert misses.by_price == pytest.approx(100.0 / PRICES, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"byPrice": [1.0, 2.0]},  # of another ladder of prices
+        {"byPrice": [9_000.0] * len(PRICES)},  # more missed than there were
+        {"own": 9_000.0},
+        {"steps": -1.0},
+        {"byPrice": None},
+    ],
+)
+def test_misses_that_cannot_be_true_are_not_believed(change: dict[str, Any]):
+    status = workload_status(outcome(), {}, remembered(1))
+    assert restored_state(status, NOW).level is not None
+    status["misses"] |= change
+    assert restored_state(status, NOW).level is None
 
 
 @pytest.mark.parametrize("status", [{}, {"savings": "gone"}, {"originalReplicas": "many"}, {"savings": {"usd": 1}}])
@@ -128,4 +150,4 @@ def test_a_status_that_cannot_be_read_remembers_nothing(status: dict[str, Any]):
 
 
 def test_pods_that_failed_hold_no_node():
-    assert workload_status(outcome(seen=observation()), {}, 1)["replicas"] == 2
+    assert workload_status(outcome(seen=observation()), {}, remembered(1))["replicas"] == 2

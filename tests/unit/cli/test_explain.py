@@ -8,7 +8,7 @@ import pytest
 
 from kcloud_autoscale.act.status import workload_status
 from kcloud_autoscale.cli.main import main
-from tests.unit.act.outcomes import outcome
+from tests.unit.act.outcomes import outcome, remembered
 
 Json = dict[str, Any]
 
@@ -25,7 +25,7 @@ def written(folder: Path, *objects: Json) -> str:
 
 
 def test_the_status_of_a_file_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path, {"kind": "Deployment"}, optimizer(status=workload_status(outcome(), {}, 2)))
+    path = written(tmp_path, {"kind": "Deployment"}, optimizer(status=workload_status(outcome(), {}, remembered(2))))
     assert main(["explain", "-f", path]) == 0
     assert "Changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour)." in capsys.readouterr().out
 

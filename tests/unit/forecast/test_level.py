@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from kcloud_autoscale.domain.policy import BaselineKind, ForecastPolicy, ScalingRules, WorkloadPolicy
 from kcloud_autoscale.domain.series import Forecast
-from kcloud_autoscale.domain.state import BaselineState, LevelState
+from kcloud_autoscale.domain.state import BaselineState, LevelState, Misses
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.level import (
     AIM_FRACTION,
@@ -123,7 +123,7 @@ def test_unknown_demand_holds_and_scores_nothing():
     state, _ = choose(None, moment(0))
     after, _ = choose(state, moment(1, demand=None, forecast=forecast(900.0, 10.0)))
     assert (after.wanted[-1] == state.wanted[-1]).all()
-    assert after.weight == 0.0
+    assert after.misses.steps == 0.0
 
 
 def test_a_tick_out_of_turn_is_no_step():
@@ -148,12 +148,25 @@ def test_shadows_shrink_only_after_the_window():
         assert (state.replicas[-1][-1] < 20) == (step >= 5)
 
 
+def test_a_new_process_goes_on_from_what_was_counted():
+    rng = np.random.default_rng(6)
+    before, _ = lived(2_000, rng.normal(100.0, 10.0, 2_000))
+    now = moment(2_000, forecast=forecast(100.0, 60.0))
+    after, chosen = choose(LevelState.beginning(before.misses), now)
+    assert after.misses is before.misses  # the step that ended before it began is nobody's
+    assert chosen == choose(before, now)[1]
+    forgetful = choose(None, now)[1]
+    assert forgetful is not None
+    assert chosen is not None
+    assert forgetful.order > chosen.order  # it pays for what it does not know
+
+
 def test_a_lead_time_that_changes_keeps_what_was_learned():
     state, _ = lived(50, np.full(50, 95.0))
     longer, _ = choose(state, moment(50, lead_time_seconds=600.0))
     shorter, _ = choose(longer, moment(51, lead_time_seconds=0.0))
     assert (len(longer.replicas), len(shorter.replicas)) == (11, 1)
-    assert shorter.weight == pytest.approx(state.weight + 2.0, rel=1e-3)
+    assert shorter.misses.steps == pytest.approx(state.misses.steps + 2.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("allowed", [0.005, 0.02, 0.1])
@@ -168,19 +181,19 @@ def test_what_is_missed_settles_below_what_is_allowed(allowed: float):
         scale_down=ScalingRules(0.0, ()),  # as the workload here, which follows at once
     )
     state, _ = lived(steps, demands, policy=policy, baseline=BaselineState(50, 50), lead_time_seconds=0.0)
-    assert 0.0 < state.own_missed / state.weight <= allowed
+    assert 0.0 < state.misses.own / state.misses.steps <= allowed
 
 
 def test_shares_missed_fall_with_the_price():
     rng = np.random.default_rng(4)
     state, _ = lived(3_000, rng.normal(100.0, 10.0, 3_000))
-    assert (np.diff(state.missed) <= 1e-9).all()
-    assert len(state.missed) == len(PRICES)
+    assert (np.diff(state.misses.by_price) <= 1e-9).all()
+    assert len(state.misses.by_price) == len(PRICES)
 
 
-def counted(baseline_missed: float) -> LevelState:
+def counted(baseline_missed: float) -> Misses:
     """A thousand steps, of which HPA missed some."""
-    return LevelState(np.ones((1, 2)), np.ones((1, 2)), np.zeros(2), 0.0, baseline_missed, 1_000.0, 1, 0.0)
+    return Misses(1_000.0, 0.0, baseline_missed, np.zeros(len(PRICES)))
 
 
 def test_where_hpa_misses_more_as_much_is_allowed():
@@ -199,8 +212,8 @@ def test_another_baseline_excuses_nothing():
     demands = np.full(200, 180.0)  # more than the 14 of the baseline serve
     missed, _ = lived(200, demands, baseline=BaselineState(14, 14))
     excused, _ = lived(200, demands, policy=replace(POLICY, baseline=BaselineKind.PREVIOUS))
-    assert missed.baseline_missed > 0.0
-    assert excused.baseline_missed == 0.0
+    assert missed.misses.baseline > 0.0
+    assert excused.misses.baseline == 0.0
 
 
 def test_priority_allows_less_or_more_but_never_more_than_hpa_misses():
@@ -212,11 +225,12 @@ def test_priority_allows_less_or_more_but_never_more_than_hpa_misses():
 def test_what_was_missed_beyond_the_allowance_is_made_good_and_what_was_not_missed_is_spent():
     # A price p misses 0.2 / p of the steps and 0.8 % are allowed: 32 does. With nothing missed 1.6 % are: 16 does.
     state, _ = lived(3_000, np.full(3_000, 95.0))
-    state = replace(state, missed=state.weight * 0.2 / PRICES)
-    aim, wide = allowed_fraction(state, POLICY), forecast(100.0, 60.0)
+    misses = replace(state.misses, by_price=state.misses.steps * 0.2 / PRICES)
+    aim, wide = allowed_fraction(misses, POLICY), forecast(100.0, 60.0)
     orders = []
     for missed in (2.0 * aim, aim, 0.0):
-        _, chosen = choose(replace(state, own_missed=missed * state.weight), moment(3_000, forecast=wide))
+        known = replace(state, misses=replace(misses, own=missed * misses.steps))
+        _, chosen = choose(known, moment(3_000, forecast=wide))
         assert chosen is not None
         orders.append(chosen.order)
     assert orders[0] > orders[1] > orders[2]

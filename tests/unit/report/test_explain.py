@@ -15,7 +15,7 @@ from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, 
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
-from tests.unit.act.outcomes import FACTS, NOW, decision, outcome
+from tests.unit.act.outcomes import FACTS, NOW, decision, outcome, remembered
 
 
 def told(status: dict[str, Any], now: float = NOW + 14.0, generation: int | None = 4) -> str:
@@ -23,7 +23,7 @@ def told(status: dict[str, Any], now: float = NOW + 14.0, generation: int | None
 
 
 def told_of(**changes: Any) -> str:
-    return told(workload_status(outcome(**changes), {}, 2))
+    return told(workload_status(outcome(**changes), {}, remembered(2)))
 
 
 def part(text: str, title: str) -> str:
@@ -94,7 +94,7 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     blind = held(
         "MetricsUnknown", "unknown for 300 s: demand (NoData)", facts, inputs=(Input("demand_per_second", None, None),)
     )
-    status = workload_status(outcome(decision=blind), {}, 2)
+    status = workload_status(outcome(decision=blind), {}, remembered(2))
     text = told(status, NOW + 7_300.0)
     # The rule said so when it held first; by now it is two hours, and the condition says of what.
     assert f"Held at 2 replicas for 2.0 h, MetricsUnknown: {message}." in text
@@ -192,7 +192,7 @@ def test_a_write_that_failed_is_said_first() -> None:
 
 
 def test_a_broken_spec_keeps_the_last_decision_and_says_it_is_old() -> None:
-    before = workload_status(outcome(), {}, 2)
+    before = workload_status(outcome(), {}, remembered(2))
     text = told(broken_status(before, "InvalidSpec", "spec.autoScaling.minReplicas is 9", 5, NOW), generation=5)
     said = " ".join(text.split())
     assert "Nothing can be decided, InvalidSpec: nothing is scaled: spec.autoScaling.minReplicas is 9." in said
@@ -201,7 +201,7 @@ def test_a_broken_spec_keeps_the_last_decision_and_says_it_is_old() -> None:
 
 
 def test_a_spec_changed_since_and_a_silent_operator_are_said() -> None:
-    status = workload_status(outcome(), {}, 2)
+    status = workload_status(outcome(), {}, remembered(2))
     todo = part(told(status, NOW + 700.0, generation=6), "What to do")
     assert "The status is 12 min old" in todo
     assert "generation 6, decided on 4" in todo
