@@ -91,14 +91,15 @@ def _overridden(
 
 def _host_share(resources: ReplicaResources, override: PriceOverride) -> float | None:
     """CPU and memory at the policy's prices: 8 cores at 0.04 $ and 32 GiB at 0.005 $ are 0.48 $/h. None if unpriced."""
-    parts = (
-        (resources.cpu_cores, override.cpu_usd_per_core_hour),
-        ((resources.memory_bytes or 0.0) / BYTES_PER_GIB or None, override.memory_usd_per_gib_hour),
-    )
-    if any(amount is not None and price is None for amount, price in parts):
-        return None
-    known = [amount * price for amount, price in parts if amount is not None and price is not None]
-    return sum(known) if known else None
+    cores, gib = resources.cpu_cores, (resources.memory_bytes or 0.0) / BYTES_PER_GIB or None
+    share: float | None = None
+    for amount, price in ((cores, override.cpu_usd_per_core_hour), (gib, override.memory_usd_per_gib_hour)):
+        if amount is None:
+            continue
+        if price is None:
+            return None
+        share = (share or 0.0) + amount * price
+    return share
 
 
 def _pods_by_node(seen: WorkloadObservation, nodes: Nodes) -> Mapping[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -33,14 +34,21 @@ def card_fraction(resource: str, model: Accelerator | None = None) -> float | No
     ``nvidia.com/mig-2g.20gb`` is 2/7 of a card, ``furiosa.ai/rngd-2core.12gb`` 2/8. One ATOM-Max card appears as
     four devices. ``nvidia.com/gpu.shared`` says nothing of how many share the card.
     """
+    fraction = _named_fraction(resource)
+    if fraction == 1.0 and model is not None and model.name == "atom-max":
+        return 1.0 / _ATOM_MAX_DEVICES_PER_CARD
+    return fraction
+
+
+@functools.lru_cache(maxsize=256)
+def _named_fraction(resource: str) -> float | None:
+    """As far as the name of the resource tells; there are few names, and each is asked for every minute."""
     if resource.endswith(".shared"):
         return None
     if (mig := _MIG.match(resource)) is not None:
         return int(mig[1]) / _MIG_SLICES
     if (cores := _RNGD_CORES.match(resource)) is not None:
         return int(cores[1]) / _RNGD_CORES_PER_CARD
-    if model is not None and model.name == "atom-max":
-        return 1.0 / _ATOM_MAX_DEVICES_PER_CARD
     return 1.0
 
 

@@ -89,9 +89,10 @@ def _within_windows(
     """Those a window still looks at; one exactly as old as the window is forgotten, as in HPA."""
     longest = max(policy.scale_up.stabilization_window_seconds, policy.scale_down.stabilization_window_seconds)
     oldest = now_seconds - longest
-    if not recommendations or recommendations[0].at_seconds > oldest:
-        return recommendations
-    return tuple(each for each in recommendations if each.at_seconds > oldest)
+    forgotten = 0
+    while forgotten < len(recommendations) and recommendations[forgotten].at_seconds <= oldest:
+        forgotten += 1
+    return recommendations[forgotten:]
 
 
 def _windows(

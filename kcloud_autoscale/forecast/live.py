@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from scipy.special import ndtri
 
-from kcloud_autoscale.domain.series import DemandHistory, Forecast
+from kcloud_autoscale.domain.series import DemandHistory, Forecast, interpolated
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps
+from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, Key, horizon_steps
 from kcloud_autoscale.forecast.intervals import SCORES
 from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.ring import FloatArray
@@ -139,23 +141,31 @@ def _joined(earlier: DemandHistory | None, later: DemandHistory) -> DemandHistor
 
 def read_curve(quantiles: Sequence[float], level: float) -> float:
     """The quantile at any level, between those kept linearly in normal scores; clamped to the outermost."""
-    return float(np.interp(ndtri(level), SCORES, quantiles))
+    return interpolated(_score(level), _SCORES, quantiles)
+
+
+_SCORES = tuple(SCORES.tolist())
+
+
+@functools.lru_cache(maxsize=1024)
+def _score(level: float) -> float:
+    return float(ndtri(level))
 
 
 def domain_forecasts(
-    answer: FleetForecast[WorkloadKey],
-    requests: Mapping[WorkloadKey, ForecastRequest],
+    answer: FleetForecast[Key],
+    requests: Mapping[Key, ForecastRequest],
     step_seconds: float,
     settings: FleetSettings,
     time_scale: float = 1.0,
-) -> dict[WorkloadKey, Forecast]:
-    """The same answers as `Forecast`, one per workload."""
+) -> dict[Key, Forecast]:
+    """The same answers as `Forecast`, one per key."""
     verdicts = judge(answer, step_seconds * time_scale, settings)
     quantiles, weights = answer.quantiles.tolist(), answer.weights[:, :, JUDGED_LEVEL].tolist()
     scores = answer.scores[:, :, JUDGED_LEVEL].tolist()
     origins, known = ((answer.origin + 1) * step_seconds).tolist(), (answer.known * step_seconds).tolist()
     longest = (answer.horizon_steps * step_seconds).tolist()
-    forecasts: dict[WorkloadKey, Forecast] = {}
+    forecasts: dict[Key, Forecast] = {}
     for index, key in enumerate(answer.keys):
         request, verdict = requests[key], verdicts[index]
         levels, values = _with_level(quantiles[index], request.level)
@@ -187,7 +197,7 @@ def _with_level(quantiles: list[float], level: float) -> tuple[tuple[float, ...]
 def _named_scores(scores: list[float]) -> tuple[tuple[str, float], ...]:
     """Live errors at the judged level; empty until something has matured."""
     ensemble, last_value, covered, error, naive_error = scores
-    if not np.isfinite(ensemble):
+    if not math.isfinite(ensemble):
         return ()
     named = [("pinball", ensemble), ("pinball_last_value", last_value), ("coverage", covered)]
     if naive_error > 0:

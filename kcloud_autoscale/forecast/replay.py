@@ -22,6 +22,9 @@ from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings
 from kcloud_autoscale.forecast.warmup import first_step
 
+# Answers put into words at once: one by one they cost more than all the rest of a step.
+_BLOCK = 512
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:
@@ -47,6 +50,22 @@ class Replay:
     weights: FloatArray
     scores: FloatArray
     scored: FloatArray
+
+    def answers(self, begin: int, count: int) -> FleetForecast[int]:
+        """Some of the answers as the fleet gives them, at the origins with the indices from ``begin`` on."""
+        taken = slice(begin, min(begin + count, len(self.quantiles)))
+        origin, version = self.first + np.arange(taken.start, taken.stop), self.version[taken]
+        return FleetForecast(
+            keys=tuple(origin.tolist()),
+            horizon_steps=np.full(len(origin), self.horizon),
+            origin=origin,
+            known=self.known[taken],
+            gap=self.gap[taken],
+            quantiles=self.quantiles[taken],
+            weights=self.weights[version],
+            scores=self.scores[version],
+            scored=self.scored[version],
+        )
 
 
 def replay(
@@ -141,6 +160,15 @@ def _nothing(first: int, wanted: int) -> Replay:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Forecasts at consecutive origins, as they were asked for."""
+
+    replay: Replay
+    request: ForecastRequest
+    forecasts: Mapping[int, Forecast]
+
+
 class ReplayedForecaster:
     """Answers like a `LiveForecaster`, from forecasts made in bulk of histories known beforehand.
 
@@ -159,6 +187,7 @@ class ReplayedForecaster:
         self._settings, self._knowledge = settings or FleetSettings(), knowledge
         self._seen_until: dict[WorkloadKey, float] = {}
         self._replays: dict[WorkloadKey, Replay] = {}
+        self._blocks: dict[WorkloadKey, _Block] = {}
 
     def seen_until(self) -> Mapping[WorkloadKey, float]:
         """For each workload fed so far the Unix time up to which it may be looked at."""
@@ -176,8 +205,7 @@ class ReplayedForecaster:
             if request.key in self._seen_until:
                 answer = self._answer(request)
                 if answer is not None:
-                    step = self._histories[request.key].step_seconds
-                    forecasts.update(domain_forecasts(answer, {request.key: request}, step, self._settings))
+                    forecasts[request.key] = answer
         return forecasts
 
     def forget(self, keys: Sequence[WorkloadKey]) -> None:
@@ -185,8 +213,9 @@ class ReplayedForecaster:
         for key in keys:
             self._seen_until.pop(key, None)
             self._replays.pop(key, None)
+            self._blocks.pop(key, None)
 
-    def _answer(self, request: ForecastRequest) -> FleetForecast[WorkloadKey] | None:
+    def _answer(self, request: ForecastRequest) -> Forecast | None:
         """The forecast at the last step fed, None before there was any demand."""
         history = self._histories[request.key]
         wanted = horizon_steps(request.horizon_seconds, history.step_seconds)
@@ -197,15 +226,14 @@ class ReplayedForecaster:
         at = round(self._seen_until[request.key] / history.step_seconds) - 1 - known.first
         if not 0 <= at < len(known.quantiles):
             return None
-        version = known.version[at]
-        return FleetForecast(
-            keys=(request.key,),
-            horizon_steps=np.array([known.horizon]),
-            origin=np.array([known.first + at]),
-            known=known.known[at : at + 1],
-            gap=known.gap[at : at + 1],
-            quantiles=known.quantiles[at : at + 1],
-            weights=known.weights[version][None],
-            scores=known.scores[version][None],
-            scored=known.scored[version : version + 1],
-        )
+        return self._said(request, known, at)
+
+    def _said(self, request: ForecastRequest, known: Replay, at: int) -> Forecast:
+        """The answer at one origin, from a block of answers put into words at once."""
+        said, origin = self._blocks.get(request.key), known.first + at
+        if said is None or said.replay is not known or said.request != request or origin not in said.forecasts:
+            answers = known.answers(at, _BLOCK)
+            step_seconds = self._histories[request.key].step_seconds
+            forecasts = domain_forecasts(answers, dict.fromkeys(answers.keys, request), step_seconds, self._settings)
+            said = self._blocks[request.key] = _Block(known, request, forecasts)
+        return said.forecasts[origin]

@@ -31,6 +31,17 @@ class Verdict:
     reason: str
 
 
+# In the order they are asked for: the first that holds is the verdict.
+_VERDICTS = (
+    Verdict(False, TOO_LITTLE_HISTORY),
+    Verdict(False, DEMAND_UNKNOWN),
+    Verdict(False, WORSE_THAN_LAST_VALUE),
+    Verdict(False, COVERAGE_DRIFT),
+    Verdict(True, COLD_START),
+    Verdict(True, CALIBRATED),
+)
+
+
 def judge(forecast: FleetForecast[Any], step_seconds: float, settings: FleetSettings) -> list[Verdict]:
     """One verdict per workload of a fleet forecast.
 
@@ -39,27 +50,15 @@ def judge(forecast: FleetForecast[Any], step_seconds: float, settings: FleetSett
     scores: a verdict on an hour would be noise.
     """
     known_seconds = forecast.known * step_seconds
+    young, cold = known_seconds < settings.trusted_seconds, known_seconds < DAY_SECONDS
     stale = forecast.gap * step_seconds > max(STALE_SECONDS, 2.5 * step_seconds)
-    young = known_seconds < settings.trusted_seconds
     enough = forecast.scored * step_seconds > 0.5 * DAY_SECONDS
     ensemble, last_value, covered = (forecast.scores[:, index, JUDGED_LEVEL] for index in range(3))
     with np.errstate(invalid="ignore"):
         worse = enough & (ensemble > settings.demotion_ratio * last_value)
         drifted = enough & (covered < LEVELS[JUDGED_LEVEL] - settings.coverage_slack)
-    cold = known_seconds < DAY_SECONDS
-    verdicts = []
-    for index in range(len(forecast.keys)):
-        if young[index]:
-            verdicts.append(Verdict(False, TOO_LITTLE_HISTORY))
-        elif stale[index]:
-            verdicts.append(Verdict(False, DEMAND_UNKNOWN))
-        elif worse[index]:
-            verdicts.append(Verdict(False, WORSE_THAN_LAST_VALUE))
-        elif drifted[index]:
-            verdicts.append(Verdict(False, COVERAGE_DRIFT))
-        else:
-            verdicts.append(Verdict(True, COLD_START if cold[index] else CALIBRATED))
-    return verdicts
+    first = np.argmax([young, stale, worse, drifted, cold, np.ones_like(cold)], axis=0)
+    return [_VERDICTS[index] for index in first.tolist()]
 
 
 @functools.lru_cache(maxsize=32_768)

@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.observation import (
     NO_PODS,
@@ -184,6 +182,7 @@ class Predictive:
 
 def _latest(known: FloatArray, now: float) -> Reading:
     """Demand of the step that has just ended, read at its end."""
-    if not len(known) or np.isnan(known[-1]):
+    demand = float(known[-1]) if len(known) else math.nan
+    if math.isnan(demand):
         return Missing(MissingReason.NO_DATA, "no demand in the last step")
-    return Sample(float(known[-1]), now)
+    return Sample(demand, now)
