@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from kcloud_autoscale.act.status import Json, dump, rounded
 from kcloud_autoscale.api.conditions import POWER_KNOWN, PRICE_KNOWN, READY, WITHIN_CAPS, merge_conditions
 from kcloud_autoscale.api.cost_policy import CostPolicyStatus
 from kcloud_autoscale.api.effect import fields_honoured
+from kcloud_autoscale.api.policies import PolicyStatus
 from kcloud_autoscale.api.power_policy import PowerPolicyStatus
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
 from kcloud_autoscale.domain.decision import ConditionFact
@@ -20,51 +22,51 @@ from kcloud_autoscale.domain.workload import WorkloadKey
 Phase = Literal["Active", "Suspended", "Violated"]
 
 
-def cost_policy_status(
-    policy: CostPolicy,
+@dataclass(frozen=True, slots=True)
+class _Quantity:
+    """What a kind of policy adds up over its members, how it is spoken of, and the status it is written to."""
+
+    of: Callable[[Account], Reading]
+    known: str
+    noun: str
+    unit: str
+    status: type[PolicyStatus]
+    field: str
+
+
+_COST = _Quantity(lambda account: account.usd_per_hour, PRICE_KNOWN, "price", "$/h", CostPolicyStatus, "current_cost")
+_POWER = _Quantity(lambda account: account.watts, POWER_KNOWN, "power", "W", PowerPolicyStatus, "current_power_usage")
+
+
+def policy_status(
+    policy: CostPolicy | PowerPolicy,
     members: Iterable[WorkloadKey],
     accounts: Mapping[WorkloadKey, Account],
     previous: Mapping[str, Any],
     now_seconds: float,
 ) -> Json:
-    """What the members cost together, beside ``costPerHourLimit``."""
-    readings = {key: accounts[key].usd_per_hour for key in sorted(members) if key in accounts}
+    """What the members cost or draw together, beside ``costPerHourLimit`` or ``maxPowerUsage``."""
+    if isinstance(policy, CostPolicy):
+        quantity, limit = _COST, policy.spec.cost_per_hour_limit
+    else:
+        quantity, limit = _POWER, policy.spec.max_power_usage
+    readings = {key: quantity.of(accounts[key]) for key in sorted(members) if key in accounts}
     total, unknown = _sum(readings)
-    limit = policy.spec.cost_per_hour_limit
-    facts = [_ready(readings), _known(PRICE_KNOWN, unknown, "price"), _within(total, limit, unknown, "$/h")]
-    facts.append(fields_honoured(policy))
-    status = CostPolicyStatus(
+    used: dict[str, Any] = {} if unknown else {quantity.field: rounded(total)}
+    status = quantity.status(
         phase=_phase(readings, total, limit),
         workloads=len(readings),
-        current_cost=None if unknown else rounded(total),
         violations=int(_exceeded(total, limit)),
         last_updated=datetime.fromtimestamp(int(now_seconds), UTC),
         observed_generation=policy.metadata.generation,
+        **used,
     )
-    return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
-
-
-def power_policy_status(
-    policy: PowerPolicy,
-    members: Iterable[WorkloadKey],
-    accounts: Mapping[WorkloadKey, Account],
-    previous: Mapping[str, Any],
-    now_seconds: float,
-) -> Json:
-    """What the members draw together, beside ``maxPowerUsage``."""
-    readings = {key: accounts[key].watts for key in sorted(members) if key in accounts}
-    total, unknown = _sum(readings)
-    limit = policy.spec.max_power_usage
-    facts = [_ready(readings), _known(POWER_KNOWN, unknown, "power"), _within(total, limit, unknown, "W")]
-    facts.append(fields_honoured(policy))
-    status = PowerPolicyStatus(
-        phase=_phase(readings, total, limit),
-        workloads=len(readings),
-        current_power_usage=None if unknown else rounded(total),
-        violations=int(_exceeded(total, limit)),
-        last_updated=datetime.fromtimestamp(int(now_seconds), UTC),
-        observed_generation=policy.metadata.generation,
-    )
+    facts = [
+        _ready(readings),
+        _known(quantity, unknown),
+        _within(total, limit, unknown, quantity.unit),
+        fields_honoured(policy),
+    ]
     return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
 
 
@@ -100,11 +102,12 @@ def _ready(readings: Mapping[WorkloadKey, Reading]) -> ConditionFact:
     return ConditionFact(READY, True, "Applied", f"It covers {len(readings)} WorkloadOptimizers.")
 
 
-def _known(condition: str, unknown: list[str], what: str) -> ConditionFact:
+def _known(quantity: _Quantity, unknown: list[str]) -> ConditionFact:
     if not unknown:
-        return ConditionFact(condition, True, "Known", f"The {what} of every workload is known.")
+        return ConditionFact(quantity.known, True, "Known", f"The {quantity.noun} of every workload is known.")
     named = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
-    return ConditionFact(condition, False, "Unknown", f"The {what} of {len(unknown)} workloads is unknown: {named}.")
+    text = f"The {quantity.noun} of {len(unknown)} workloads is unknown: {named}."
+    return ConditionFact(quantity.known, False, "Unknown", text)
 
 
 def _within(total: float, limit: float | None, unknown: list[str], unit: str) -> ConditionFact:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from kcloud_autoscale.api.base import MAP_BY_TYPE, ApiModel, Condition, StatusModel
-from kcloud_autoscale.api.policies import PolicyAlert, PolicySpec, alert_needs, at_least_one
+from kcloud_autoscale.api.base import MAP_BY_TYPE, ApiModel, Condition
+from kcloud_autoscale.api.policies import PolicyAlert, PolicySpec, PolicyStatus, alert_needs, at_least_one
 from kcloud_autoscale.api.rules import Rule, when
 
 
@@ -124,20 +123,13 @@ class CostPolicySpec(PolicySpec):
     )
 
 
-class CostPolicyStatus(StatusModel):
+class CostPolicyStatus(PolicyStatus):
     """What the workloads of the policy cost."""
 
-    phase: Literal["Active", "Suspended", "Violated"] | None = Field(
-        default=None, description="Active, Suspended (it covers no workload), or Violated (a limit is exceeded now)."
-    )
-    workloads: int | None = Field(default=None, description="How many WorkloadOptimizers it covers.")
     current_cost: float | None = Field(default=None, description="USD per hour now.")
     current_spend: float | None = Field(default=None, description="USD since the policy was created.")
     monthly_spend: float | None = Field(default=None, description="USD in this calendar month (UTC).")
     budget_utilization: float | None = Field(default=None, description="Percent of the tightest budget that is spent.")
-    violations: int | None = Field(default=None, description="How many of its limits are exceeded now.")
-    last_updated: datetime | None = Field(default=None, description="When this was written.")
-    observed_generation: int | None = Field(default=None, description="Generation of the spec this is about.")
     conditions: list[Condition] | None = Field(
         default=None,
         max_length=16,

@@ -1,13 +1,14 @@
-"""What CostPolicy and PowerPolicy share: alerts and the choice of workloads."""
+"""What CostPolicy and PowerPolicy share: the choice of workloads, alerts, and most of the status."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
-from kcloud_autoscale.api.base import ApiModel, LabelSelector
+from kcloud_autoscale.api.base import ApiModel, LabelSelector, StatusModel
 from kcloud_autoscale.api.rules import Rule, when
 
 Severity = Literal["info", "warning", "critical"]
@@ -22,6 +23,18 @@ class PolicySpec(ApiModel):
     workload_selector: LabelSelector | None = Field(
         default=None, description="WorkloadOptimizers it covers, by label. All when not set."
     )
+
+
+class PolicyStatus(StatusModel):
+    """How a policy stands, whatever it limits."""
+
+    phase: Literal["Active", "Suspended", "Violated"] | None = Field(
+        default=None, description="Active, Suspended (it covers no workload), or Violated (a limit is exceeded now)."
+    )
+    workloads: int | None = Field(default=None, description="How many WorkloadOptimizers it covers.")
+    violations: int | None = Field(default=None, description="How many of its limits are exceeded now.")
+    last_updated: datetime | None = Field(default=None, description="When this was written.")
+    observed_generation: int | None = Field(default=None, description="Generation of the spec this is about.")
 
 
 class PolicyAlert(ApiModel):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kcloud_autoscale.api.base import HOUR_RANGE_PATTERN, MAP_BY_TYPE, ApiModel, Condition, StatusModel
-from kcloud_autoscale.api.policies import PolicyAlert, PolicySpec, alert_needs, at_least_one
+from kcloud_autoscale.api.base import HOUR_RANGE_PATTERN, MAP_BY_TYPE, ApiModel, Condition
+from kcloud_autoscale.api.policies import PolicyAlert, PolicySpec, PolicyStatus, alert_needs, at_least_one
 from kcloud_autoscale.api.rules import Rule, when
 
 # 9-18, 09:00-18:30, 22:00-06:00, or one whole hour as 14.
@@ -126,20 +125,13 @@ class PowerPolicySpec(PolicySpec):
     )
 
 
-class PowerPolicyStatus(StatusModel):
+class PowerPolicyStatus(PolicyStatus):
     """What the workloads of the policy draw."""
 
-    phase: Literal["Active", "Suspended", "Violated"] | None = Field(
-        default=None, description="Active, Suspended (it covers no workload), or Violated (a limit is exceeded now)."
-    )
-    workloads: int | None = Field(default=None, description="How many WorkloadOptimizers it covers.")
     current_power_usage: float | None = Field(default=None, description="Watts now.")
     power_efficiency: float | None = Field(default=None, description="Watts per unit of served load now.")
     green_energy_percentage: float | None = Field(default=None, description="Share of the power from green nodes.")
     carbon_footprint: float | None = Field(default=None, description="kg CO2e per hour now.")
-    violations: int | None = Field(default=None, description="How many of its limits are exceeded now.")
-    last_updated: datetime | None = Field(default=None, description="When this was written.")
-    observed_generation: int | None = Field(default=None, description="Generation of the spec this is about.")
     conditions: list[Condition] | None = Field(
         default=None,
         max_length=16,

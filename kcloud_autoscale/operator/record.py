@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import Event, EventWriter
-from kcloud_autoscale.act.policy_status import broken_policy_status, cost_policy_status, power_policy_status
+from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
 from kcloud_autoscale.act.status_decision import final_message
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import READY
 from kcloud_autoscale.api.effect import fields_honoured
-from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -71,11 +70,7 @@ class Recorder:
     def _policies(self, fleet: Fleet, accounts: Mapping[WorkloadKey, Account], now_seconds: float) -> None:
         for policy, body, members in fleet.policies:
             previous = body.get("status", {})
-            if isinstance(policy, CostPolicy):
-                status = cost_policy_status(policy, members, accounts, previous, now_seconds)
-            else:
-                status = power_policy_status(policy, members, accounts, previous, now_seconds)
-            self._statuses.want(ref_of(body), status)
+            self._statuses.want(ref_of(body), policy_status(policy, members, accounts, previous, now_seconds))
 
     def _broken(self, body: Body, reason: str, message: str, now_seconds: float) -> None:
         ref, previous = ref_of(body), body.get("status", {})

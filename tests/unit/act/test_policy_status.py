@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcloud_autoscale.account.ledger import Account, Running
-from kcloud_autoscale.act.policy_status import broken_policy_status, cost_policy_status, power_policy_status
+from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
 from kcloud_autoscale.api.resolve import parse
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
@@ -31,7 +31,7 @@ def manifest(kind: str, **spec: Any) -> dict[str, Any]:
 def cost(limit: float, accounts: Mapping[WorkloadKey, Account]) -> dict[str, Any]:
     policy = parse(manifest("CostPolicy", costPerHourLimit=limit))
     assert isinstance(policy, CostPolicy)
-    return cost_policy_status(policy, accounts, accounts, {}, NOW)
+    return policy_status(policy, accounts, accounts, {}, NOW)
 
 
 def condition(status: Mapping[str, Any], kind: str) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def test_power_is_summed_alike():
     policy = parse(manifest("PowerPolicy", maxPowerUsage=1000))
     assert isinstance(policy, PowerPolicy)
     accounts = {A: running(1.0, 700.0), B: running(1.0, 400.0)}
-    status = power_policy_status(policy, accounts, accounts, {}, NOW)
+    status = policy_status(policy, accounts, accounts, {}, NOW)
     assert (status["currentPowerUsage"], status["phase"]) == (1100.0, "Violated")
 
 
