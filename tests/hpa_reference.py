@@ -13,14 +13,35 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+CPU_INITIALIZATION_PERIOD, DELAY_OF_INITIAL_READINESS_STATUS = 300, 30
+
 
 @dataclass
 class Pod:
-    """``milli`` is the metric in thousandths; None when there is no sample of this pod."""
+    """What `groupPods` looks at; times are seconds of one clock.
 
-    ready: bool
+    ``milli`` is the metric in thousandths, None when there is no sample of this pod; ``ready`` is the status of the
+    Ready condition, which last changed at ``changed``, None where there is no condition.
+    """
+
+    ready: bool | None
     milli: int | None
     deleting: bool = False
+    phase: str = "Running"
+    started: float | None = 0
+    changed: float = 60
+
+
+@dataclass
+class Metric:
+    """``resource`` is `cpu` or another resource of metrics.k8s.io, or None for a metric of custom.metrics.k8s.io.
+
+    Its samples are means over ``window`` seconds and bear the time ``at``.
+    """
+
+    resource: str | None = "cpu"
+    at: float = 100_000
+    window: float = 0
 
 
 @dataclass
@@ -32,23 +53,21 @@ class Band:
         return 1 - self.down <= ratio <= 1 + self.up
 
 
-def per_pod_utilization(pods: list[Pod], target_milli: int, current: int, band: Band) -> int | None:
-    """A utilization averaged over pods; None where HPA reports that it received no metrics."""
-    pods = [pod for pod in pods if not pod.deleting]
-    not_ready = [pod for pod in pods if not pod.ready]
-    missing = [pod for pod in pods if pod.ready and pod.milli is None]
-    samples = [pod.milli for pod in pods if pod.ready and pod.milli is not None]
+def per_pod(pods: list[Pod], metric: Metric, target_milli: int, current: int, band: Band) -> int | None:
+    """`GetResourceReplicas` and `calcPlainMetricReplicas`; None where HPA reports that it received no metrics."""
+    ratio = _usage_ratio if metric.resource is None else _percent_ratio
+    samples, not_ready, missing = group_pods(pods, metric)
     if not samples:
         return None
-    first = _percent_ratio(samples, target_milli)
+    first = ratio(samples, target_milli)
     if not (not_ready and first > 1) and not missing:
         return current if band.holds(first) else math.ceil(first * len(samples))
     assumed = list(samples)
     if first < 1:
-        assumed += [max(1000, target_milli)] * len(missing)
+        assumed += [target_milli if metric.resource is None else max(1000, target_milli)] * missing
     elif first > 1:
-        assumed += [0] * (len(missing) + len(not_ready))
-    second = _percent_ratio(assumed, target_milli)
+        assumed += [0] * (missing + not_ready)
+    second = ratio(assumed, target_milli)
     if band.holds(second) or (first < 1 < second) or (second < 1 < first):
         return current
     wanted = math.ceil(second * len(assumed))
@@ -57,9 +76,39 @@ def per_pod_utilization(pods: list[Pod], target_milli: int, current: int, band: 
     return wanted
 
 
+def group_pods(pods: list[Pod], metric: Metric) -> tuple[list[int], int, int]:
+    """Samples that count, how many pods are not ready, and how many have no sample."""
+    samples, not_ready, missing = [], 0, 0
+    for pod in pods:
+        if pod.deleting or pod.phase == "Failed":
+            continue
+        if pod.phase == "Pending":
+            not_ready += 1
+        elif pod.milli is None:
+            missing += 1
+        elif metric.resource == "cpu" and _cpu_unready(pod, metric):
+            not_ready += 1
+        else:
+            samples.append(pod.milli)
+    return samples, not_ready, missing
+
+
+def _cpu_unready(pod: Pod, metric: Metric) -> bool:
+    if pod.ready is None or pod.started is None:
+        return True
+    if pod.started + CPU_INITIALIZATION_PERIOD > metric.at:
+        return not pod.ready or metric.at < pod.changed + metric.window
+    return not pod.ready and pod.started + DELAY_OF_INITIAL_READINESS_STATUS > pod.changed
+
+
 def _percent_ratio(samples: list[int], target_milli: int) -> Fraction:
     """`GetResourceUtilizationRatio`: an integer of per cent, so 77.75 % are 77 %."""
     return Fraction(sum(samples) * 100 // (len(samples) * 1000) * 10, target_milli)
+
+
+def _usage_ratio(samples: list[int], target_milli: int) -> Fraction:
+    """`GetMetricUsageRatio`."""
+    return Fraction(sum(samples), len(samples) * target_milli)
 
 
 def average_value(total_milli: int, target_milli: int, status_replicas: int, band: Band) -> int:

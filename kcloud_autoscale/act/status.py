@@ -149,7 +149,7 @@ def _time(seconds: float | None) -> datetime | None:
 
 def _nodes(target: TargetObservation) -> list[tuple[str, int]]:
     """Nodes by the replicas on them, fullest first, then by name."""
-    counts = Counter(pod.node for pod in target.pods if pod.node is not None and not pod.failed)
+    counts = Counter(pod.node for pod in target.pods if pod.node is not None and not pod.finished)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 

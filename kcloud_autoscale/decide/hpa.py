@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from kcloud_autoscale.decide.counting import EPSILON, replicas_for
+from kcloud_autoscale.decide.metered import Metered
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 
 
@@ -57,36 +58,36 @@ def value(observed: float, target: float, current: int, ready: int, tolerance: T
     return replicas_for(ratio * ready, 1.0)
 
 
-def utilization(
-    total: float, measured: int, unready: int, missing: int, target: float, current: int, tolerance: Tolerance
-) -> int:
-    """A number per pod, averaged and cut to whole per cent; pods without one are assumed to say what changes least.
+def per_pod(pods: Metered, target: float, current: int, tolerance: Tolerance, of_requests: bool) -> int:
+    """A number per pod, averaged; pods without one are assumed to say what changes least.
 
     Args:
-        total: Sum over the measured pods that are ready, ratio 0-1 each.
-        measured: How many those are; at least 1.
-        unready: Pods that do not serve yet; idle when scaling up, left out when scaling down.
-        missing: Ready pods without a value; idle when scaling up, fully busy when scaling down.
-        target: Ratio aimed for.
+        pods: At least one is measured. Unready ones count as idle when scaling up, and not at all when scaling down;
+            missing ones as idle when scaling up, and when scaling down as fully busy, or as on target where nothing is
+            known that the number is a share of.
+        target: Aimed for, in the unit of the pods' values.
         current: `spec.replicas`.
         tolerance: Applies to the ratio before and after the assumptions.
+        of_requests: The values are shares of what the pods request (HPA's `Resource` metrics with a `Utilization`,
+            which it cuts to whole per cent), not plain numbers (its `Pods` metrics).
 
     4 pods at 0.9 against 0.6 are a ratio of 1.5, and 6 are wanted. With 2 more starting it is 3.6 / (6 * 0.6) = 1.0,
-    and the 6 stay. A mean of 0.7775 against 0.7 counts as 0.77, within a tenth.
+    and the 6 stay. A mean of 0.7775 of the requests against 0.7 counts as 0.77, within a tenth.
     """
-    ratio = _whole_percent(total / measured) / target
-    counts_unready = unready > 0 and ratio > 1.0
-    if not counts_unready and missing == 0:
-        return current if tolerance.covers(ratio) else replicas_for(ratio * measured, 1.0)
-    counted = measured
-    if missing and ratio < 1.0:
-        total += missing * max(1.0, target)
-        counted += missing
-    elif missing and ratio > 1.0:
-        counted += missing
+    mean = _whole_percent if of_requests else _mean
+    ratio = mean(pods.total, pods.measured) / target
+    counts_unready = pods.unready > 0 and ratio > 1.0
+    if not counts_unready and pods.missing == 0:
+        return current if tolerance.covers(ratio) else replicas_for(ratio * pods.measured, 1.0)
+    total, counted = pods.total, pods.measured
+    if pods.missing and ratio < 1.0:
+        total += pods.missing * (max(1.0, target) if of_requests else target)
+        counted += pods.missing
+    elif pods.missing and ratio > 1.0:
+        counted += pods.missing
     if counts_unready:
-        counted += unready
-    adjusted = _whole_percent(total / counted) / target
+        counted += pods.unready
+    adjusted = mean(total, counted) / target
     if tolerance.covers(adjusted) or (ratio < 1.0 < adjusted) or (ratio > 1.0 > adjusted):
         return current
     wanted = replicas_for(adjusted * counted, 1.0)
@@ -96,5 +97,9 @@ def utilization(
     return wanted
 
 
-def _whole_percent(fraction: float) -> float:
-    return math.floor(fraction * 100 + EPSILON) / 100
+def _mean(total: float, count: int) -> float:
+    return total / count
+
+
+def _whole_percent(total: float, count: int) -> float:
+    return math.floor(total / count * 100 + EPSILON) / 100

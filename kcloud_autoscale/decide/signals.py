@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kcloud_autoscale.decide.metered import metered
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
@@ -68,8 +69,8 @@ def _metrics(
         value, problem = _value(metric.total, max_age_seconds, now_seconds)
         if problem is not None and _idle(metric, demand):
             continue
-        if problem is None and target.kind is MetricKind.UTILIZATION and not _from_ready_pods(metric, case.seen):
-            problem = (MissingReason.NO_DATA.value, "no ready pod has a value")
+        if problem is None and target.kind is MetricKind.UTILIZATION and not _from_counted_pods(metric, case.seen):
+            problem = (MissingReason.NO_DATA.value, "no pod that counts has a value")
         if problem is not None or value is None:
             missing.append((target.name, *(problem or ("", ""))))
         else:
@@ -91,7 +92,9 @@ def _idle(metric: MetricObservation, demand: float | None) -> bool:
     return demand == 0.0 and isinstance(metric.total, Missing) and metric.total.reason is MissingReason.NOT_A_NUMBER
 
 
-def _from_ready_pods(metric: MetricObservation, seen: WorkloadObservation) -> bool:
+def _from_counted_pods(metric: MetricObservation, seen: WorkloadObservation) -> bool:
     if not isinstance(seen.target, TargetObservation):
         return False
-    return any(pod.ready and (not metric.per_pod or pod.name in metric.per_pod) for pod in seen.target.pods)
+    if metric.per_pod:
+        return metered(seen.target.pods, metric).measured > 0
+    return any(pod.ready for pod in seen.target.pods)

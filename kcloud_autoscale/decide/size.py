@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import PodCounts, replicas_for, replicas_within
+from kcloud_autoscale.decide.metered import Metered, metered
 from kcloud_autoscale.decide.signals import Signals
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Proposal, Stage, Step
@@ -24,6 +25,8 @@ OBSERVED, FORECAST, KEEP, DEMAND = "observed-demand", "forecast", "keep", "deman
 # Latency and queues are not proportional to load: near saturation a tenth more load makes them ten times as long.
 # One correction adds at most half of what serves now, and the next waits until that serves.
 MOST_CORRECTION = 1.5
+# Utilizations of what the pods request, HPA's `Resource` metrics; those of devices are to it a number per pod.
+OF_REQUESTS = frozenset({"cpu", "memory"})
 
 _REASON = {OBSERVED: "ObservedNeed", FORECAST: "ForecastNeed", KEEP: "Kept", DEMAND: "ReactiveNeed"}
 _OBSERVED_TEXT = "{:.6g} per second now at {:.6g} each"
@@ -95,16 +98,14 @@ def metric_need(
 def _utilization(
     case: Case, target: MetricTarget, metric: MetricObservation, reading: float, current: int, pods: PodCounts
 ) -> int:
-    unready, tolerance = pods.active - pods.ready, hpa.tolerance_of(case.policy)
     seen = case.seen.target
-    if not metric.per_pod or not isinstance(seen, TargetObservation):
+    if metric.per_pod and isinstance(seen, TargetObservation):
+        counted = metered(seen.pods, metric)
+    else:
         # Only the mean is known: it stands for every ready pod.
-        return hpa.utilization(reading * pods.ready, pods.ready, unready, 0, target.threshold, current, tolerance)
-    known = [
-        metric.per_pod[pod.name] for pod in seen.pods if pod.ready and not pod.failed and pod.name in metric.per_pod
-    ]
-    missing = pods.ready - len(known)
-    return hpa.utilization(sum(known), len(known), unready, missing, target.threshold, current, tolerance)
+        counted = Metered(reading * pods.ready, pods.ready, pods.active - pods.ready, 0)
+    of_requests = target.name in OF_REQUESTS
+    return hpa.per_pod(counted, target.threshold, current, hpa.tolerance_of(case.policy), of_requests)
 
 
 def _predictive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
@@ -12,6 +13,16 @@ from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 
 NOT_ASKED = Missing(MissingReason.NOT_CONFIGURED)
+
+
+class PodPhase(StrEnum):
+    """Kubernetes' own; UNKNOWN also stands for a pod that has none yet."""
+
+    PENDING = "Pending"  # not all containers have run
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +35,9 @@ class PodObservation:
         ready_seconds: When its Ready condition last became True; None while it is not ready.
         node: Where it is bound; None while unscheduled.
         deleting: It has a deletion timestamp.
-        failed: Its phase is Failed.
+        phase: As its node's kubelet last told it.
+        started_seconds: When its kubelet took it up; None before.
+        unready_seconds: When its Ready condition last became False; None while it is True or not told.
     """
 
     name: str
@@ -32,11 +45,18 @@ class PodObservation:
     ready_seconds: float | None = None
     node: str | None = None
     deleting: bool = False
-    failed: bool = False
+    phase: PodPhase = PodPhase.RUNNING
+    started_seconds: float | None = None
+    unready_seconds: float | None = None
 
     @property
     def ready(self) -> bool:
         return self.ready_seconds is not None and not self.deleting
+
+    @property
+    def finished(self) -> bool:
+        """It holds nothing and serves nobody any more."""
+        return self.phase in (PodPhase.FAILED, PodPhase.SUCCEEDED)
 
 
 class Pods(tuple[PodObservation, ...]):
@@ -45,17 +65,17 @@ class Pods(tuple[PodObservation, ...]):
     @cached_property
     def ready(self) -> int:
         """Those that serve."""
-        return sum(pod.ready and not pod.failed for pod in self)
+        return sum(pod.ready and not pod.finished for pod in self)
 
     @cached_property
     def active(self) -> int:
         """Those that serve or are about to."""
-        return sum(not pod.failed and not pod.deleting for pod in self)
+        return sum(not pod.finished and not pod.deleting for pod in self)
 
     @cached_property
     def held(self) -> int:
-        """Those that hold devices and are paid for: a pod on its way out still does, a failed one does not."""
-        return sum(not pod.failed for pod in self)
+        """Those that hold devices and are paid for: a pod on its way out still does, a finished one does not."""
+        return sum(not pod.finished for pod in self)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -99,12 +119,14 @@ class MetricObservation:
     """One metric of a policy: the whole workload's value, and the pods' own where the kind needs them.
 
     ``total`` is the value itself for VALUE metrics, the sum over the workload for AVERAGE_VALUE metrics and the
-    mean over pods for UTILIZATION metrics.
+    mean over pods for UTILIZATION metrics. ``window_seconds`` is what the pods' own values are means over; 0 for what
+    is read at an instant.
     """
 
     name: str
     total: Reading
     per_pod: Mapping[str, float] = field(default_factory=dict)
+    window_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def _identity(pod: PodObservation) -> str:
 
 def _duration_seconds(pod: PodObservation, awaited: bool) -> float | None:
     """Creation to Ready of a pod whose first readiness is known; never negative, though clocks differ."""
-    if pod.ready_seconds is None or pod.failed:
+    if pod.ready_seconds is None or pod.finished:
         return None
     duration = max(0.0, pod.ready_seconds - pod.created_seconds)
     return duration if duration <= (LONGEST_SECONDS if awaited else SOON_SECONDS) else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from kcloud_autoscale.domain.observation import NodeObservation, PodObservation
+from kcloud_autoscale.domain.observation import NodeObservation, PodObservation, PodPhase
 from kcloud_autoscale.domain.workload import TargetRef
 from kcloud_autoscale.observe.reader import Json
 from kcloud_autoscale.observe.selectors import LabelSelector, from_object
@@ -88,13 +88,16 @@ class Slimmer:
 
     def pod(self, item: Json) -> Pod:
         meta, spec, status = item["metadata"], item["spec"], item.get("status") or {}
+        ready: Json = next((each for each in status.get("conditions") or () if each.get("type") == "Ready"), {})
         seen = PodObservation(
             name=meta["name"],
             created_seconds=unix_seconds(meta["creationTimestamp"]),
-            ready_seconds=_ready_seconds(status),
+            ready_seconds=_since(ready, "True"),
             node=_interned(spec.get("nodeName")),
             deleting="deletionTimestamp" in meta,
-            failed=status.get("phase") == "Failed",
+            phase=PodPhase(status.get("phase") or PodPhase.UNKNOWN),
+            started_seconds=unix_seconds(status["startTime"]) if status.get("startTime") else None,
+            unready_seconds=_since(ready, "False"),
         )
         requests = pod_requests(spec)
         return Pod(seen, self._shared(meta), self._requests.setdefault(requests, requests), controller(meta))
@@ -198,12 +201,9 @@ def unix_seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def _ready_seconds(status: Json) -> float | None:
-    found: Iterable[Json] = status.get("conditions") or ()
-    for condition in found:
-        if condition.get("type") == "Ready" and condition.get("status") == "True":
-            return unix_seconds(condition["lastTransitionTime"])
-    return None
+def _since(condition: Json, status: str) -> float | None:
+    """Since when a condition has this status; None where it has another."""
+    return unix_seconds(condition["lastTransitionTime"]) if condition.get("status") == status else None
 
 
 def _plus(total: float | None, value: str | None) -> float | None:

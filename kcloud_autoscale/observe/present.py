@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Present:
         latency: By quantile, in seconds.
         waiting: Requests in the queue.
         own: Users' own queries, by text.
-        cpu_cores: Per pod.
+        cpu_cores: Per pod, mean over `cpu_window_seconds`.
         memory_bytes: Per pod.
         away: Why nothing could be asked at all; None when it could.
     """
@@ -56,6 +56,7 @@ class Present:
     waiting: dict[WorkloadKey, Point | Missing] = field(default_factory=dict)
     own: dict[str, Point | Missing] = field(default_factory=dict)
     cpu_cores: PodReadings = field(default_factory=PodReadings)
+    cpu_window_seconds: float = 0.0
     memory_bytes: PodReadings = field(default_factory=PodReadings)
     away: Missing | None = None
 
@@ -78,7 +79,7 @@ async def present(
         window_seconds: Rate window of what is of no preset.
         max_age_seconds: Older readings are stale.
     """
-    found = Present()
+    found = Present(cpu_window_seconds=window_seconds)
     async with asyncio.TaskGroup() as group:
         for preset, interval, members in by_scrape([each for each in watched if each.key in scrapes], scrapes):
             window = rate_window_seconds(step_seconds, interval)
@@ -123,7 +124,8 @@ def _metric(
             asked = found.waiting.get(each.key)
             return MetricObservation("queue", _dated(each, asked, "queue", found, max_age_seconds, now))
         case "cpu":
-            return _of_requests(each, found.cpu_cores, "cpu", now)
+            of_requests = _of_requests(each, found.cpu_cores, "cpu", now)
+            return replace(of_requests, window_seconds=found.cpu_window_seconds)
         case "memory":
             return _of_requests(each, found.memory_bytes, "memory", now)
         case _:

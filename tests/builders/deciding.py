@@ -12,6 +12,7 @@ from kcloud_autoscale.domain.decision import Decision, Stage, Step
 from kcloud_autoscale.domain.observation import (
     MetricObservation,
     PodObservation,
+    PodPhase,
     Pods,
     TargetObservation,
     WorkloadObservation,
@@ -34,7 +35,9 @@ QUEUE = MetricTarget("queue", MetricKind.AVERAGE_VALUE, 5.0)
 def pods(ready: int, starting: int = 0, leaving: int = 0) -> Pods:
     """Pods by state; names run on."""
     made = [PodObservation(f"llm-{i}", LONG_AGO, LONG_AGO + 60.0, "n1") for i in range(ready)]
-    made += [PodObservation(f"llm-{ready + i}", NOW - 30.0, None, "n1") for i in range(starting)]
+    made += [
+        PodObservation(f"llm-{ready + i}", NOW - 30.0, None, "n1", phase=PodPhase.PENDING) for i in range(starting)
+    ]
     made += [PodObservation(f"llm-old-{i}", LONG_AGO, LONG_AGO + 60.0, "n1", deleting=True) for i in range(leaving)]
     return Pods(made)
 

@@ -21,6 +21,7 @@ from kcloud_autoscale.domain.observation import (
     NOT_ASKED,
     MetricObservation,
     PodObservation,
+    PodPhase,
     Pods,
     TargetObservation,
     WorkloadObservation,
@@ -42,7 +43,7 @@ from kcloud_autoscale.simulate.world import World as SimulatedWorld
 from kcloud_autoscale.simulate.world import WorldRules
 from tests import hpa_reference as reference
 from tests.integration.conformance.scenarios import DOWN_WINDOW_SECONDS, SYNC_SECONDS
-from tests.integration.conformance.script import Fault, Played, Scenario, Sync
+from tests.integration.conformance.script import Fault, Played, Scenario, SeenPod, Sync
 
 KEY = WorkloadKey("conformance", "workload")
 CLOCK_SECONDS = 0.1
@@ -60,7 +61,7 @@ def decided(played: Played) -> Counts:
     for sync in played.syncs[:-1]:
         events = tuple(ScaleEvent(at, change) for at, change in played.changes_before(sync))
         state = DecisionState(0.0, good_since_seconds=0.0, recommendations=recommendations, scale_events=events)
-        case = _case(policy, state, sync)
+        case = _case(policy, state, sync, played.scenario.window_seconds)
         outcomes = [decide_fleet([case], fleet, sync.at_seconds + clock) for clock in CLOCKS]
         asked = [outcome.fleet.decisions[0].desired_replicas for outcome in outcomes]
         counts.append({sync.world.replicas if count is None else count for count in asked})
@@ -69,24 +70,38 @@ def decided(played: Played) -> Counts:
 
 
 def _policy(scenario: Scenario) -> WorkloadPolicy:
-    targets = tuple(MetricTarget(f"m{i}", scenario.kind, target) for i, target in enumerate(scenario.targets))
+    per_pod = scenario.kind is MetricKind.UTILIZATION
+    targets = tuple(
+        MetricTarget(scenario.resource if per_pod else f"m{index}", scenario.kind, target)
+        for index, target in enumerate(scenario.targets)
+    )
     up, down = scenario.up or default_scale_up(), scenario.down or default_scale_down()
     return WorkloadPolicy(
         KEY, min_replicas=scenario.least, max_replicas=scenario.most, targets=targets, scale_up=up, scale_down=down
     )
 
 
-def _case(policy: WorkloadPolicy, state: DecisionState, sync: Sync) -> Case:
-    pods = Pods(
-        PodObservation(pod.name, 0.0, 0.0 if pod.ready else None, deleting=pod.deleting) for pod in sync.world.pods
-    )
+def _case(policy: WorkloadPolicy, state: DecisionState, sync: Sync, window: float) -> Case:
+    pods = Pods(_pod(pod) for pod in sync.world.pods)
     target = TargetObservation(TargetRef("apps/v1", "Deployment", "workload"), "", "", sync.world.replicas, pods)
     metrics = tuple(
-        MetricObservation(metric.name, _reading(metric, value, sync.at_seconds), _per_pod(metric, value, sync))
+        MetricObservation(metric.name, _reading(metric, value, sync.at_seconds), _per_pod(metric, value, sync), window)
         for metric, value in zip(policy.targets, sync.phase.values, strict=True)
     )
     seen = WorkloadObservation(KEY, target, metrics=metrics)
     return Case(policy, seen, WorkloadState(state), None, 0.0, "spec", None, "unknown", NOT_ASKED, NOT_ASKED)
+
+
+def _pod(pod: SeenPod) -> PodObservation:
+    return PodObservation(
+        pod.name,
+        0.0,
+        pod.changed_seconds if pod.ready else None,
+        deleting=pod.deleting,
+        phase=PodPhase(pod.phase),
+        started_seconds=pod.started_seconds,
+        unready_seconds=None if pod.ready else pod.changed_seconds,
+    )
 
 
 def _reading(metric: MetricTarget, value: float | Fault, now: float) -> Reading:
@@ -151,11 +166,16 @@ def _asked(scenario: Scenario, sync: Sync, index: int) -> int | None:
         return reference.average_value(round(value * 1000), target, world.status_replicas, band)
     if scenario.kind is MetricKind.VALUE:
         return reference.value(round(value * 1000), target, world.replicas, world.serving, band)
-    pods = [
-        reference.Pod(pod.ready, round(value * 10) if pod.name in sync.metered else None, pod.deleting)
-        for pod in world.pods
-    ]
-    return reference.per_pod_utilization(pods, target, world.replicas, band)
+    resource = None if scenario.resource == "gpu" else scenario.resource
+    metric = reference.Metric(resource, sync.at_seconds, scenario.window_seconds)
+    pods = [_referred_pod(pod, round(value * 10) if pod.name in sync.metered else None) for pod in world.pods]
+    return reference.per_pod(pods, metric, target, world.replicas, band)
+
+
+def _referred_pod(pod: SeenPod, milli: int | None) -> reference.Pod:
+    ready = None if pod.changed_seconds is None else pod.ready
+    changed = pod.changed_seconds or 0.0
+    return reference.Pod(ready, milli, pod.deleting, pod.phase, pod.started_seconds, changed)
 
 
 def simulated(played: Played) -> Counts:

@@ -8,7 +8,17 @@ no `status.replicas` on its way to a new count is within a tenth of it.
 from __future__ import annotations
 
 from kcloud_autoscale.domain.policy import MetricKind, PolicySelect, RatePolicy, ScalingRules
-from tests.integration.conformance.script import Condition, Fault, Phase, Scenario, Value, leaving, settled, starting
+from tests.integration.conformance.script import (
+    Condition,
+    Fault,
+    Phase,
+    Pose,
+    Scenario,
+    Value,
+    leaving,
+    settled,
+    starting,
+)
 
 SYNC_SECONDS = 0.8
 DOWN_WINDOW_SECONDS = 5.0
@@ -95,7 +105,7 @@ NUMBERS = (
         shutdown_seconds=15.0,
     ),
     # No pod is Ready: 1.5 on none asks for none, and the floor remains.
-    Scenario("latency-dark", ONE_NUMBER, (200,), 3, held(200, 300, 200, asks=2), FREE, FREE_DOWN, unready=3),
+    Scenario("latency-dark", ONE_NUMBER, (200,), 3, held(200, 300, 200, asks=2), FREE, FREE_DOWN, posed=3),
 )
 # Where `decide` parts from HPA on purpose: sync shown, HPA's count, ours.
 OTHERWISE = {
@@ -265,9 +275,62 @@ RESOURCES = (
     # Nothing is known of any pod: hold.
     Scenario("cpu-unknown", UTILIZATION, (0.7,), 3, pulses(70, Fault.EMPTY, 105, Fault.ERROR, 35), FREE, FREE_DOWN),
     # One of 4 runs but is not Ready: idle at 105 %, left out at 35 %.
-    Scenario("cpu-unready", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, unready=1),
+    Scenario("cpu-unready", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, posed=1),
+    Scenario("cpu-never", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, posed=1, pose=Pose.NEVER_READY),
+    # It was Ready, and counts: 105 % on 4 is 6, and 35 % on 6 is 3.
+    Scenario("cpu-lost", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, posed=1, pose=Pose.LOST),
+    # 2 of 4 became Ready within the window: 105 % is 52.5 % of 4, which stay, 182 % is 91 %: 6. 35 % on 2 asks for 1.
+    Scenario(
+        "cpu-window",
+        UTILIZATION,
+        (0.7,),
+        4,
+        pulses(70, 105, 182, 35),
+        FREE,
+        FREE_DOWN,
+        posed=2,
+        pose=Pose.LONG_READY,
+        window_seconds=600,
+    ),
+    # Nothing of the kind with memory: one that is not Ready counts, just started or not.
+    Scenario(
+        "memory-unready", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, posed=1, resource="memory"
+    ),
 )
-ALL = (*LOADS, *NUMBERS, *UNKNOWNS, *BEHAVIORS, *WINDOWS, *RESOURCES)
+# A number per pod of custom.metrics.k8s.io, as of a GPU: not cut to whole per cent, and never a matter of readiness.
+NUMBERS_PER_POD = (
+    # 77 % is exactly a tenth more, and 77.5 % beyond: 5.
+    Scenario("gpu", UTILIZATION, (0.7,), 4, pulses(70, 105, 77, 77.5, 21), FREE, FREE_DOWN, resource="gpu"),
+    Scenario("gpu-unready", UTILIZATION, (0.7,), 4, pulses(70, 105, 35), FREE, FREE_DOWN, posed=1, resource="gpu"),
+    # 2 of 4 pending, as with CPU.
+    Scenario(
+        "gpu-starting",
+        UTILIZATION,
+        (0.7,),
+        2,
+        (CALM, *pulse(140), *pulse(98, starting(2)), *pulse(182, starting(2)), Phase((70,), 1, settled)),
+        FREE,
+        FREE_DOWN,
+        startup_seconds=20.0,
+        resource="gpu",
+    ),
+    # Of 4 one is not metered: idle at 105 %, 78.75 % of 4: 5. At 35 % it counts as on target, not as fully busy:
+    # (4 x 35 + 70) / 5 is 42 %: 3. With 2 missing of 3, (35 + 140) / 3 is 58 %: ceil(2.5), and 3 stay.
+    Scenario(
+        "gpu-missing",
+        UTILIZATION,
+        (0.7,),
+        4,
+        (
+            *(CALM, *pulse(105, missing=1), *pulse(35, missing=1), *pulse(35, missing=2)),
+            Phase((70,), 1, settled),
+        ),
+        FREE,
+        FREE_DOWN,
+        resource="gpu",
+    ),
+)
+ALL = (*LOADS, *NUMBERS, *UNKNOWNS, *BEHAVIORS, *WINDOWS, *RESOURCES, *NUMBERS_PER_POD)
 # Why the baselines of `simulate`, which know no behavior but a scale-down window, cannot be shown a scenario.
 NOT_SIMULATED = {
     "plain-jump": "grows without limit, more than twofold in one step",
@@ -277,5 +340,7 @@ NOT_SIMULATED = {
     **{each.name: "has no policies" for each in BEHAVIORS},
     **dict.fromkeys(("window-up", "window-both"), "has no scale-up window"),
     "cut-short": "has no policies",
-    **dict.fromkeys(("cpu-missing", "cpu-unready"), "has no pod that runs and is not metered or not Ready"),
+    "cpu-missing": "has no pod that runs and is not metered",
+    **{each.name: "has no pod that runs and does not serve" for each in RESOURCES if each.posed},
+    **{each.name: "is scaled on the CPU that is requested" for each in NUMBERS_PER_POD},
 }

@@ -27,14 +27,25 @@ class Fault(StrEnum):
 Value = float | Fault
 
 
+class Pose(StrEnum):
+    """What a running pod is made to look like; the stand-in for its kubelet leaves it so."""
+
+    STARTING = "starting"  # just started, and not Ready
+    NEVER_READY = "never ready"  # started ten minutes ago, and unready since ten seconds later
+    LOST = "lost"  # started ten minutes ago, and unready for a minute
+    LONG_READY = "long ready"  # started ten minutes ago, and Ready since ten seconds later
+
+
 @dataclass(frozen=True)
 class SeenPod:
-    """A pod as its watch last told it."""
+    """A pod as its watch last told it; when it started and became Ready or unready are monotonic times."""
 
     name: str
     phase: str
     ready: bool
     deleting: bool
+    started_seconds: float | None = None
+    changed_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class Phase:
     """What the metrics API answers for a while.
 
     Attributes:
-        values: One per metric of the HPA; of a utilization, per cent of its request that each running pod uses.
+        values: One per metric of the HPA; of a utilization, per cent that each running pod uses.
         asks: Syncs that see it, at least; more while the next phase waits for its condition.
         when: Must hold at two syncs in a row for the phase to begin.
         missing: Running pods whose utilization is left out.
@@ -125,7 +136,10 @@ class Scenario:
         most: `maxReplicas`.
         startup_seconds: From scheduled to Ready.
         shutdown_seconds: From deleted to gone.
-        unready: Pods that run but are not Ready from the beginning.
+        posed: Pods that look otherwise than just started and Ready, from the beginning.
+        pose: How.
+        resource: What a utilization is of: `cpu` and `memory` are shares of the requests, `gpu` a number per pod.
+        window_seconds: What a sample of a utilization is a mean over.
     """
 
     name: str
@@ -139,7 +153,10 @@ class Scenario:
     most: int = 10
     startup_seconds: float = 0.2
     shutdown_seconds: float = 0.2
-    unready: int = 0
+    posed: int = 0
+    pose: Pose = Pose.STARTING
+    resource: str = "cpu"
+    window_seconds: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,17 @@ from typing import Any
 from hack.cluster import Cluster, tool
 from hack.cluster.nodes import metrics_api
 from kcloud_autoscale.domain.policy import MetricKind, ScalingRules
-from tests.integration.conformance.script import Fault, Played, Scenario, SeenPod, World, settled
+from tests.integration.conformance.script import Fault, Played, Pose, Scenario, SeenPod, World, settled
 from tests.integration.loopback_servers import Answer, json_server
 from tests.integration.manifests import STAGE, Manifest
 from tests.integration.waiting import eventually
 
 NAMESPACE = "conformance"
 SERVICE = "external-metrics"
-REQUEST_MILLICORES = 100  # so that a millicore is a per cent
+# So that a millicore and a mebibyte are a per cent.
+REQUESTS = {"cpu": "100m", "memory": "100Mi"}
+METRICS_APIS = (("metrics.k8s.io", "v1beta1"), ("custom.metrics.k8s.io", "v1beta2"))
+TEN_MINUTES = timedelta(minutes=10)
 _TYPES = {MetricKind.VALUE: ("Value", "value"), MetricKind.AVERAGE_VALUE: ("AverageValue", "averageValue")}
 
 
@@ -82,16 +85,29 @@ class LiveWorlds:
 
 
 def _seen_pod(pod: Manifest) -> SeenPod:
-    conditions = {each["type"]: each["status"] for each in pod["status"].get("conditions", ())}
-    deleting = "deletionTimestamp" in pod["metadata"]
-    return SeenPod(pod["metadata"]["name"], pod["status"]["phase"], conditions.get("Ready") == "True", deleting)
+    status = pod["status"]
+    ready = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
+    return SeenPod(
+        name=pod["metadata"]["name"],
+        phase=status["phase"],
+        ready=ready.get("status") == "True",
+        deleting="deletionTimestamp" in pod["metadata"],
+        started_seconds=_monotonic(status.get("startTime")),
+        changed_seconds=_monotonic(ready.get("lastTransitionTime")),
+    )
+
+
+def _monotonic(timestamp: str | None) -> float | None:
+    """A time of the API server on the clock that the syncs are timed by."""
+    return None if timestamp is None else datetime.fromisoformat(timestamp).timestamp() - time.time() + time.monotonic()
 
 
 @dataclass
 class MetricsApis:
-    """`external.metrics.k8s.io` and `metrics.k8s.io`, answered from the scripts.
+    """`external.metrics.k8s.io`, `metrics.k8s.io` and `custom.metrics.k8s.io`, answered from the scripts.
 
-    An external metric is named `<scenario>-<index>`; pods are asked for by the label of their scenario.
+    An external metric is named `<scenario>-<index>`, a custom one `<scenario>`; pods are asked for by the label of
+    their scenario.
     """
 
     played: dict[str, Played]
@@ -104,7 +120,7 @@ class MetricsApis:
         if group_version.startswith("external"):
             return self._external(url.path.rpartition("/")[2])
         selector = urllib.parse.parse_qs(url.query)["labelSelector"][0]
-        return self._pods(selector.removeprefix("app="))
+        return self._pods(selector.removeprefix("app="), group_version)
 
     def _external(self, metric: str) -> Answer:
         name, _, index = metric.rpartition("-")
@@ -117,13 +133,16 @@ class MetricsApis:
         group_version = "external.metrics.k8s.io/v1beta1"
         return {"kind": "ExternalMetricValueList", "apiVersion": group_version, "metadata": {}, "items": items}
 
-    def _pods(self, name: str) -> Answer:
+    def _pods(self, name: str, group_version: str) -> Answer:
         sync = self.played[name].begin_sync()
         usage = sync.phase.values[0]
         if usage is Fault.ERROR:
             return _refused(f"no metrics of {name}")
-        items = [] if isinstance(usage, Fault) else [_pod_item(pod, name, usage) for pod in sorted(sync.metered)]
-        return {"kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items}
+        custom = group_version.startswith("custom")
+        item, kind = (_custom_item, "MetricValueList") if custom else (_pod_item, "PodMetricsList")
+        scenario = self.played[name].scenario
+        items = [] if isinstance(usage, Fault) else [item(pod, scenario, usage) for pod in sorted(sync.metered)]
+        return {"kind": kind, "apiVersion": group_version, "metadata": {}, "items": items}
 
 
 def _refused(message: str) -> Answer:
@@ -135,19 +154,29 @@ def _external_item(metric: str, value: float) -> Answer:
     return {"metricName": metric, "metricLabels": {}, "timestamp": _stamp(), "value": quantity}
 
 
-def _pod_item(pod: str, name: str, percent: float) -> Answer:
+def _pod_item(pod: str, scenario: Scenario, percent: float) -> Answer:
     # Not older than the pod's readiness, or the controller would not use it: a second's resolution, so one ahead.
-    usage = {"cpu": f"{round(percent * REQUEST_MILLICORES / 100)}m"}
+    unit = REQUESTS[scenario.resource].lstrip("0123456789")
     return {
-        "metadata": {"name": pod, "namespace": NAMESPACE, "labels": {"app": name}},
-        "timestamp": _stamp(ahead_seconds=1),
-        "window": "0s",
-        "containers": [{"name": "server", "usage": usage}],
+        "metadata": {"name": pod, "namespace": NAMESPACE, "labels": {"app": scenario.name}},
+        "timestamp": _stamp(timedelta(seconds=1)),
+        "window": f"{scenario.window_seconds}s",
+        "containers": [{"name": "server", "usage": {scenario.resource: f"{round(percent)}{unit}"}}],
     }
 
 
-def _stamp(ahead_seconds: int = 0) -> str:
-    return (datetime.now(UTC) + timedelta(seconds=ahead_seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _custom_item(pod: str, scenario: Scenario, percent: float) -> Answer:
+    return {
+        "describedObject": {"kind": "Pod", "apiVersion": "v1", "namespace": NAMESPACE, "name": pod},
+        "metric": {"name": scenario.name},
+        "timestamp": _stamp(),
+        "windowSeconds": scenario.window_seconds,
+        "value": f"{round(percent * 1000)}m",
+    }
+
+
+def _stamp(later: timedelta = timedelta()) -> str:
+    return (datetime.now(UTC) + later).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def play(cluster: Cluster, scenarios: Sequence[Scenario], timeout_seconds: float) -> dict[str, Played]:
@@ -160,14 +189,15 @@ def play(cluster: Cluster, scenarios: Sequence[Scenario], timeout_seconds: float
     with worlds.watching(), json_server(certificate, MetricsApis(played).answer) as port:
         cluster.register_external_metrics(port)
         authority = base64.b64encode(certificate.authority.read_bytes()).decode()
-        cluster.kubectl.apply(metrics_api("metrics.k8s.io", "v1beta1", SERVICE, "kube-system", port, authority))
-        cluster.kubectl("wait", "--for=condition=Available", "--timeout=30s", "apiservice/v1beta1.metrics.k8s.io")
+        for group, version in METRICS_APIS:
+            cluster.kubectl.apply(metrics_api(group, version, SERVICE, "kube-system", port, authority))
+            cluster.kubectl("wait", "--for=condition=Available", "--timeout=30s", f"apiservice/{version}.{group}")
         # Those that take long to start take it at the beginning too; the others need not wait.
         for quick in (True, False):
             batch = [each for each in scenarios if (each.startup_seconds < 1.0) is quick]
             for each in batch:
                 world = eventually(played[each.name].world, settled, timeout_seconds)
-                _make_unready(cluster, world, each.unready)
+                _pose(cluster, world, each)
             cluster.kubectl.apply([_hpa(each) for each in batch])
         deadline = time.monotonic() + timeout_seconds
         for one in played.values():
@@ -182,11 +212,15 @@ def stuck(played: Played) -> str:
     return f"{played.scenario.name} is not through after {len(played.syncs)} syncs; the last:\n{tail}"
 
 
-def _make_unready(cluster: Cluster, world: World, count: int) -> None:
-    """Running pods whose readiness fails; the stand-in for the kubelet leaves them so."""
-    patch = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
-    for pod in sorted(world.pods, key=lambda pod: pod.name)[:count]:
-        words = ("patch", "pod", pod.name, "-n", NAMESPACE, "--subresource=status", "-p", patch)
+def _pose(cluster: Cluster, world: World, scenario: Scenario) -> None:
+    ready = {"type": "Ready", "status": str(scenario.pose is Pose.LONG_READY)}
+    patch = {"conditions": [ready]}
+    if scenario.pose is not Pose.STARTING:
+        patch["startTime"] = _stamp(-TEN_MINUTES)
+        since = timedelta(minutes=1) if scenario.pose is Pose.LOST else TEN_MINUTES - timedelta(seconds=10)
+        ready["lastTransitionTime"] = _stamp(-since)
+    for pod in sorted(world.pods, key=lambda pod: pod.name)[: scenario.posed]:
+        words = ("patch", "pod", pod.name, "-n", NAMESPACE, "--subresource=status", "-p", json.dumps({"status": patch}))
         cluster.kubectl(*words)
 
 
@@ -197,8 +231,7 @@ def _deployment(scenario: Scenario) -> Manifest:
         f"pod-ready.{STAGE}/delay": f"{round(scenario.startup_seconds * 1000)}ms",
         f"pod-delete.{STAGE}/delay": f"{round(scenario.shutdown_seconds * 1000)}ms",
     }
-    requests = {"requests": {"cpu": f"{REQUEST_MILLICORES}m"}}
-    container = {"name": "server", "image": "registry.local/server:1", "resources": requests}
+    container = {"name": "server", "image": "registry.local/server:1", "resources": {"requests": REQUESTS}}
     template = {"metadata": {"labels": labels, "annotations": delays}, "spec": {"containers": [container]}}
     return {
         "apiVersion": "apps/v1",
@@ -227,9 +260,12 @@ def _hpa(scenario: Scenario) -> Manifest:
 
 def _metric(scenario: Scenario, index: int) -> Manifest:
     target = scenario.targets[index]
+    if scenario.resource not in REQUESTS:
+        number: Manifest = {"type": "AverageValue", "averageValue": f"{round(target * 100_000)}m"}
+        return {"type": "Pods", "pods": {"metric": {"name": scenario.name}, "target": number}}
     if scenario.kind is MetricKind.UTILIZATION:
         wanted: Manifest = {"type": "Utilization", "averageUtilization": round(target * 100)}
-        return {"type": "Resource", "resource": {"name": "cpu", "target": wanted}}
+        return {"type": "Resource", "resource": {"name": scenario.resource, "target": wanted}}
     kind, field_name = _TYPES[scenario.kind]
     wanted = {"type": kind, field_name: f"{round(target * 1000)}m"}
     return {"type": "External", "external": {"metric": {"name": f"{scenario.name}-{index}"}, "target": wanted}}

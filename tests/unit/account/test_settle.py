@@ -9,7 +9,7 @@ from kcloud_autoscale.account.power import ReplicaPower
 from kcloud_autoscale.account.settle import settle
 from kcloud_autoscale.account.worth import Worth
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.observation import NOT_ASKED, PodObservation, WorkloadObservation
+from kcloud_autoscale.domain.observation import NOT_ASKED, PodObservation, PodPhase, WorkloadObservation
 from kcloud_autoscale.domain.policy import Caps, FleetPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.state import DecisionState, PowerState, WorkloadState
@@ -53,7 +53,7 @@ def test_a_pod_on_its_way_out_is_paid_for_and_a_failed_one_is_not():
     pods = (
         *some_pods(3),
         PodObservation("leaving", 0.0, 60.0, "n1", deleting=True),
-        PodObservation("failed", 0.0, None, "n1", failed=True),
+        PodObservation("failed", 0.0, None, "n1", phase=PodPhase.FAILED),
     )
     account, _ = at_minute(0, NEW, seen(pods, 42.0))
     assert account.actual is not None

@@ -8,7 +8,7 @@ from typing import Any
 from kcloud_autoscale.account.ledger import Account, Budget, Running
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
-from kcloud_autoscale.domain.observation import PodObservation, Pods, TargetObservation, WorkloadObservation
+from kcloud_autoscale.domain.observation import PodObservation, PodPhase, Pods, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.series import Forecast
@@ -64,7 +64,7 @@ def observation(ready: int = 2) -> WorkloadObservation:
         PodObservation(f"llm-{index}", NOW - 600.0, NOW - 500.0 if index < ready else None, node="gpu-0")
         for index in range(2)
     )
-    failed = PodObservation("llm-x", NOW - 600.0, node="gpu-1", failed=True)
+    failed = PodObservation("llm-x", NOW - 600.0, node="gpu-1", phase=PodPhase.FAILED)
     return WorkloadObservation(
         KEY, TargetObservation(TARGET, "t1", "7", 2, Pods((*pods, failed))), demand=Sample(38.0, NOW)
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcloud_autoscale.decide.pipeline import decide_fleet
-from kcloud_autoscale.domain.observation import PodObservation
+from kcloud_autoscale.domain.observation import PodObservation, PodPhase
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget, PolicySelect, RatePolicy, ScalingRules
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.state import DecisionState
@@ -54,24 +54,46 @@ def test_one_value_asks_for_what_hpa_asks_for(milli, target, ready, starting, ba
     assert asked(case, band) == hpa.value(milli, target, current, ready, band)
 
 
+# Around the 300 s of a start, the 30 s in which readiness is first told and a window of 75 s.
+AGES = st.sampled_from([40, 120, 299, 300, 301, 86_400])
 pod_lists = st.lists(
-    st.builds(hpa.Pod, st.booleans(), st.one_of(st.none(), st.integers(0, 1500)), st.just(False)),
+    st.builds(
+        hpa.Pod,
+        st.sampled_from([True, True, False, None]),
+        st.one_of(st.none(), st.integers(0, 1500)),
+        st.sampled_from([False, False, False, True]),
+        st.sampled_from(["Running", "Running", "Running", "Pending", "Failed", "Succeeded"]),
+        st.one_of(st.none(), AGES.map(lambda age: NOW - age)),
+    ).flatmap(
+        lambda pod: st.sampled_from([0, 29, 30, 31, 200]).map(
+            lambda took: replace(pod, changed=min(NOW, (pod.started or NOW - 300) + took))
+        )
+    ),
     min_size=1,
     max_size=12,
 )
+# As HPA knows them: resources of metrics.k8s.io, and a metric per pod of custom.metrics.k8s.io.
+RESOURCES = {"cpu": "cpu", "memory": "memory", "gpu": None, "npu": None}
 
 
-@given(pods=pod_lists, target=st.integers(100, 1200), extra=st.integers(-2, 2), band=bands)
-@settings(max_examples=200, deadline=None)
-def test_a_utilization_asks_for_what_hpa_asks_for(pods, target, extra, band):
+@given(
+    pods=pod_lists,
+    name=st.sampled_from(list(RESOURCES)),
+    target=st.integers(100, 1200),
+    extra=st.integers(-2, 2),
+    window=st.sampled_from([0, 75]),
+    band=bands,
+)
+@settings(max_examples=400, deadline=None)
+def test_a_number_per_pod_asks_for_what_hpa_asks_for(pods, name, target, extra, window, band):
     current = max(1, len(pods) + extra)  # `spec.replicas` may be ahead of the pods, or behind
-    gpu = MetricTarget("gpu", MetricKind.UTILIZATION, target / 1000)
+    aimed = MetricTarget(name, MetricKind.UTILIZATION, target / 1000)
     values = {f"p{i}": pod.milli / 1000 for i, pod in enumerate(pods) if pod.milli is not None}
     mean = sum(values.values()) / len(values) if values else 0.0
-    observed = metric("gpu", mean, values or {"gone": 0.5})
-    case = a_case(replicas=current, kappa=None, targets=(gpu,), metrics=[observed], running=some_pods(pods))
+    observed = replace(metric(name, mean, values or {"gone": 0.5}), window_seconds=float(window))
+    case = a_case(replicas=current, kappa=None, targets=(aimed,), metrics=[observed], running=some_pods(pods))
 
-    expected = hpa.per_pod_utilization(pods, target, current, band)
+    expected = hpa.per_pod(pods, hpa.Metric(RESOURCES[name], NOW, window), target, current, band)
     if expected is None:
         decision = decide_one(case)
         assert (decision.hold_reason, decision.desired_replicas) == ("MetricsUnknown", current)
@@ -81,7 +103,16 @@ def test_a_utilization_asks_for_what_hpa_asks_for(pods, target, extra, band):
 
 def some_pods(pods):
     return tuple(
-        PodObservation(f"p{i}", 0.0, 1.0 if pod.ready else None, "n1", deleting=pod.deleting)
+        PodObservation(
+            f"p{i}",
+            0.0,
+            pod.changed if pod.ready else None,
+            "n1",
+            deleting=pod.deleting,
+            phase=PodPhase(pod.phase),
+            started_seconds=pod.started,
+            unready_seconds=pod.changed if pod.ready is False else None,
+        )
         for i, pod in enumerate(pods)
     )
 

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
+from kcloud_autoscale.decide.metered import Metered
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import Forecast, Levels
-from tests.builders.deciding import GPU, LATENCY, NOW, QUEUE, a_case, a_forecast, decide_one, metric, pods
+from tests.builders.deciding import GPU, LATENCY, LONG_AGO, NOW, QUEUE, a_case, a_forecast, decide_one, metric, pods
 
+MEMORY = MetricTarget("memory", MetricKind.UTILIZATION, 0.6)
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
 
 
@@ -122,34 +124,65 @@ def test_of_several_metrics_the_largest_need_wins():
 
 
 @pytest.mark.parametrize(
-    ("values", "starting", "expected"),
+    ("values", "starting", "of_memory", "of_gpu"),
     [
-        ([0.9, 0.9, 0.9, 0.9], 0, 6),  # 3.6 / (4 * 0.6) = 1.5
-        ([0.9, 0.9, 0.9, 0.9], 2, 6),  # the two that start count as idle: 3.6 / (6 * 0.6) = 1.0, and 6 stay
-        ([0.9, 0.9, None, None], 0, 4),  # 1.5, with the missing ones idle 0.75: the direction turns, 4 stay
-        ([0.3, 0.3, None, None], 0, 4),  # 0.5, with the missing ones at 1.0 it is 1.08: 4 stay
-        ([0.1, 0.1, 0.1, None], 0, 3),  # 0.17, then (0.3 + 1.0) / (4 * 0.6) = 0.54: ceil(1.3 / 0.6)
-        ([0.3, 0.3, 0.3, 0.3], 2, 2),  # 0.5: those that start are left out when scaling down
+        ([0.9, 0.9, 0.9, 0.9], 0, 6, 6),  # 3.6 / (4 * 0.6) = 1.5
+        ([0.9, 0.9, 0.9, 0.9], 2, 6, 6),  # the two that start count as idle: 3.6 / (6 * 0.6) = 1.0, and 6 stay
+        ([0.9, 0.9, None, None], 0, 4, 4),  # 1.5, with the missing ones idle 0.75: the direction turns, 4 stay
+        ([0.3, 0.3, None, None], 0, 4, 3),  # 0.5; with the missing ones at 1.0 it is 1.08, at the target 0.75: 3
+        ([0.1, 0.1, 0.1, None], 0, 3, 2),  # 0.17; (0.3 + 1.0) / (4 * 0.6) = 0.54: ceil(1.3 / 0.6), or ceil(0.9 / 0.6)
+        ([0.3, 0.3, 0.3, 0.3], 2, 2, 2),  # 0.5: those that start are left out when scaling down
     ],
 )
-def test_pods_that_start_or_say_nothing_dampen_a_utilization(values, starting, expected):
+def test_pods_that_start_or_say_nothing_dampen_a_utilization(values, starting, of_memory, of_gpu):
     per_pod = {f"llm-{i}": value for i, value in enumerate(values) if value is not None}
-    mean = sum(per_pod.values()) / len(per_pod)
+    mean, asked = sum(per_pod.values()) / len(per_pod), []
+    for target in (MEMORY, GPU):
+        case = a_case(
+            replicas=len(values) + starting,
+            kappa=None,
+            targets=(target,),
+            metrics=[metric(target.name, mean, per_pod)],
+            running=pods(len(values), starting),
+        )
+        asked.append(decide_one(case).proposals[0].replicas)
+
+    assert asked == [of_memory, of_gpu]
+
+
+def test_only_a_share_of_the_requests_is_cut_to_whole_percent():
+    # 0.6675 against 0.6 is 1.1125, beyond a tenth, and ceil(4 * 1.1125) = 5; cut to 0.66 it is exactly a tenth.
+    values = dict.fromkeys((f"llm-{i}" for i in range(4)), 0.6675)
+
+    def asked(target):
+        case = a_case(replicas=4, kappa=None, targets=(target,), metrics=[metric(target.name, 0.6675, values)])
+        return decide_one(case).proposals[0].replicas
+
+    assert (asked(MEMORY), asked(GPU)) == (4, 5)
+
+
+def test_a_pod_that_was_ready_and_is_not_counts_with_its_cpu():
+    # 4 at 0.9 against 0.6, one of which lost its readiness under the load: 6, and not 2.7 / 0.6 for the 3 that serve
+    # with an idle one among 4, which is 0.675 / 0.6 = 1.125: 5.
+    overloaded = replace(pods(4)[3], ready_seconds=None, unready_seconds=NOW - 20.0, started_seconds=LONG_AGO)
+    serving = [replace(pod, started_seconds=LONG_AGO) for pod in pods(3)]
+    values = {pod.name: 0.9 for pod in (*serving, overloaded)}
     case = a_case(
-        replicas=len(values) + starting,
+        replicas=4,
         kappa=None,
-        targets=(GPU,),
-        metrics=[metric("gpu", mean, per_pod)],
-        running=pods(len(values), starting),
+        targets=(MetricTarget("cpu", MetricKind.UTILIZATION, 0.6),),
+        metrics=[metric("cpu", 0.9, values)],
+        running=(*serving, overloaded),
     )
 
-    assert decide_one(case).proposals[0].replicas == expected
+    assert decide_one(case).proposals[0].replicas == 6
 
 
 def test_more_pods_than_the_spec_asks_for_do_not_turn_the_direction():
     # 11 of 12 pods at 0.48 and one that is silent: (5.28 + 1.0) / (12 * 0.6) = 0.87 asks for 11, with 10 in the spec.
-    assert hpa.utilization(5.28, 11, 0, 1, 0.6, 10, hpa.Tolerance()) == 10
-    assert hpa.utilization(5.28, 11, 0, 1, 0.6, 12, hpa.Tolerance()) == 11
+    counted = Metered(5.28, 11, 0, 1)
+    assert hpa.per_pod(counted, 0.6, 10, hpa.Tolerance(), of_requests=True) == 10
+    assert hpa.per_pod(counted, 0.6, 12, hpa.Tolerance(), of_requests=True) == 11
 
 
 def test_latency_beyond_its_threshold_grows_the_count_though_capacity_says_enough():

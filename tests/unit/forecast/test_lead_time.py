@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcloud_autoscale.domain.observation import PodObservation
+from kcloud_autoscale.domain.observation import PodObservation, PodPhase
 from kcloud_autoscale.domain.state import LeadTimeState
 from kcloud_autoscale.forecast.lead_time import KEPT, estimate, learn
 
@@ -91,7 +91,7 @@ def test_clocks_that_differ_give_no_negative_start_up():
     assert learn(LeadTimeState(), (started("a", 10.0, -2.0),), 20.0).durations_seconds == (0.0,)
 
 
-@pytest.mark.parametrize("pod", [PodObservation("a", 0.0, 50.0, "n1", failed=True), PodObservation("a", 0.0)])
+@pytest.mark.parametrize("pod", [PodObservation("a", 0.0, 50.0, "n1", phase=PodPhase.FAILED), PodObservation("a", 0.0)])
 def test_a_failed_or_starting_pod_says_nothing(pod: PodObservation):
     assert learn(LeadTimeState(), (pod,), 60.0).durations_seconds == ()
 

@@ -61,7 +61,7 @@ def test_a_pod_is_slimmed_to_times_requests_and_owner() -> None:
 def test_a_pod_that_does_not_serve_is_told_from_one_that_does() -> None:
     slim = Slimmer().pod
     assert not slim(pod(conditions=[ready("False")])).seen.ready
-    assert slim(pod(phase="Failed")).seen.failed
+    assert slim(pod(phase="Failed")).seen.finished
     leaving = pod()
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:02:00Z"
     assert slim(leaving).seen.deleting
