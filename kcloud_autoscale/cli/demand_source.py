@@ -17,6 +17,7 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.answer import Row
+from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
 
@@ -79,16 +80,19 @@ def all_of_prometheus(
     if steps < 1:
         raise ConfigError(f"{days:g} days hold no step of {step:g} s")
     end = math.floor(now_seconds / step) * step
-    start = end - steps * step
+    # Beside a gap a rate over five minutes sees a part of them: as for the operator, such steps are unknown. So those
+    # before the first are read too.
+    back = looked_back_steps(query, step)
+    start = end - (steps + back) * step
     rows = asyncio.run(_asked(PrometheusSettings(url, token_file=token_file), query, start, end, step))
     if not rows:
         raise ConfigError(f"the query gives no series in the last {days:g} days: {query}")
     series: dict[str, FloatArray] = {}
     for row in rows:
-        demand = series.setdefault(_notation(row.labels) or query, np.full(steps, np.nan))
+        demand = series.setdefault(_notation(row.labels) or query, np.full(steps + back, np.nan))
         # A value at the end of a step belongs to the step that ends there.
         demand[np.round((row.times - start) / step).astype(np.int64) - 1] = row.values
-    return [_trace(name, start, step, demand) for name, demand in sorted(series.items())]
+    return [_trace(name, start, step, demand, back) for name, demand in sorted(series.items())]
 
 
 def _notation(labels: Mapping[str, str]) -> str:
@@ -97,12 +101,16 @@ def _notation(labels: Mapping[str, str]) -> str:
     return labels.get("__name__", "") + (f"{{{pairs}}}" if pairs else "")
 
 
-def _trace(name: str, start: float, step: float, demand: FloatArray) -> Trace:
-    """What cannot be demand is unknown, and said."""
-    impossible = np.isfinite(demand) & (demand < 0.0) | np.isinf(demand)
-    demand[impossible] = np.nan
-    repairs = (f"{int(impossible.sum())} negative or infinite values are unknown",) if impossible.any() else ()
-    return Trace(name, start, step, demand, hashlib.sha256(demand.tobytes()).hexdigest(), repairs)
+def _trace(name: str, start: float, step: float, values: FloatArray, back: int) -> Trace:
+    """What cannot be demand is unknown, and said; the first ``back`` values only tell what the others look back on."""
+    impossible = np.isfinite(values) & (values < 0.0) | np.isinf(values)
+    values[impossible] = np.nan
+    repairs = [f"{int(impossible.sum())} negative or infinite values are unknown"] if impossible.any() else []
+    demand = away_from_gaps(values, back)[back:]
+    if beside := int((np.isfinite(values[back:]) & np.isnan(demand)).sum()):
+        repairs.append(f"{beside} steps beside gaps are unknown: the query looks back over {back} steps")
+    digest = hashlib.sha256(demand.tobytes()).hexdigest()
+    return Trace(name, start + back * step, step, demand, digest, tuple(repairs))
 
 
 async def _asked(settings: PrometheusSettings, query: str, start: float, end: float, step: float) -> list[Row]:

@@ -65,6 +65,7 @@ class _File(_Model):
     objects: list[dict[str, Any]] = []
     step_seconds: _Positive | None = None
     history_steps: _Count = 0
+    settle_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     grams_co2e_per_kwh: _Positive | None = Field(None, alias="gramsCO2ePerKWh")
 
 
@@ -157,6 +158,7 @@ def _member(path: Path, index: int, file: _File, fleet: FleetPolicy) -> Member:
         watts_per_replica=given.watts_per_replica,
         grams_per_kwh=file.grams_co2e_per_kwh,
         history_steps=file.history_steps,
+        settle_seconds=file.settle_seconds,
     )
     return Member(given.key, trace, rules, workload)
 

@@ -36,6 +36,7 @@ _OF_ONE_WORKLOAD = [
     "query",
     "step_seconds",
     "history_steps",
+    "settle_seconds",
     "capacity_per_replica",
     "startup_seconds",
     "min_replicas",
@@ -98,6 +99,13 @@ def _add_world(group: Any) -> None:
     group.add_argument("--max-replicas", type=int, metavar="N", help="default: no limit")
     group.add_argument(
         "--optimizer", type=Path, metavar="FILE", help="manifest with one WorkloadOptimizer: bounds, caps, behavior"
+    )
+    group.add_argument(
+        "--settle-seconds",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how long after its end a step is learned, as SETTLE_SECONDS of an operator, which has 10 (default: 0)",
     )
 
 
@@ -245,4 +253,5 @@ def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
         watts_per_replica=positive(args.watts_per_replica, "--watts-per-replica"),
         grams_per_kwh=positive(args.grams_co2e_per_kwh, "--grams-co2e-per-kwh"),
         history_steps=args.history_steps,
+        settle_seconds=args.settle_seconds,
     )

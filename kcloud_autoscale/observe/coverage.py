@@ -134,6 +134,11 @@ def away_from_gaps(values: FloatArray, steps: int) -> FloatArray:
     return np.where(unknown, np.nan, values)
 
 
+def looked_back_steps(promql: str, step_seconds: float) -> int:
+    """How many steps a query looks back over: 5 of 60 s for a rate over 5 minutes, 0 for a gauge."""
+    return math.ceil(look_back_seconds(promql) / step_seconds)
+
+
 def look_back_seconds(promql: str) -> float:
     """The longest range in a query, 0 without any: ``sum(rate(x[5m]))`` looks back 300 s."""
     return max((_seconds(each) for each in _RANGE.findall(promql)), default=0.0)

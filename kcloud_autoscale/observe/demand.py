@@ -25,7 +25,7 @@ from kcloud_autoscale.observe.coverage import (
     filled_samples,
     filled_seconds,
     intervals,
-    look_back_seconds,
+    looked_back_steps,
     widened,
 )
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
@@ -63,7 +63,7 @@ async def demand_steps(
 
 async def _own(asker: Asker, each: Watched, span: Span) -> FloatArray | Missing:
     assert each.query is not None
-    back = math.ceil(look_back_seconds(each.query) / span.step_seconds)
+    back = looked_back_steps(each.query, span.step_seconds)
     values = await asker.single_steps(each.query, span.reaching_back(back), "demand")
     return values if isinstance(values, Missing) else away_from_gaps(values, back)[back:]
 

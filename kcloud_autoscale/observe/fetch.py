@@ -133,4 +133,11 @@ def only(found: Sequence[S], what: str, max_age_seconds: float | None = None) ->
     if not found:
         age = "" if max_age_seconds is None else f" with samples younger than {max_age_seconds:g} s"
         return Missing(MissingReason.NO_DATA, f"{what} returns no series{age}")
-    return Missing(MissingReason.AMBIGUOUS, f"{what} returns {len(found)} series; it must return one")
+    apart = f" ({', '.join(apart)} differ)" if (apart := _labels_apart(found)) else ""
+    return Missing(MissingReason.AMBIGUOUS, f"{what} returns {len(found)} series{apart}; it must return one")
+
+
+def _labels_apart(found: Sequence[Point | Row]) -> list[str]:
+    """Labels that do not have one value in all of the series: what a user has to sum over."""
+    names = {name for each in found for name in each.labels}
+    return sorted(name for name in names if len({each.labels.get(name) for each in found}) > 1)

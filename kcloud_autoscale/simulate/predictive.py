@@ -125,11 +125,12 @@ class Sight:
         self._fed = 0
 
     def of(self, known: FloatArray, world: World, now: float) -> WorkloadObservation:
-        """What is seen at `now`; `known` is the demand of all steps before, of which only the new ones are shown."""
+        """What is seen at `now`; `known` is the demand of all steps before, the newly settled ones its history."""
         pods = self._pods.of(world, now - self.trace.step_seconds)
-        new = known[self._fed :]
-        history = DemandHistory(grid_seconds(self.trace, self._fed), self.trace.step_seconds, new) if len(new) else None
-        self._fed = len(known)
+        step = self.trace.step_seconds
+        new = known[self._fed : max(0, len(known) - self.rules.settle_steps(step))]
+        history = DemandHistory(grid_seconds(self.trace, self._fed), step, new) if len(new) else None
+        self._fed += len(new)
         watts = self.rules.watts_per_replica
         return WorkloadObservation(
             self.key,

@@ -82,7 +82,8 @@ def _ours(
 ) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
     histories = whole_history(trace, workload.key)
-    forecaster = ReplayedForecaster(histories, rules.history_steps, knowledge=default_knowledge()[0])
+    taught = rules.taught_steps(trace.step_seconds)
+    forecaster = ReplayedForecaster(histories, taught, knowledge=default_knowledge()[0])
     policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
     run = replay(trace, rules, policy, watch)

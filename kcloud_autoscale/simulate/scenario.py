@@ -108,7 +108,7 @@ class _Live:
         histories = {
             m.key: DemandHistory(grid_seconds(m.trace, 0), m.trace.step_seconds, m.trace.demand) for m in members
         }
-        taught = members[0].rules.history_steps
+        taught = members[0].rules.taught_steps(members[0].trace.step_seconds)
         self.state = FleetState(ReplayedForecaster(histories, taught, knowledge=default_knowledge()[0]))
         starts = _starts(scenario)
         self.worlds = {

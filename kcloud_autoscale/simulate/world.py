@@ -38,6 +38,8 @@ class WorldRules:
         watts_per_replica: None when not given.
         grams_per_kwh: Of the grid; None when not given.
         history_steps: Steps at the beginning of a trace that are known but neither decided nor scored.
+        settle_seconds: Our own forecast learns of a step so long after its end, as an operator's whose Prometheus must
+            have stored the last scrape first. What is served now is known at once, to it as to every policy.
     """
 
     capacity_per_replica: float
@@ -48,6 +50,7 @@ class WorldRules:
     watts_per_replica: float | None = None
     grams_per_kwh: float | None = None
     history_steps: int = 0
+    settle_seconds: float = 0.0
 
     def check(self, trace: Trace) -> None:
         """Raise ConfigError for what cannot be simulated, by name and value."""
@@ -55,6 +58,8 @@ class WorldRules:
             raise ConfigError(f"capacity per replica is {self.capacity_per_replica:g}, must be greater than 0")
         if not self.startup_seconds >= 0.0 or not math.isfinite(self.startup_seconds):
             raise ConfigError(f"startup seconds is {self.startup_seconds:g}, must be 0 or more")
+        if not self.settle_seconds >= 0.0 or not math.isfinite(self.settle_seconds):
+            raise ConfigError(f"settle seconds is {self.settle_seconds:g}, must be 0 or more")
         if not 0 <= self.min_replicas <= self.max_replicas:
             raise ConfigError(f"min replicas {self.min_replicas} and max replicas {self.max_replicas} are out of order")
         if not 0 <= self.history_steps < len(trace.demand):
@@ -67,6 +72,14 @@ class WorldRules:
     def startup_steps(self, step_seconds: float) -> int:
         """Whole steps until a replica serves: 90 s at 60 s steps are 2."""
         return math.ceil(self.startup_seconds / step_seconds - 1e-9)
+
+    def settle_steps(self, step_seconds: float) -> int:
+        """By how many steps our forecast's data lag at the beginning of a step: 10 s at 60 s steps are 1."""
+        return math.ceil(self.settle_seconds / step_seconds - 1e-9)
+
+    def taught_steps(self, step_seconds: float) -> int:
+        """Steps that the forecast has learned before the first decision."""
+        return max(0, self.history_steps - self.settle_steps(step_seconds))
 
     def needed(self, demand: FloatArray) -> IntArray:
         """Replicas that serve the demand exactly, within the bounds; where it is unknown, what was needed before."""

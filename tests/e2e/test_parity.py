@@ -8,7 +8,8 @@ and their knobs from the same manifest.
 Not real: the pods. The API server dates creation and readiness by the clock on the wall, so pods with recorded times
 are put into the informers' copies; their number is what ``/scale`` says, their start-up the simulated world's rule.
 No controller and no kwok runs, leader election is off, and kopf's watch of our own objects is replaced by one list:
-nobody changes them. A step is read at its very end (SETTLE_SECONDS=0), as a simulation sees it.
+nobody changes them. A step is read at its very end (SETTLE_SECONDS=0), as a simulation sees it by default, and at the
+operator's own default, which `simulate --settle-seconds 10` replays.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def still_cluster() -> Iterator[Cluster]:
     """An API server on which nobody but us acts: what the test says of pods is all there is to say."""
     with Cluster.start() as cluster:
@@ -192,7 +193,7 @@ async def assembled(settings: Settings, kubeconfig: Path) -> AsyncIterator[tuple
             task.cancel()
 
 
-def rules_of(manifest: Path) -> tuple[WorkloadPolicy, WorldRules]:
+def rules_of(manifest: Path, settle_seconds: float) -> tuple[WorkloadPolicy, WorldRules]:
     """The workload as `simulate --optimizer` resolves it, and its world."""
     workload = read_fleet(manifest).workloads[KEY]
     assert workload.capacity_per_replica is not None
@@ -204,6 +205,7 @@ def rules_of(manifest: Path) -> tuple[WorkloadPolicy, WorldRules]:
         workload.max_replicas,
         usd_per_replica_hour=USD_PER_REPLICA_HOUR,
         history_steps=FIRST,
+        settle_seconds=settle_seconds,
     )
 
 
@@ -261,13 +263,13 @@ def simulated(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> tupl
     return made["predictive"].run, noted.decisions
 
 
-def settings_for(server: Prometheus) -> Settings:
+def settings_for(server: Prometheus, settle_seconds: float) -> Settings:
     return Settings(
         prometheus_url=server.url,
         watch_namespaces=(NAMESPACE,),
         pod_namespace=SYSTEM_NAMESPACE,
         history_days=float(HISTORY_DAYS),
-        settle_seconds=0.0,
+        settle_seconds=settle_seconds,
         leader_election=False,
         write_qps=1000.0,
         write_burst=1000,
@@ -277,12 +279,13 @@ def settings_for(server: Prometheus) -> Settings:
     )
 
 
+@pytest.mark.parametrize("settle_seconds", [0.0, 10.0])
 def test_operator_and_simulator_decide_alike_at_every_step_of_a_recorded_day(
-    server: Prometheus, still_cluster: Cluster, tmp_path: Path
+    server: Prometheus, still_cluster: Cluster, tmp_path: Path, settle_seconds: float
 ) -> None:
     manifest = tmp_path / "optimizer.yaml"
     manifest.write_text(json.dumps(optimizer()))
-    workload, rules = rules_of(manifest)
+    workload, rules = rules_of(manifest, settle_seconds)
     trace = from_prometheus(server.url, QUERY, HISTORY_DAYS + 1, STEP, START + (FIRST + DAY_STEPS) * STEP)
     run, noted = simulated(trace, rules, workload)
 
@@ -290,7 +293,7 @@ def test_operator_and_simulator_decide_alike_at_every_step_of_a_recorded_day(
     before = initial_replicas(trace, rules)
     still_cluster.kubectl.apply([deployment(NAMESPACE, NAME, before, "0s"), PRICES, optimizer()])
     kubeconfig = still_cluster.kubeconfig_for(SYSTEM_NAMESPACE, SERVICE_ACCOUNT)
-    operator = asyncio.run(lived(settings_for(server), kubeconfig, trace, rules))
+    operator = asyncio.run(lived(settings_for(server, settle_seconds), kubeconfig, trace, rules))
 
     pairs = zip(operator.decisions, noted, strict=True)
     different = [(step, found) for step, pair in enumerate(pairs) if (found := differences(*pair))]

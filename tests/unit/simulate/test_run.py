@@ -11,17 +11,19 @@ import pytest
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.reading import value_or_none
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
-from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, plain_workload
+from kcloud_autoscale.simulate.predictive import Predictive, Sight, fleet_policy, plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import WorldRules, replay
+from kcloud_autoscale.simulate.world import World, WorldRules, replay
 
 STEP = 600.0
 DAY = 144
 RULES = WorldRules(10.0, 700.0)
+KEY = WorkloadKey("ai", "chat")
 
 
 def rhythm(days: int, seed: int = 0, start: float = 1_767_225_600.0) -> Trace:
@@ -157,6 +159,7 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
         ({"--column": "load"}, "no column 'load'"),
         ({"--capacity-per-replica": "0"}, "capacity per replica is 0"),
         ({"--startup-seconds": "-5"}, "startup seconds is -5"),
+        ({"--settle-seconds": "-1"}, "settle seconds is -1"),
         ({"--step-seconds": "0"}, "--step-seconds is 0"),
         ({"--history-steps": "144"}, "144 steps of history were asked for, the trace has 144"),
         ({"--policy": "magic"}, "unknown policy magic"),
@@ -190,9 +193,32 @@ def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome]
     assert run.reasons == outcomes["predictive"].run.reasons
 
 
+@pytest.mark.parametrize(("settle_seconds", "history_steps"), [(10.0, 0), (10.0, 2 * DAY), (700.0, 1)])
+def test_live_and_in_bulk_the_same_is_known_of_steps_that_have_not_settled(
+    four_days: Trace, settle_seconds: float, history_steps: int
+):
+    rules = replace(RULES, settle_seconds=settle_seconds, history_steps=history_steps)
+    forecaster = LiveForecaster(STEP, knowledge=default_knowledge()[0])
+    live = Predictive(four_days, rules, forecaster, fleet_policy(four_days, rules, plain_workload()))
+    run, bulk = replay(four_days, rules, live), ran(four_days, "predictive", rules=rules)["predictive"].run
+    assert (run.replicas == bulk.replicas).all()
+    assert run.reasons == bulk.reasons
+
+
+def test_a_step_that_has_not_settled_is_the_demand_of_the_moment_and_no_history():
+    trace = Trace("four", 0.0, STEP, np.array([1.0, 2.0, 3.0, 4.0]))
+    sight = Sight(trace, replace(RULES, settle_seconds=10.0), KEY)
+    shown = [sight.of(trace.demand[:step], World.at_rest(1, 0), step * STEP) for step in range(1, 5)]
+
+    assert [value_or_none(each.demand) for each in shown] == [1.0, 2.0, 3.0, 4.0]
+    histories = [each.demand_history for each in shown]
+    assert histories[0] is None
+    assert [(each.start_seconds, *each.values) for each in histories if each] == [(0.0, 1), (STEP, 2), (2 * STEP, 3)]
+
+
 def test_a_workload_is_replayed_under_its_own_name(four_days: Trace):
     # When a forecaster refreshes depends on the name, and with it what the operator of that workload would have done.
-    named = replace(plain_workload(), key=WorkloadKey("ai", "chat"))
+    named = replace(plain_workload(), key=KEY)
     forecaster = LiveForecaster(STEP, knowledge=default_knowledge()[0])
     live = Predictive(four_days, RULES, forecaster, fleet_policy(four_days, RULES, named))
     run = replay(four_days, RULES, live)
