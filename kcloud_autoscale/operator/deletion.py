@@ -33,10 +33,18 @@ def restoring(fleet: Fleet) -> list[WorkloadKey]:
     return [key for key, body in fleet.bodies.items() if is_deleted(body)]
 
 
-def restore_action(fleet: Fleet, key: WorkloadKey, observation: Observation) -> ScaleAction | None:
-    """The way back to the replicas found at adoption; None when there is nothing to undo or nothing to undo it on."""
+def restore_action(
+    fleet: Fleet, key: WorkloadKey, observation: Observation, original: int | None
+) -> ScaleAction | None:
+    """The way back to the replicas found at adoption; None when there is nothing to undo or nothing to undo it on.
+
+    Args:
+        fleet: Of this cycle.
+        key: Of an optimizer that is being deleted.
+        observation: Its target as it is.
+        original: As this process remembers it; the status, where anybody may have written, only tells a new one.
+    """
     seen = observation.workloads.get(key)
-    original = fleet.status_of(key).get("originalReplicas")
     if seen is None or not isinstance(seen.target, TargetObservation) or seen.conflict or original is None:
         return None
     if fleet.optimizers[key].spec.deletion_policy != "Restore":

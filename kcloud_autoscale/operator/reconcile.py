@@ -101,7 +101,9 @@ class Reconciler:
         actions = [action for action in ticked.fleet.actions if action.key not in unheld]
         adopted = [action for action in actions if await self._adopted(fleet, ticked, action)]
         leaving = deletion.restoring(fleet)
-        undone = {key: deletion.restore_action(fleet, key, observation) for key in leaving}
+        undone = {
+            key: deletion.restore_action(fleet, key, observation, _original(fleet, ticked, key)) for key in leaving
+        }
         todo = [*adopted, *(action for action in undone.values() if action is not None)]
         results = await execute(todo, fleet.policy.shared_caps, self._scaler, self._settings.cycle_seconds)
         by_key = {result.action.key: result for result in results}
@@ -123,10 +125,13 @@ class Reconciler:
         return True
 
     def _remember(self, fleet: Fleet, now_seconds: float) -> None:
-        """New workloads begin with what their status remembers; a successor of the same name with its own."""
+        """New workloads begin with what their status remembers; a successor of the same name with its own.
+
+        So does one that was set aside meanwhile: the tick has forgotten it.
+        """
         for key in fleet.policy.workloads:
             uid = fleet.policy.workloads[key].uid
-            if self._uids.get(key) != uid:
+            if self._uids.get(key) != uid or key not in self._state.workloads:
                 self._forget(key)
                 self._state.workloads[key] = restored_state(fleet.status_of(key), now_seconds)
                 self._uids[key] = uid
@@ -149,6 +154,13 @@ class Reconciler:
         self._metrics.cycle_stage.labels(name).observe(time.perf_counter() - started)
 
 
+def _original(fleet: Fleet, ticked: TickResult, key: WorkloadKey) -> int | None:
+    """Replicas found at adoption; of one that is set aside only the status knows."""
+    state = ticked.state.workloads.get(key)
+    found: int | None = fleet.status_of(key).get("originalReplicas") if state is None else state.original_replicas
+    return found
+
+
 class Cycle:
     """When to reconcile: every so often, and at once when something people decided has changed.
 
@@ -158,10 +170,15 @@ class Cycle:
         every_seconds: Between the starts of two cycles.
         succeeded: Told after each good cycle.
         metrics: Counts.
+        wall_clock: Unix seconds.
+        clock: Monotonic seconds.
     """
 
     # A burst of new objects becomes one cycle, not one each.
     GATHER_CHANGES_SECONDS = 0.5
+    # NTP slews a clock by 30 ms in a minute. What was remembered before a leap is dated by another clock: an hour ahead
+    # every stabilization window would be over at once, an hour back none would end.
+    LEAP_SECONDS = 5.0
 
     def __init__(
         self,
@@ -170,14 +187,19 @@ class Cycle:
         every_seconds: float,
         succeeded: Callable[[], None],
         metrics: Metrics,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reconciler = reconciler
         self._may_act = may_act
         self._every_seconds = every_seconds
         self._succeeded = succeeded
         self._metrics = metrics
+        self._wall_clock = wall_clock
+        self._clock = clock
         self._wake = asyncio.Event()
         self._led = False
+        self._clocks_apart_seconds = wall_clock() - clock()
 
     def wake(self) -> None:
         """Look again soon."""
@@ -196,20 +218,30 @@ class Cycle:
         if not self._may_act():
             self._led = False
             return
-        if not self._led:
+        if self._leapt() or not self._led:
             self._reconciler.start_over()
             self._led = True
         try:
-            await self._reconciler.reconcile(time.time())
+            await self._reconciler.reconcile(self._wall_clock())
         except Exception:
             logger.exception("The cycle failed; nothing more is done in it.")
             self._metrics.cycles.labels("error").inc()
             self._reconciler.start_over()
         else:
             self._metrics.cycles.labels("ok").inc()
-            self._metrics.last_cycle.set(time.time())
+            self._metrics.last_cycle.set(self._wall_clock())
             self._succeeded()
         await asyncio.to_thread(release)
+
+    def _leapt(self) -> bool:
+        """Whether the clock on the wall was set since the last look."""
+        apart = self._wall_clock() - self._clock()
+        leap = apart - self._clocks_apart_seconds
+        self._clocks_apart_seconds = apart
+        if abs(leap) < self.LEAP_SECONDS:
+            return False
+        logger.warning("The clock was set by %+.0f s: nothing shrinks before a whole window of good data.", leap)
+        return True
 
     async def _wait(self, until_seconds: float) -> None:
         try:

@@ -36,6 +36,8 @@ _TYPES = {MetricKind.VALUE: ("Value", "value"), MetricKind.AVERAGE_VALUE: ("Aver
 class LiveWorlds:
     """Deployments and pods of the namespace, as two watches tell them.
 
+    A watch that ends, as a busy API server may end it, begins anew with everything there is.
+
     Attributes:
         cluster: Where they are.
         counts: Per Deployment, the values that `spec.replicas` took, each with the monotonic time of its news.
@@ -45,33 +47,45 @@ class LiveWorlds:
     counts: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
     _objects: dict[tuple[str, str], Manifest] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _watches: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for path in (f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments", f"/api/v1/namespaces/{NAMESPACE}/pods"):
-                kubectl = [str(tool("kubectl")), f"--kubeconfig={self.cluster.kubeconfig}"]
-                command = [*kubectl, "get", f"--raw={path}?watch=true"]
-                watch = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-                stack.callback(watch.kill)
-                threading.Thread(target=self._follow, args=(watch,), daemon=True).start()
-            yield
+        for kind, path in (("Deployment", "/apis/apps/v1/{}/deployments"), ("Pod", "/api/v1/{}/pods")):
+            raw = f"--raw={path.format(f'namespaces/{NAMESPACE}')}?watch=true"
+            threading.Thread(target=self._follow, args=(kind, raw), daemon=True).start()
+        yield
+        self._ended.set()
+        for watch in self._watches.values():
+            watch.kill()
 
-    def _follow(self, watch: subprocess.Popen[str]) -> None:
-        assert watch.stdout is not None
-        for line in watch.stdout:
-            event = json.loads(line)
-            seen = event["object"]
-            key = (seen["kind"], seen["metadata"]["name"])
+    def _follow(self, kind: str, raw: str) -> None:
+        command = [str(tool("kubectl")), f"--kubeconfig={self.cluster.kubeconfig}", "get", raw]
+        while not self._ended.is_set():
             with self._lock:
-                if event["type"] == "DELETED":
-                    self._objects.pop(key, None)
-                else:
-                    self._objects[key] = seen
-                if seen["kind"] == "Deployment":
-                    counts = self.counts.setdefault(key[1], [])
-                    if not counts or counts[-1][1] != seen["spec"]["replicas"]:
-                        counts.append((time.monotonic(), seen["spec"]["replicas"]))
+                self._objects = {key: each for key, each in self._objects.items() if key[0] != kind}
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+                self._watches[kind] = watch
+                assert watch.stdout is not None
+                for line in watch.stdout:
+                    if line.endswith("\n"):
+                        self._note(json.loads(line))
+
+    def _note(self, event: Manifest) -> None:
+        seen = event["object"]
+        if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        key = (seen["kind"], seen["metadata"]["name"])
+        with self._lock:
+            if event["type"] == "DELETED":
+                self._objects.pop(key, None)
+            else:
+                self._objects[key] = seen
+            if seen["kind"] == "Deployment":
+                counts = self.counts.setdefault(key[1], [])
+                if not counts or counts[-1][1] != seen["spec"]["replicas"]:
+                    counts.append((time.monotonic(), seen["spec"]["replicas"]))
 
     def of(self, name: str) -> World:
         with self._lock:

@@ -52,6 +52,25 @@ async def test_only_the_leader_cycles_and_begins_with_a_clean_slate():
     assert (reconciler.cycles, reconciler.fresh_starts) == (3, 2)
 
 
+@pytest.mark.parametrize(("leap_seconds", "fresh_starts"), [(3600.0, 2), (-3600.0, 2), (0.5, 1), (-0.5, 1)])
+async def test_what_another_clock_has_dated_is_forgotten(leap_seconds: float, fresh_starts: int):
+    reconciler, wall, passed = FakeReconciler(), [1_800_000_000.0], [50.0]
+    cycle = Cycle(
+        reconciler,  # type: ignore[arg-type]
+        lambda: True,
+        60.0,
+        lambda: None,
+        Metrics(),
+        wall_clock=lambda: wall[0],
+        clock=lambda: passed[0],
+    )
+    for leap in (0.0, 0.0, leap_seconds, 0.0):
+        passed[0] += 60.0
+        wall[0] += 60.0 + leap
+        await cycle.once()
+    assert (reconciler.cycles, reconciler.fresh_starts) == (4, fresh_starts)
+
+
 async def test_a_cycle_that_fails_is_counted_and_the_next_one_starts_over():
     reconciler = FakeReconciler()
     reconciler.fails = True

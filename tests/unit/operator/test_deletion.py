@@ -36,9 +36,8 @@ def seen(replicas: int | None, conflict: str | None = None) -> Observation:
     return Observation(DELETED_AT, {LLM: WorkloadObservation(LLM, target, conflict)})
 
 
-def leaving(original: int | None = 2) -> dict[str, Any]:
-    status = {} if original is None else {"originalReplicas": original}
-    return {**deleted(optimizer(**RESTORE), FINALIZER), "status": status}
+def leaving() -> dict[str, Any]:
+    return deleted(optimizer(**RESTORE), FINALIZER)
 
 
 def finalizers(rest: FakeRest) -> list[list[str]]:
@@ -67,27 +66,27 @@ async def test_nothing_is_scaled_before_the_finalizer_is_on():
 
 
 def test_the_way_back_leads_to_the_count_found_at_adoption():
-    action = deletion.restore_action(fleet_of(leaving(2)), LLM, seen(6))
+    action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6), 2)
     assert action is not None
     assert (action.from_replicas, action.to_replicas, action.target_uid) == (6, 2, "t1")
 
 
 @pytest.mark.parametrize(
-    ("body", "observation"),
+    ("body", "observation", "original"),
     [
-        (leaving(2), seen(2)),  # nothing to undo
-        (leaving(2), seen(None)),  # nothing to undo it on
-        (leaving(None), seen(6)),  # never changed
-        (leaving(2), seen(6, conflict="HorizontalPodAutoscaler llm")),  # somebody else's count
-        ({**deleted(optimizer(), FINALIZER), "status": {"originalReplicas": 2}}, seen(6)),  # Keep, meanwhile
+        (leaving(), seen(2), 2),  # nothing to undo
+        (leaving(), seen(None), 2),  # nothing to undo it on
+        (leaving(), seen(6), None),  # never seen
+        (leaving(), seen(6, conflict="HorizontalPodAutoscaler llm"), 2),  # somebody else's count
+        (deleted(optimizer(), FINALIZER), seen(6), 2),  # Keep, meanwhile
     ],
 )
-def test_otherwise_the_count_stays(body: dict[str, Any], observation: Observation):
-    assert deletion.restore_action(fleet_of(body), LLM, observation) is None
+def test_otherwise_the_count_stays(body: dict[str, Any], observation: Observation, original: int | None):
+    assert deletion.restore_action(fleet_of(body), LLM, observation, original) is None
 
 
 def result(outcome: ScaleOutcome) -> ScaleResult:
-    action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6))
+    action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6), 2)
     assert action is not None
     return ScaleResult(action, outcome)
 

@@ -1,0 +1,59 @@
+"""What a process remembers of a workload over a cycle, with a fake API server and a fake Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kcloud_autoscale.act.events import EventWriter
+from kcloud_autoscale.act.rate import TokenBucket
+from kcloud_autoscale.act.scale import ScaleWriter
+from kcloud_autoscale.act.status_writer import StatusWriter
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe.gather import Gatherer
+from kcloud_autoscale.operator import quarantine, reconcile
+from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.quarantine import SET_ASIDE_SECONDS
+from kcloud_autoscale.operator.reconcile import Reconciler
+from kcloud_autoscale.operator.record import Recorder
+from kcloud_autoscale.operator.settings import load_settings
+from kcloud_autoscale.operator.store import OPTIMIZERS, ObjectStore
+from tests.fakes.informers import filled_informers
+from tests.fakes.prometheus import FakePrometheus
+from tests.fakes.rest import FakeRest
+from tests.unit.operator.objects import optimizer
+
+LLM = WorkloadKey("ai", "llm")
+NOW = 1_800_000_000.0
+
+
+def reconciler_of(body: dict[str, Any]) -> Reconciler:
+    settings = load_settings({"PROMETHEUS_URL": "http://prometheus"})
+    store, rest, bucket, metrics = ObjectStore(), FakeRest(), TokenBucket(), Metrics()
+    store.put(OPTIMIZERS, body)
+    statuses = StatusWriter(rest, bucket, lambda ref: body, lambda ref, answer: None)
+    recorder = Recorder(statuses, EventWriter(rest, bucket, "operator", "pod"), metrics)
+    gatherer = Gatherer(FakePrometheus(), filled_informers(1, 3, name="llm"))
+    scaler = ScaleWriter(rest, bucket, lambda: True)
+    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics)
+
+
+async def test_a_workload_that_was_set_aside_goes_on_from_its_status(monkeypatch: pytest.MonkeyPatch):
+    # Found at 7, now at 3: whoever forgets the 7 takes the 3 for what was found.
+    reconciler = reconciler_of({**optimizer(), "status": {"originalReplicas": 7}})
+    await reconciler.reconcile(NOW)
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("float division by zero")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconcile, "tick", broken)
+        patch.setattr(quarantine, "tick", broken)
+        with pytest.raises(ZeroDivisionError):
+            await reconciler.reconcile(NOW + 60.0)
+    await reconciler.reconcile(NOW + 120.0)
+    assert LLM not in reconciler._state.workloads
+    await reconciler.reconcile(NOW + 60.0 + SET_ASIDE_SECONDS)
+
+    assert reconciler._state.workloads[LLM].original_replicas == 7
