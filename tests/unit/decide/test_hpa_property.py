@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kcloud_autoscale.decide.pipeline import decide_fleet
-from kcloud_autoscale.domain.observation import PodObservation, PodPhase
+from kcloud_autoscale.domain.observation import PodObservation, PodPhase, Pods
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget, PolicySelect, RatePolicy, ScalingRules
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.state import DecisionState
@@ -102,7 +102,7 @@ def test_a_number_per_pod_asks_for_what_hpa_asks_for(pods, name, target, extra, 
 
 
 def some_pods(pods):
-    return tuple(
+    return Pods(
         PodObservation(
             f"p{i}",
             0.0,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
 from kcloud_autoscale.decide.metered import Metered
+from kcloud_autoscale.domain.observation import Pods
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import Forecast, Levels
@@ -172,7 +173,7 @@ def test_a_pod_that_was_ready_and_is_not_counts_with_its_cpu():
         kappa=None,
         targets=(MetricTarget("cpu", MetricKind.UTILIZATION, 0.6),),
         metrics=[metric("cpu", 0.9, values)],
-        running=(*serving, overloaded),
+        running=Pods((*serving, overloaded)),
     )
 
     assert decide_one(case).proposals[0].replicas == 6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
@@ -57,17 +59,21 @@ async def test_a_server_that_fails_throughout_is_not_asked_again_and_again() -> 
 
 
 async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now() -> None:
-    class Slow(FakePrometheus):
-        async def query_range(self, *args, **kwargs):  # type: ignore[no-untyped-def]
-            import asyncio
+    class Stuck(FakePrometheus):
+        """Answers some range queries, and no more."""
 
-            await asyncio.sleep(0.05)
+        answers = 40
+
+        async def query_range(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            self.answers -= 1
+            if self.answers < 0:
+                await asyncio.Event().wait()
             return await super().query_range(*args, **kwargs)
 
     policy = fleet(800)
-    settings = GatherSettings(history_days=14.0, history_budget_seconds=0.7)
+    settings = GatherSettings(history_days=14.0, history_budget_seconds=3.0)
 
-    observation = await Gatherer(Slow(), filled_informers(800, 1), settings).gather(policy, {}, NOW)
+    observation = await Gatherer(Stuck(), filled_informers(800, 1), settings).gather(policy, {}, NOW)
 
     come = [each for each in observation.workloads.values() if each.demand_history is not None]
     assert 0 < len(come) < 800
