@@ -88,8 +88,9 @@ def _facts(scores: Sequence[Scored], models: Sequence[str]) -> list[tuple[str, s
     """The few numbers a reader came for."""
     table = summary(scores).set_index("model")
     best = str(table["pinball_ratio"].idxmin())
-    ours, base = table.loc[models[0]], table.loc[BASE]
-    facts = [(f"{table.loc[best, 'pinball_ratio']:.2f}", f"of last value's loss: {best}, the best of {len(models)}")]
+    rows = table.to_dict("index")
+    ours, base = rows[models[0]], rows[BASE]
+    facts = [(f"{rows[best]['pinball_ratio']:.2f}", f"of last value's loss: {best}, the best of {len(models)}")]
     facts.append((f"{ours['coverage']:.1%}", f"of peaks at or below the 0.95 quantile of {models[0]}"))
     spare = f"spare capacity at 5 % missed windows: {models[0]}"
     beside = "" if models[0] == BASE else f"; {BASE} {base['over_provision']:.0%}"
