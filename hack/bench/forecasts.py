@@ -18,6 +18,7 @@ from hack.bench.clock import quantile
 from hack.bench.series import BEGIN_SECONDS, DAY, TRACES, generated, plain_name, recorded
 from hack.bench.table import Table, publish
 from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.backtest import Task, Windows, backtest
 from kcloud_autoscale.forecast.losses import Scores, pinball
 from kcloud_autoscale.forecast.registry import STATISTICAL
@@ -44,14 +45,23 @@ class Panel:
         traces: The series.
         models: Who is run on them.
         step_size: Steps between cutoffs.
-        with_peers: Run other people's forecasters too.
+        families: Of other people's forecasters that are run too.
     """
 
     name: str
     traces: Sequence[Trace]
     models: Sequence[str]
     step_size: int = 1
-    with_peers: bool = False
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a model of one series costs: a fit with its forecast, a forecast alone where that is possible."""
+
+    cold_seconds: float
+    peak_mib: float
+    path_seconds: float = 0.0
 
 
 def add_parser(subparsers: object) -> ArgumentParser:
@@ -75,12 +85,13 @@ def run(args: Namespace) -> int:
     """Print the tables; 1 when a bar is missed."""
     panels, notes = _panels(args)
     rows: list[tuple[str, ...]] = []
+    fits: dict[str, Fit] = {}
     ours: dict[str, list[Scores]] = {}
     with ProcessPoolExecutor(args.jobs) as pool:
         for panel in panels:
             windows = backtest(_tasks(panel), pool, _told)
-            if panel.with_peers:
-                windows += _peers(panel, windows, notes)
+            for family in panel.families:
+                windows += _peers(family, panel, windows, fits, notes)
             scored = score_table(windows)
             rows += [_row(panel.name, model, scored) for model in dict.fromkeys(model for _, model, _ in scored)]
             ours[panel.name] = [scores for _, model, scores in scored if model == OURS]
@@ -89,12 +100,14 @@ def run(args: Namespace) -> int:
     tables = [
         Table("Forecasters: pinball loss relative to calibrated last value, geometric mean and worst", HEAD, rows),
         Table("Cost of our fleet forecast", ("fleet", *_COST_HEAD), _costs(args.sizes)),
+        Table("Cost of models of one series, which does not depend on the fleet", _FIT_HEAD, _fit_rows(args, fits)),
         Table("Bars", BAR_HEAD, bars),
     ]
-    notes.append(
-        "The peak of 15 minutes (one step where steps are longer), a cutoff at every step but for slow models,"
-    )
-    notes.append("whose cost includes a refit an hour. Peers (with --peers) say their own 0.95 quantile of each step.")
+    notes += [
+        "The peak of 15 minutes (one step where steps are longer), a cutoff at every step but for slow models, whose",
+        "cost includes a refit an hour. Other people's models say their own 0.95 quantile: scikit-learn of the peak,",
+        "peers (with --peers) of each step, of which the largest counts.",
+    ]
     publish("bench-forecast", tables, notes)
     return 1 if any(row[2] == "no" for row in bars) else 0
 
@@ -112,7 +125,7 @@ def _panels(args: Namespace) -> tuple[list[Panel], list[str]]:
         # Recorded and generated in turn, so that the few are unlike.
         shapes = generated(300.0, args.days)[::3]
         few = [each for pair in zip_longest(real[::4], shapes) for each in pair if each is not None][: args.slow_series]
-        found.append(Panel("slow models too", few, (*FAST, *args.models), SLOW_STEP_SIZE, args.peers))
+        found.append(Panel("slow models too", few, (*FAST, *args.models), SLOW_STEP_SIZE, _families(args)))
     return found, notes
 
 
@@ -120,17 +133,26 @@ def _history(trace: Trace) -> DemandHistory:
     return DemandHistory(trace.start_seconds, trace.step_seconds, trace.demand)
 
 
-def _peers(panel: Panel, windows: Sequence[Windows], notes: list[str]) -> list[Windows]:
-    """Other people's forecasters at the same cutoffs; none, and a word why, where they cannot be had."""
+def _families(args: Namespace) -> tuple[str, ...]:
+    """scikit-learn is ours already; the others need an environment of their own."""
+    return ("scikit-learn", "others") if args.peers else ("scikit-learn",)
+
+
+def _peers(
+    family: str, panel: Panel, windows: Sequence[Windows], fits: dict[str, Fit], notes: list[str]
+) -> list[Windows]:
+    """A family's forecasts at the same cutoffs; none, and a word why, where they cannot be had."""
     bases = {each.unique_id: each for each in windows if each.model == BASE}
     found: list[Windows] = []
     try:
-        python = peers.environment()
+        python = Path(sys.executable) if family == "scikit-learn" else peers.environment()
         for trace in panel.traces:
-            found += peers.judged(python, _history(trace), bases[plain_name(trace)])
-            print(f"peers on {trace.name}", file=sys.stderr, flush=True)
+            said = peers.judged(family, python, _history(trace), bases[plain_name(trace)])
+            found += said.windows
+            fits |= {name: Fit(seconds, said.peak_mib) for name, seconds in said.fit_seconds.items()}
+            print(f"{family} on {trace.name}", file=sys.stderr, flush=True)
     except peers.PeersError as error:
-        notes.append(f"Peers are skipped: {error}")
+        notes.append(f"{family} skipped: {error}")
         return []
     return found
 
@@ -151,6 +173,7 @@ def _tasks(panel: Panel) -> list[Task]:
             max(1, round(WINDOW_SECONDS / trace.step_seconds)),
             min(round(7 * DAY / trace.step_seconds), len(trace.demand) // 2),
             panel.step_size,
+            default_knowledge()[0] if model == OURS else None,
         )
         for trace in panel.traces
         for model in panel.models
@@ -178,9 +201,9 @@ def _row(panel: str, model: str, scored: Sequence[tuple[str, str, Scores]]) -> t
 
 def _young(args: Namespace, pool: ProcessPoolExecutor) -> float:
     """Our loss over last value's for workloads 10 to 60 minutes old, five-minute windows, geometric mean."""
-    days = generated(60.0, 2.0, args.most)
+    days, knowledge = generated(60.0, 2.0, args.most), default_knowledge()[0]
     tasks = [
-        Task(f"{trace.name} {hour}", _hour(trace, hour), OURS, 5, round(YOUNG_SECONDS / 60.0))
+        Task(f"{trace.name} {hour}", _hour(trace, hour), OURS, 5, round(YOUNG_SECONDS / 60.0), 1, knowledge)
         for trace in days
         for hour in range(0, 46, 3)
     ]
@@ -208,6 +231,29 @@ def _costs(sizes: Sequence[int]) -> list[tuple[str, ...]]:
         each = [f"{1e6 * seconds / size:,.1f}" for seconds in (found["taught"][1], warm, whole)]
         rows.append((f"{size:,}", *each, f"{found['peak_mib']:,.0f} MiB"))
     return rows
+
+
+_FIT_HEAD = ("forecaster", "cold, us per workload", "warm cycle, us per workload", "cold, 1,000", "10,000", "peak RSS")
+
+
+def _fit_rows(args: Namespace, fits: dict[str, Fit]) -> list[tuple[str, ...]]:
+    """Cold is one fit and forecast; a warm cycle of a minute is a forecast and a sixtieth of the next fit."""
+    own = {}
+    for model in args.models if args.slow_series else ():
+        found = measure("one_fit", "--model", model)
+        fit, path = quantile(found["fit"], 0.5)[1], quantile(found["path"], 0.5)[1]
+        own[model] = Fit(fit + path, found["peak_mib"], path)
+    return [
+        (
+            name,
+            f"{1e6 * each.cold_seconds:,.0f}",
+            f"{1e6 * (each.path_seconds + each.cold_seconds / 60):,.0f}",
+            f"{1_000 * each.cold_seconds:,.0f} s",
+            f"{10_000 * each.cold_seconds:,.0f} s",
+            f"{each.peak_mib:,.0f} MiB",
+        )
+        for name, each in (own | fits).items()
+    ]
 
 
 def _bars(ours: dict[str, list[Scores]], young: float) -> list[tuple[str, ...]]:

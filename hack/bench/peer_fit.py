@@ -1,13 +1,16 @@
-"""Runs in the peers' own environment: ``python peer_fit.py IN.npz OUT.npz``; knows nothing of this project.
+"""Runs in the environment of a family of models: ``python peer_fit.py FAMILY IN.npz OUT.npz``, FAMILY being
+``scikit-learn`` or ``others``; knows nothing of this project.
 
 IN holds ``values`` (steps,), ``seen`` (cutoffs,), ``horizon``, ``day`` and ``step_seconds``; OUT one array
-(cutoffs, 3) per model: the largest median of the window's steps, their largest 0.95 quantile, seconds of fitting and
-forecasting. Every model is used as its documentation does it, fitted anew at each cutoff on at most a week.
+(cutoffs, 3) per model: median and 0.95 quantile of the window's peak, seconds of fitting and forecasting. Models of
+single steps say the largest of each over the window. Every model is used as its documentation does it, fitted anew at
+each cutoff on at most a week. ``peak_mib`` is the most memory that the process held.
 """
 
 from __future__ import annotations
 
 import logging
+import resource
 import sys
 import time
 import warnings
@@ -23,10 +26,14 @@ def main() -> None:
     """Fit every model at every cutoff."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    given = np.load(sys.argv[1])
+    family, source, target = sys.argv[1:]
+    given = np.load(source)
     values, day, horizon = given["values"], int(given["day"]), int(given["horizon"])
     found = {}
-    for name, model in _models(day, float(given["step_seconds"])).items():
+    models = (
+        {"scikit-learn": _boosting(day)} if family == "scikit-learn" else _models(day, float(given["step_seconds"]))
+    )
+    for name, model in models.items():
         model(values[: 2 * day], horizon)  # compiles and imports, which no user pays at each fit
         rows = []
         for seen in given["seen"]:
@@ -34,13 +41,16 @@ def main() -> None:
             median, upper = model(values[max(0, seen - WEEK * day) : seen], horizon)
             rows.append((median, upper, time.perf_counter() - began))
         found[name] = np.array(rows)
-    np.savez(sys.argv[2], **found)  # type: ignore[arg-type]
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    np.savez(target, peak_mib=peak_mib, **found)  # type: ignore[arg-type]
 
 
 Model = Callable[[np.ndarray, int], tuple[float, float]]
 
 
-def _models(day: int, step_seconds: float) -> dict[str, Model]:
+def _models(family: str, day: int, step_seconds: float) -> dict[str, Model]:
+    if family == "scikit-learn":
+        return {"scikit-learn boosting": _boosting(day)}
     from statsforecast.models import MSTL, AutoARIMA, AutoETS  # type: ignore[import-not-found]
 
     # Longer seasons than 24 are beyond AutoETS, and take AutoARIMA hours: there the day is left to MSTL.
@@ -50,6 +60,27 @@ def _models(day: int, step_seconds: float) -> dict[str, Model]:
         "statsforecast MSTL": _nixtla(lambda: MSTL(season_length=day, trend_forecaster=AutoETS(model="ZZN"))),
         "prophet": lambda past, horizon: _prophet(past, horizon, step_seconds),
     }
+
+
+def _boosting(day: int, lags: int = 12) -> Model:
+    """Gradient boosting of one series: its last steps, the same window yesterday and the time of day."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    def fit(past: np.ndarray, horizon: int) -> tuple[float, float]:
+        peaks = np.lib.stride_tricks.sliding_window_view(past, horizon).max(axis=1)  # of the steps from each one on
+        origins = np.arange(day - 1, len(past))
+        recent = np.lib.stride_tricks.sliding_window_view(past, lags)[origins - lags + 1]
+        yesterday = peaks[np.minimum(origins + 1 - day, len(peaks) - 1)]
+        angle = 2 * np.pi * (origins % day) / day
+        rows = np.column_stack([recent, yesterday, np.sin(angle), np.cos(angle)])
+        targets, known = peaks[origins[:-horizon] + 1], len(origins) - horizon
+        said = []
+        for quantile in (0.5, 0.95):
+            model = HistGradientBoostingRegressor(loss="quantile", quantile=quantile, early_stopping=False)
+            said.append(float(model.fit(rows[:known], targets).predict(rows[-1:])[0]))
+        return said[0], max(said)
+
+    return fit
 
 
 def _nixtla(make: Callable[[], object]) -> Model:

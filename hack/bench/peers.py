@@ -1,4 +1,4 @@
-"""Other people's forecasters, in an environment of their own, on the cutoffs ours were judged at."""
+"""Other people's forecasters, each family in its environment, on the cutoffs ours were judged at."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,23 @@ def environment() -> Path:
     return python
 
 
-def judged(python: Path, history: DemandHistory, base: Windows) -> list[Windows]:
-    """What each peer says of the windows of `base`, which are of this history.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the models of a family said of one series.
+
+    Attributes:
+        windows: Per model.
+        fit_seconds: Of fitting and forecasting once, medians, by model.
+        peak_mib: Most memory of their process.
+    """
+
+    windows: list[Windows]
+    fit_seconds: dict[str, float]
+    peak_mib: float
+
+
+def judged(family: str, python: Path, history: DemandHistory, base: Windows) -> Judged:
+    """What each model of a family (of `peer_fit`) says of the windows of `base`, which are of this history.
 
     Raises:
         PeersError: They failed, in their own words.
@@ -68,12 +84,17 @@ def judged(python: Path, history: DemandHistory, base: Windows) -> list[Windows]
             step_seconds=history.step_seconds,
         )
         done = subprocess.run(
-            [python, _HERE / "peer_fit.py", given, found], capture_output=True, text=True, check=False
+            [python, _HERE / "peer_fit.py", family, given, found], capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise PeersError(done.stderr.strip()[-400:])
         with np.load(found) as answers:
-            return [_windows(name, answers[name], history, base) for name in answers.files]
+            said = {name: answers[name] for name in answers.files if name != "peak_mib"}
+            return Judged(
+                windows=[_windows(name, each, history, base) for name, each in said.items()],
+                fit_seconds={name: float(np.median(each[:, 2])) for name, each in said.items()},
+                peak_mib=float(answers["peak_mib"]),
+            )
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -26,11 +26,14 @@ def make_forecaster(name: str, step_seconds: float, horizon: int, refit_seconds:
     """
     if name == "online-ensemble":
         return OnlineEnsemble(step_seconds, horizon)
-    if name in NAIVE:
-        return Calibrated(NAIVE[name](), step_seconds, Schedule(horizon, refit_seconds))
-    if name in STATISTICAL:
-        return Calibrated(_statistical(name), step_seconds, Schedule(horizon, refit_seconds))
-    raise ValueError(f"no forecaster {name!r}; there are {', '.join(NAMES)}")
+    if name not in NAMES:
+        raise ValueError(f"no forecaster {name!r}; there are {', '.join(NAMES)}")
+    return Calibrated(point_model(name), step_seconds, Schedule(horizon, refit_seconds))
+
+
+def point_model(name: str) -> PointModel:
+    """A fresh point model: one of `NAIVE` or `STATISTICAL`."""
+    return NAIVE[name]() if name in NAIVE else _statistical(name)
 
 
 def _statistical(name: str) -> PointModel:
