@@ -70,7 +70,8 @@ def test_explore_reads_a_real_prometheus_and_hands_its_history_on(
     saved = tmp_path / "history.csv"
     told, plots = execute(
         "01",
-        '{"start": trace.start_seconds, "demand": history.fillna(-1).tolist(), "missing": missing_fraction}',
+        '{"start": trace.start_seconds, "demand": history.fillna(-1).tolist(), "missing": missing_fraction,'
+        ' "unlike": unlike.to_dict()}',
         PROMETHEUS_URL=server.url,
         QUERY='sum(rate(requests_total{service="llm"}[5m]))',
         DAYS=str(DAYS),
@@ -78,6 +79,8 @@ def test_explore_reads_a_real_prometheus_and_hands_its_history_on(
         SAVE_TO=str(saved),
     )
     assert plots == 3
+    assert list(told["unlike"]) == ["one lead time", "a day"]  # three days know no week ago
+    assert all(0.0 < each < 1.0 for each in told["unlike"].values())
     # Two hours without scrapes are 24 steps of 864; one more at each edge may have too few samples for a rate.
     assert 22 / 864 <= told["missing"] <= 26 / 864
     demand = np.array(told["demand"])
