@@ -14,7 +14,6 @@ import numpy as np
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.forecast.artifacts import LIBRARIES
 from kcloud_autoscale.forecast.backtest import JUDGED, Windows
-from kcloud_autoscale.forecast.losses import Scores
 from kcloud_autoscale.forecast.scoreboard import BASE, Scored, score_table, summary
 from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.report.backtest_drawing import LINES_PER_MODEL, drawing
@@ -86,22 +85,23 @@ def _subtitle(windows: Sequence[Windows], judged: int) -> str:
 
 def _facts(scores: Sequence[Scored], models: Sequence[str]) -> list[tuple[str, str]]:
     """The few numbers a reader came for."""
-    table = summary(scores).set_index("model")
-    best = str(table["pinball_ratio"].idxmin())
-    rows = table.to_dict("index")
-    ours, base = rows[models[0]], rows[BASE]
-    facts = [(f"{rows[best]['pinball_ratio']:.2f}", f"of last value's loss: {best}, the best of {len(models)}")]
-    facts.append((f"{ours['coverage']:.1%}", f"of peaks at or below the 0.95 quantile of {models[0]}"))
-    spare = f"spare capacity at 5 % missed windows: {models[0]}"
-    beside = "" if models[0] == BASE else f"; {BASE} {base['over_provision']:.0%}"
-    facts.append((f"{ours['over_provision']:.0%}", spare + beside))
-    worst = max((each for each in scores if each[1] == models[0]), key=_ratio_of)
-    if len(table) and int(ours["series"]) > 1:
-        facts.append((f"{worst[2].pinball_ratio:.2f}", f"of last value's loss where {models[0]} is worst: {worst[0]}"))
+    table = {str(row["model"]): row for row in summary(scores).to_dict("records")}
+    best = min(table, key=lambda model: float(table[model]["pinball_ratio"]))
+    first, ours, base = models[0], table[models[0]], table[BASE]
+    spare = "" if first == BASE else f"; {BASE} {base['over_provision']:.0%}"
+    facts = [
+        (f"{table[best]['pinball_ratio']:.2f}", f"of last value's loss: {best}, the best of {len(models)}"),
+        (f"{ours['coverage']:.1%}", f"of peaks at or below the 0.95 quantile of {first}"),
+        (f"{ours['over_provision']:.0%}", f"spare capacity at 5 % missed windows: {first}{spare}"),
+    ]
+    mine = [each for each in scores if each[1] == first]
+    if len(mine) > 1:
+        worst = max(mine, key=_ratio_of)
+        facts.append((f"{worst[2].pinball_ratio:.2f}", f"of last value's loss where {first} is worst: {worst[0]}"))
     return facts
 
 
-def _ratio_of(scored: tuple[str, str, Scores]) -> float:
+def _ratio_of(scored: Scored) -> float:
     return scored[2].pinball_ratio
 
 

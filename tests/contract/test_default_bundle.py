@@ -6,6 +6,7 @@ import csv
 
 import pytest
 
+from kcloud_autoscale.cli.training_data import made_up_again
 from kcloud_autoscale.forecast.artifacts import default_bundle_folder, default_knowledge, load_bundle
 from kcloud_autoscale.forecast.evaluate import cold_score
 from kcloud_autoscale.forecast.synthetic import synthetic_demand
@@ -18,6 +19,13 @@ def test_it_loads_and_says_what_it_was_made_of() -> None:
     assert bundle.provenance.scores["cold_pinball_ratio"] < 0.45
     assert bundle.provenance.data in (default_bundle_folder() / "card.md").read_text()
     assert default_knowledge()[1] == ""
+
+
+def test_its_data_can_be_made_again_and_has_the_recorded_hash() -> None:
+    bundle = load_bundle(default_bundle_folder())
+    data = made_up_again(bundle.provenance.data)
+    assert data is not None
+    assert data.sha256({step for step, _ in bundle.knowledge.cells}) == bundle.provenance.data_sha256
 
 
 def test_a_recorded_score_is_reproduced() -> None:
