@@ -21,10 +21,9 @@ from kcloud_autoscale.report.backtest_scopes import COLUMNS, normal_scores, scop
 from kcloud_autoscale.report.page import drawable, write_page
 from kcloud_autoscale.simulate.traces import Trace
 
-# Of a fleet the series with the largest loss are shown: 400 profiles and 400,000 drawn numbers are 4 MB.
-_MOST_SERIES = 400
-_MOST_DRAWN = 40
-_MOST_NUMBERS = 400_000
+# Of a fleet the series with the largest loss are shown: half a million numbers are 4 MB.
+_MOST_LISTED, _MOST_LISTED_NUMBERS = 400, 150_000
+_MOST_DRAWN, _MOST_DRAWN_NUMBERS = 40, 300_000
 _MOST_POINTS, _FEWEST_POINTS = 20_000, 300
 
 
@@ -48,9 +47,9 @@ def _data(windows: Sequence[Windows], traces: Mapping[str, Trace], command: Sequ
     worst_first = sorted(said, key=lambda name: -scored[name][0][2].pinball_ratio)
     scopes = [scope_of_series(said[name], scored[name]) for name in worst_first]
     everything = scope_of_all(models, scores, scopes)
-    shown = scopes[:_MOST_SERIES]
-    drawn = worst_first[:_MOST_DRAWN]
-    points = _MOST_NUMBERS // (len(drawn) * (2 + LINES_PER_MODEL * len(models)))
+    shown = scopes[: _listed(everything)]
+    drawn = worst_first[: min(_MOST_DRAWN, len(shown))]
+    points = _MOST_DRAWN_NUMBERS // (len(drawn) * (2 + LINES_PER_MODEL * len(models)))
     points = min(_MOST_POINTS, max(_FEWEST_POINTS, points))
     return {
         "title": f"{_counted(len(said), 'series', 'series')}, {_counted(len(models), 'model', 'models')}",
@@ -67,6 +66,12 @@ def _data(windows: Sequence[Windows], traces: Mapping[str, Trace], command: Sequ
         "relative": all(not traces[name].start_seconds for name in said),
         "parameters": _parameters(windows, [traces[name] for name in said], command),
     }
+
+
+def _listed(scope: Mapping[str, Any]) -> int:
+    """How many series fit; each has as many numbers per model as all series together."""
+    levels, hours, days = 4 * len(LEVELS), len(scope["hours"][0]), len(scope["days"][0])
+    return max(1, min(_MOST_LISTED, _MOST_LISTED_NUMBERS // (len(scope["hours"]) * (levels + hours + days))))
 
 
 def _counted(count: int, one: str, many: str) -> str:
@@ -112,7 +117,7 @@ def _parameters(windows: Sequence[Windows], traces: Sequence[Trace], command: Se
         " ".join(command),
         ", ".join(f"{name} {version(name)}" for name in (*LIBRARIES[::-1], "statsmodels")),
         f"quantiles {', '.join(f'{level:g}' for level in LEVELS)}; sha256 of all data {together}",
-        *(_told(trace, windows) for trace in traces[:_MOST_SERIES]),
+        *(_told(trace, windows) for trace in traces[:_MOST_LISTED]),
     ]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from tests.builders.demand_series import daily_wave, history
 
 MODELS = ("ewma", "last-value")
 HOUR = 3_600.0
+RISES = 0.9 + 0.11 * np.arange(len(LEVELS))
 
 
 def windows(model: str, actual: list[float], said: float, first_seconds: float = 0.0, series: str = "w") -> Windows:
@@ -120,6 +121,22 @@ def test_the_page_holds_every_model_of_every_series_and_asks_nothing_of_the_netw
     assert [cells[0] for cells in data["scopes"][0]["cells"]] == list(MODELS)
     worst_first = [each["ratios"][0][data["judged"]] for each in data["scopes"][1:]]
     assert worst_first == sorted(worst_first, reverse=True)
+
+
+def test_a_large_fleet_stays_a_small_file(tmp_path: Path) -> None:
+    # 160 series of 400 cutoffs under nine models: drawn in full they would be 160 x 400 x 29 = 1.9 million numbers.
+    models = ["last-value", *(f"model-{index}" for index in range(8))]
+    names = [f"service-{index}" for index in range(160)]
+    load = np.random.default_rng(1).gamma(2.0, 1_000.0 / 3.0, 400)
+    fleet = [
+        Windows(name, model, 3.6 * HOUR * np.arange(400), HOUR, 3.6 * HOUR, load, load, load[:, None] * RISES, 1.0)
+        for name in names
+        for model in models
+    ]
+    path = tmp_path / "fleet.html"
+    write_report(path, fleet, [Trace(name, 0.0, HOUR, load) for name in names], ["x"])
+    assert path.stat().st_size < 5_000_000
+    assert '"series":160' in path.read_text()
 
 
 def test_what_is_needed_to_repeat_the_run_is_said(page: str) -> None:
