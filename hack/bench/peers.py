@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hack.bench.child import ONE_THREAD
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.backtest import JUDGED, Windows
 from kcloud_autoscale.forecast.settings import LEVELS
@@ -57,7 +58,7 @@ class Judged:
 
     Attributes:
         windows: Per model.
-        fit_seconds: Of fitting and forecasting once, medians, by model.
+        fit_seconds: Processor time of fitting and forecasting once, medians, by model.
         peak_mib: Most memory of their process.
     """
 
@@ -84,7 +85,11 @@ def judged(family: str, python: Path, history: DemandHistory, base: Windows) -> 
             step_seconds=history.step_seconds,
         )
         done = subprocess.run(
-            [python, _HERE / "peer_fit.py", family, given, found], capture_output=True, text=True, check=False
+            [python, _HERE / "peer_fit.py", family, given, found],
+            env=os.environ | ONE_THREAD,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise PeersError(done.stderr.strip()[-400:])
@@ -92,7 +97,7 @@ def judged(family: str, python: Path, history: DemandHistory, base: Windows) -> 
             said = {name: answers[name] for name in answers.files if name != "peak_mib"}
             return Judged(
                 windows=[_windows(name, each, history, base) for name, each in said.items()],
-                fit_seconds={name: float(np.median(each[:, 2])) for name, each in said.items()},
+                fit_seconds={name: float(np.median(each[:, 3])) for name, each in said.items()},
                 peak_mib=float(answers["peak_mib"]),
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
@@ -114,7 +115,7 @@ def _parameters(windows: Sequence[Windows], traces: Sequence[Trace], command: Se
     """What it takes to repeat the run, on the same data."""
     together = hashlib.sha256("".join(trace.sha256 for trace in traces).encode()).hexdigest()
     lines = [
-        " ".join(command),
+        shlex.join(command),
         ", ".join(f"{name} {version(name)}" for name in (*LIBRARIES[::-1], "statsmodels")),
         f"quantiles {', '.join(f'{level:g}' for level in LEVELS)}; sha256 of all data {together}",
         *(_told(trace, windows) for trace in traces[:_MOST_LISTED]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -134,7 +135,7 @@ def _log(outcome: Outcome, rules: WorldRules) -> list[dict[str, Any]]:
 def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
     lines = [
         f"kcloud-autoscale {version('kcloud-autoscale')}",
-        " ".join(command),
+        shlex.join(command),
         f"trace {trace.name}",
         f"sha256 {trace.sha256}",
         *trace.repairs,

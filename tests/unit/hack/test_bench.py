@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hack.bench import decisions, table
+from hack.bench import decisions, forecasts, peers, table
 from hack.bench.clock import quantile
 from hack.bench.fleet import BEGIN_SECONDS, NAMESPACE, PODS_EACH, demand, histories, keys, name_of
 from hack.bench.sources import Sources
 from hack.bench.table import Table, publish
+from kcloud_autoscale.forecast.backtest import JUDGED, Task, run_task
 from kcloud_autoscale.forecast.scoreboard import geometric_mean
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.presets import PRESETS
 from kcloud_autoscale.observe.promql import Selection
 from kcloud_autoscale.simulate.score import Score
+from tests.builders.demand_series import daily_wave, history
 
 SELECTION = Selection((NAMESPACE,), (name_of(0), name_of(2)))
 NOW = BEGIN_SECONDS + 60.0
@@ -110,3 +114,28 @@ def test_taught_history_ends_where_the_cycles_begin_and_goes_on_as_the_sources_s
     found = histories(3, 0.5)[keys(3)[1]]
     assert (len(found.values), found.end_seconds) == (720, BEGIN_SECONDS)
     assert found.values[-1] == demand(1, np.array([BEGIN_SECONDS]))[0]
+
+
+def test_scikit_learn_is_judged_at_the_cutoffs_ours_were_judged_at() -> None:
+    step = 1_800.0
+    past = history(daily_wave(9, step, noise=0.05), step)
+    base = run_task(Task("wave", past, "last-value", horizon=2, first_cutoff=384, step_size=40))
+    assert base is not None
+    said = peers.judged("scikit-learn", Path(sys.executable), past, base)
+    (found,) = said.windows
+    assert found.model == "scikit-learn boosting"
+    assert np.array_equal(found.actual, base.actual)
+    assert (found.quantiles[:, JUDGED] >= found.quantiles[:, 0]).all()
+    # Noise of 5 % on a wave of +- 60 %: the median of a model that learned anything is within a fifth of the peak.
+    assert np.median(np.abs(found.quantiles[:, 0] / base.actual - 1.0)) < 0.2
+    assert said.fit_seconds["scikit-learn boosting"] > 0.0
+    assert said.peak_mib > 1.0
+
+
+def test_a_cycle_of_a_model_refitted_hourly_bears_a_sixtieth_of_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "measure", lambda *_: {"fit": [(9.0, 5.9)], "path": [(9.0, 0.1)], "peak_mib": 200.0})
+    args = Namespace(models=["ets"], slow_series=1)
+    (row, peer) = forecasts._fit_rows(args, {"theirs": forecasts.Fit(0.6, 300.0)})
+    # Ours: 5.9 + 0.1 s cold; 0.1 s to forecast and 6 / 60 s of the next fit. Theirs: 0.6 / 60.
+    assert row == ("ets", "6,000,000", "200,000", "6,000 s", "60,000 s", "200 MiB")
+    assert peer == ("theirs", "600,000", "10,000", "600 s", "6,000 s", "300 MiB")
