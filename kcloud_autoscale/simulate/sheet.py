@@ -56,11 +56,33 @@ def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a CSV file: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    header = [name.strip() for name in next(reader, [])]
+    lines = _lines(path, text)
+    at, names = next(lines, (1, []))
+    header = [name.strip() for name in names]
     if not header:
         raise ConfigError(f"{path}: line 1: no header")
-    return header, ((reader.line_num, cells) for cells in reader if cells)
+    if all(_is_number(name) for name in header):
+        raise ConfigError(f"{path}: line {at}: no header, but numbers: {', '.join(header)}")
+    return header, lines
+
+
+def _lines(path: Path, text: str) -> Iterator[Line]:
+    """Lines that are not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise ConfigError(f"{path}: line {reader.line_num}: not CSV: {error}") from error
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _parquet(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:

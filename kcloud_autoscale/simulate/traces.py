@@ -25,6 +25,7 @@ _TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seco
 _INDEX_NAMES = ("t", "step", "index", "")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
 _MILLISECONDS_FROM = 1e11  # 1973 in milliseconds, the year 5138 in seconds
+_FARTHEST_SECONDS = 6e10  # nineteen centuries either way: what a calendar can still name
 # A typo in one timestamp must not ask for a billion steps.
 _MOST_STEPS = 20_000_000
 
@@ -122,6 +123,8 @@ def _value_column(path: Path, header: Sequence[str], column: str | None, taken: 
     if column is not None:
         if column not in header:
             raise ConfigError(f"{path}: no column {column!r}; there are {', '.join(map(repr, header))}")
+        if header.count(column) > 1:
+            raise ConfigError(f"{path}: {header.count(column)} columns are named {column!r}")
         return header.index(column)
     others = [index for index in range(len(header)) if index not in taken]
     if len(others) != 1:
@@ -143,9 +146,10 @@ def _time(path: Path, line: int, header: Sequence[str], cells: Sequence[str], in
         except ValueError as error:
             raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time") from error
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(number):
+    seconds = number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
+    if not abs(seconds) < _FARTHEST_SECONDS:
         raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
-    return number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
+    return seconds
 
 
 def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int) -> float:
@@ -226,6 +230,9 @@ def _stepped(trace: Trace, step_seconds: float | None) -> Trace:
         raise ConfigError(f"{trace.name}: its rows are {own:g} s apart, which {step_seconds:g} s steps do not fit")
     times = round(ratio)
     if step_seconds < own:
+        if len(trace.demand) * times > _MOST_STEPS:
+            steps = f"{len(trace.demand) * times} steps of {step_seconds:g} s"
+            raise ConfigError(f"{trace.name}: {len(trace.demand)} rows make {steps}, at most {_MOST_STEPS} can be used")
         demand = np.repeat(trace.demand, times)
         said = f"each row of {own:g} s was held for {times} steps of {step_seconds:g} s"
     else:

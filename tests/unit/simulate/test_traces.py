@@ -112,6 +112,10 @@ def test_finer_steps_hold_each_row(write):
         ("timestamp,load\n0,1\n", "no column 'rps'; there are 'timestamp', 'load'"),
         ("timestamp,rps\n", "no rows"),
         ("", "no header"),
+        ("0,1\n60,2\n", "line 1: no header, but numbers: 0, 1"),
+        ("timestamp,rps,rps\n0,1,2\n", "2 columns are named 'rps'"),
+        ("timestamp,rps\n0,1\n1e30,2\n", "line 3, column 'timestamp': '1e30' is not a time"),
+        (f"timestamp,rps\n0,1\n60,{'9' * 200_000}\n", "line 3: not CSV: field larger than field limit"),
         ("timestamp,rps\n0,1\n60,2\n9000000000,3\n", "times span 150000001 steps, but there are 3 rows"),
     ],
 )
@@ -131,6 +135,11 @@ def test_several_columns_must_be_chosen_from(write):
 def test_steps_that_do_not_fit(write):
     with pytest.raises(ConfigError, match="60 s apart, which 90 s steps do not fit"):
         read_trace(write("timestamp,rps\n0,1\n60,2\n"), "rps", 90.0)
+
+
+def test_steps_that_are_too_many(write):
+    with pytest.raises(ConfigError, match="2 rows make 1200000000 steps of 1e-07 s, at most 20000000"):
+        read_trace(write("timestamp,rps\n0,1\n60,2\n"), "rps", 1e-7)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"PAR1 not really"])
