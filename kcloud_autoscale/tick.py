@@ -7,7 +7,7 @@ that nobody wants copied once a minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class DemandForecaster(Protocol):
     def seen_until(self) -> Mapping[WorkloadKey, float]:
         """For each known workload the Unix time up to which it has been fed; the rest need their whole history."""
 
+    def to_reread(self) -> Collection[WorkloadKey]:
+        """Known workloads whose whole history is wanted once more; they are forecast meanwhile."""
+
     def learn(self, histories: Mapping[WorkloadKey, DemandHistory]) -> None:
         """Feed the steps that are new; a workload not seen before brings its whole history."""
 
@@ -67,8 +70,12 @@ class FleetState:
     workloads: dict[WorkloadKey, WorkloadState] = field(default_factory=dict)
 
     def seen_until(self) -> Mapping[WorkloadKey, float]:
-        """Up to when each workload's demand has been learned; observation reads on from there."""
-        return self.forecaster.seen_until()
+        """Up to when each workload's demand has been learned; observation reads on from there.
+
+        One whose whole history is wanted again is left out, like one never seen.
+        """
+        again = self.forecaster.to_reread()
+        return {key: until for key, until in self.forecaster.seen_until().items() if key not in again}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -236,6 +236,9 @@ class _NoForecaster:
 
     def seen_until(self) -> Mapping[WorkloadKey, float]:
         return {}
+
+    def to_reread(self) -> Collection[WorkloadKey]:
+        return ()
 
     def learn(self, histories: Mapping[WorkloadKey, DemandHistory]) -> None:
         """Nothing is learned."""

@@ -2,13 +2,12 @@
 
 Workloads of one horizon share *shelves*, panels of a fixed number of rows. Adding workloads fills free rows and then
 opens another shelf, so nothing that exists is ever copied. Horizons are rounded up to a ladder, because every rung has
-its own arrays; a workload whose lead time has moved to another rung is taught again from the week it remembers.
+its own arrays.
 """
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -16,35 +15,20 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.forecast.layouts import Layouts
 from kcloud_autoscale.forecast.panel import Panel
-from kcloud_autoscale.forecast.priors import Knowledge, Prior, default_prior
+from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.refresh import refresh
 from kcloud_autoscale.forecast.ring import FloatArray, IntArray
-from kcloud_autoscale.forecast.rows import transplant
-from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, LEVELS, FleetSettings, Grid, grid_of, steps_in
-from kcloud_autoscale.forecast.warmup import aligned, first_step, step_through, warm_up
+from kcloud_autoscale.forecast.rows import Rows, transplant
+from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, LEVELS, FleetSettings, steps_in
+from kcloud_autoscale.forecast.teach import Lesson, Teacher, taught_here
+from kcloud_autoscale.forecast.warmup import first_step
 
 SHELF_ROWS = (16, 64, 256, 1024)
 WARM_UP_ROWS = 128
-LONGEST_HORIZON = 512
 
 Key = TypeVar("Key", bound=Hashable)
-
-
-def rung(steps: int) -> int:
-    """The ladder's next horizon: 1 to 8 exactly, then four rungs per doubling (10, 12, 14, 16, 20, …).
-
-    A lead time of 9 steps is forecast as one of 10: at most a quarter too far ahead, never too short.
-    """
-    if steps <= 8:
-        return max(1, steps)
-    base = 1 << ((steps - 1).bit_length() - 3)
-    return min(LONGEST_HORIZON, -(-steps // base) * base)
-
-
-def still_fits(current: int, wanted: int) -> bool:
-    """Whether a horizon may stay: long enough, and at most half as long again as the rung that is wanted."""
-    return min(wanted, LONGEST_HORIZON) <= current <= 3 * rung(wanted) // 2
 
 
 @dataclass(slots=True, eq=False)
@@ -96,15 +80,22 @@ class FleetForecaster(Generic[Key]):
     """Learns and forecasts the peak of the lead window for all workloads on one step length."""
 
     def __init__(
-        self, step_seconds: float = 60.0, settings: FleetSettings | None = None, knowledge: Knowledge | None = None
+        self,
+        step_seconds: float = 60.0,
+        settings: FleetSettings | None = None,
+        knowledge: Knowledge | None = None,
+        teacher: Teacher = taught_here,
     ) -> None:
-        """An empty fleet on a grid of ``step_seconds``; without ``knowledge`` the priors by hand serve."""
+        """An empty fleet on a grid of ``step_seconds``; without ``knowledge`` the priors by hand serve.
+
+        Whole histories are learned by ``teacher``, who may do it elsewhere.
+        """
         self.step_seconds = step_seconds
-        self._knowledge = knowledge
-        self.settings = settings or FleetSettings()
+        self.layouts = Layouts(step_seconds, settings, knowledge)
+        self.settings = self.layouts.settings
+        self._teacher = teacher
         self._homes: dict[Key, Home[Key]] = {}
         self._shelves: dict[int, list[Shelf[Key]]] = {}
-        self._grids: dict[tuple[int, float | None], tuple[Grid, Prior]] = {}
 
     def __contains__(self, key: Key) -> bool:
         """Whether the workload has shown any demand yet."""
@@ -128,17 +119,17 @@ class FleetForecaster(Generic[Key]):
         home = self._homes[key]
         return int(home.shelf.panel.state.clock[home.row])
 
-    def warm_up(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> None:
-        """Add workloads with all their history, or teach known ones anew; those without any demand are left out."""
-        groups: dict[tuple[int, int, bool], list[Key]] = {}
-        for key, history in histories.items():
-            end = first_step(history) + len(history.values)
-            short = len(history.values) * self.step_seconds <= self.settings.warm_up_refresh_seconds
-            groups.setdefault((self._horizon(horizon_steps[key]), end, short), []).append(key)
-        for (horizon, _, short), keys in groups.items():
-            for at in range(0, len(keys), WARM_UP_ROWS):
-                chosen = keys[at : at + WARM_UP_ROWS]
-                self._teach(chosen, [histories[key] for key in chosen], horizon, short)
+    def warm_up(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> set[Key]:
+        """Add workloads with all their history, or teach known ones anew.
+
+        Returns:
+            Those that are taught. Left out are those without any demand, and those the teacher did not come to.
+        """
+        keys = {str(key): key for key in histories}
+        taught: set[Key] = set()
+        for lesson, rows in self._teacher(self.layouts, self._lessons(histories, horizon_steps)):
+            taught |= self._settle([keys[name] for name in lesson.names], lesson.horizon, rows)
+        return taught
 
     def remove(self, keys: Iterable[Key]) -> None:
         """Forget workloads; their rows are used again."""
@@ -200,18 +191,6 @@ class FleetForecaster(Generic[Key]):
             answer.scores[positions] = state.scores[rows] / seen[:, None, None]
         return answer
 
-    def move(self, horizons: Mapping[Key, int]) -> None:
-        """Change horizons, in steps: taught again from the week each workload remembers.
-
-        A horizon up to half as long again as needed is kept, so that a lead time that wobbles teaches nothing anew.
-        """
-        moving: dict[Key, int] = {}
-        for key, steps in horizons.items():
-            current = self.horizon_of(key)
-            if not still_fits(current, steps):
-                moving[key] = steps
-        self.warm_up({key: self.remembered(key) for key in moving}, moving)
-
     def remembered(self, key: Key) -> DemandHistory:
         """The last week of demand of a workload as its ring holds it."""
         home = self._homes[key]
@@ -229,56 +208,34 @@ class FleetForecaster(Generic[Key]):
         if len(due):
             refresh(panel, due)
 
-    def _teach(self, keys: Sequence[Key], histories: Sequence[DemandHistory], horizon: int, short: bool) -> None:
-        """Replay histories in a scratch panel and move the rows of those with demand onto shelves."""
-        grid, prior = self._layout(horizon, None if short else self.settings.warm_up_refresh_seconds)
-        scratch = self._panel(len(keys), grid, prior, blank=True)
-        begin, demand = aligned(histories)
-        if short:
-            scratch.state.phase[:] = [self._phase(key) for key in keys]
-            step_through(scratch, begin, demand)
-        else:
-            warm_up(scratch, begin, demand)
-            scratch.state.phase[:] = [self._phase(key) for key in keys]
-        born = np.flatnonzero(scratch.state.born >= 0)
-        self.remove(keys)
-        remaining = list(born)
-        while remaining:
+    def _lessons(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> list[Lesson]:
+        """Histories that can be taught together: of one horizon, one end and one kind."""
+        groups: dict[tuple[int, int, bool], list[Key]] = {}
+        for key, history in histories.items():
+            end = first_step(history) + len(history.values)
+            short = len(history.values) * self.step_seconds <= self.settings.warm_up_refresh_seconds
+            groups.setdefault((self.layouts.horizon(horizon_steps[key]), end, short), []).append(key)
+        lessons: list[Lesson] = []
+        for (horizon, _, short), keys in groups.items():
+            names = tuple(str(key) for key in keys)
+            whole = Lesson(names, tuple(histories[key] for key in keys), horizon, short)
+            lessons += whole.split(WARM_UP_ROWS)
+        return lessons
+
+    def _settle(self, keys: Sequence[Key], horizon: int, taught: Rows) -> set[Key]:
+        """Move rows that have been taught onto shelves; those without demand are left where they are."""
+        remaining = np.flatnonzero(taught.learned.born >= 0)
+        settled = {keys[index] for index in remaining.tolist()}
+        self.remove(settled)
+        while len(remaining):
             shelf = self._shelf(horizon)
-            taken, remaining = remaining[: len(shelf.free)], remaining[len(shelf.free) :]
-            rows = np.array([shelf.free.pop() for _ in taken], dtype=np.int64)
-            source = np.array(taken, dtype=np.int64)
-            transplant(
-                (shelf.panel.state, shelf.panel.ring, shelf.panel.pending),
-                rows,
-                (scratch.state, scratch.ring, scratch.pending),
-                source,
-            )
+            source, remaining = remaining[: len(shelf.free)], remaining[len(shelf.free) :]
+            rows = np.array([shelf.free.pop() for _ in source], dtype=np.int64)
+            transplant(shelf.panel.rows, rows, taught, source)
             for row, index in zip(rows, source, strict=True):
                 shelf.keys[int(row)] = keys[index]
                 self._homes[keys[index]] = Home(shelf, int(row))
-
-    def _horizon(self, steps: int) -> int:
-        """The rung that covers so many steps; a day at most, because yesterday's window must be over."""
-        return min(rung(steps), steps_in(DAY_SECONDS, self.step_seconds))
-
-    def _phase(self, key: Key) -> int:
-        """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
-        return zlib.crc32(str(key).encode()) % self._layout(1, None)[0].refresh
-
-    def _panel(self, rows: int, grid: Grid, prior: Prior, blank: bool) -> Panel:
-        """Rows with what is known of workloads in general."""
-        boosted = None if self._knowledge is None else self._knowledge.boosted
-        return Panel(rows, grid, self.settings, prior, boosted, blank)
-
-    def _layout(self, horizon: int, refresh_seconds: float | None) -> tuple[Grid, Prior]:
-        """Grid and prior of a horizon, made once."""
-        wanted = (horizon, refresh_seconds)
-        if wanted not in self._grids:
-            grid = grid_of(self.settings, self.step_seconds, horizon, refresh_seconds)
-            prior = default_prior(grid) if self._knowledge is None else self._knowledge.nearest(grid)
-            self._grids[wanted] = (grid, prior)
-        return self._grids[wanted]
+        return settled
 
     def _shelf(self, horizon: int) -> Shelf[Key]:
         """A shelf of the horizon with a free row; opened when all are full."""
@@ -287,8 +244,7 @@ class FleetForecaster(Generic[Key]):
             if shelf.free:
                 return shelf
         rows = SHELF_ROWS[min(len(shelves), len(SHELF_ROWS) - 1)]
-        grid, prior = self._layout(horizon, None)
-        shelves.append(Shelf(self._panel(rows, grid, prior, blank=False), list(range(rows - 1, -1, -1))))
+        shelves.append(Shelf(self.layouts.panel(rows, horizon, blank=False), list(range(rows - 1, -1, -1))))
         return shelves[-1]
 
 

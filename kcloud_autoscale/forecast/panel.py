@@ -22,7 +22,7 @@ from kcloud_autoscale.forecast.features import (
 )
 from kcloud_autoscale.forecast.priors import Prior
 from kcloud_autoscale.forecast.ring import BoolArray, DemandRing, FloatArray, IntArray
-from kcloud_autoscale.forecast.rows import Learned, PendingOrigins, learned_rows
+from kcloud_autoscale.forecast.rows import Learned, PendingOrigins, Rows, learned_rows
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, FleetSettings, Grid
 
 LARGEST_DEMAND = 1e30
@@ -58,6 +58,11 @@ class Panel:
         self._slow_decay = float(np.exp2(-grid.step_seconds / DAY_SECONDS))
         self.fold_decay = float(np.exp2(-grid.step_seconds / settings.half_life_seconds))
         self.hedge_decay = float(np.exp2(-grid.step_seconds / settings.hedge_half_life_seconds))
+
+    @property
+    def rows(self) -> Rows:
+        """All rows, to be moved into another panel."""
+        return Rows(self.state, self.ring, self.pending)
 
     def due(self, rows: IntArray) -> BoolArray:
         """Which rows are to be refreshed at the clock they stand at.

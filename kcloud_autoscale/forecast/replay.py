@@ -7,17 +7,19 @@ fed one step at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps, rung, still_fits
-from kcloud_autoscale.forecast.live import ForecastRequest, domain_forecasts
+from kcloud_autoscale.forecast.answers import ForecastRequest, domain_forecasts
+from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps
+from kcloud_autoscale.forecast.layouts import rung, still_fits
 from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.refresh import refresh
+from kcloud_autoscale.forecast.reread import Rereading
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS, FleetSettings
 from kcloud_autoscale.forecast.warmup import first_step
@@ -173,6 +175,8 @@ class ReplayedForecaster:
     """Answers like a `LiveForecaster`, from forecasts made in bulk of histories known beforehand.
 
     What it is fed only says how far it may look: the answer at step t is the one that rests on the steps up to t.
+    A horizon that no longer fits is kept until the next steps come, as live, where the whole history is read again for
+    it; then the workload is taught anew all that has been seen of it.
     """
 
     def __init__(
@@ -188,45 +192,71 @@ class ReplayedForecaster:
         self._seen_until: dict[WorkloadKey, float] = {}
         self._replays: dict[WorkloadKey, Replay] = {}
         self._blocks: dict[WorkloadKey, _Block] = {}
+        self._rereading: Rereading[WorkloadKey] = Rereading()
+        self._reread: set[WorkloadKey] = set()
 
     def seen_until(self) -> Mapping[WorkloadKey, float]:
         """For each workload fed so far the Unix time up to which it may be looked at."""
         return self._seen_until
 
+    def to_reread(self) -> Collection[WorkloadKey]:
+        """None: every history is known beforehand."""
+        return ()
+
     def learn(self, histories: Mapping[WorkloadKey, DemandHistory]) -> None:
         """Move on to the end of each history."""
         for key, history in histories.items():
+            if key in self._rereading.asked and len(history.values):
+                self._reread.add(key)
             self._seen_until[key] = max(history.end_seconds, self._seen_until.get(key, -np.inf))
 
     def forecast(self, requests: Sequence[ForecastRequest], now_seconds: float) -> Mapping[WorkloadKey, Forecast]:
         """Forecasts for all requests; a workload not fed or without any demand yet is absent."""
         forecasts: dict[WorkloadKey, Forecast] = {}
+        misfits: list[WorkloadKey] = []
         for request in requests:
-            if request.key in self._seen_until:
-                answer = self._answer(request)
-                if answer is not None:
-                    forecasts[request.key] = answer
+            if request.key not in self._seen_until:
+                continue
+            known = self._replay_for(request)
+            if not self._fits(request, known):
+                misfits.append(request.key)
+            at = self._at(request.key, known)
+            if 0 <= at < len(known.quantiles):
+                forecasts[request.key] = self._said(request, known, at)
+        self._rereading.ask(misfits)
         return forecasts
 
     def forget(self, keys: Sequence[WorkloadKey]) -> None:
         """Drop workloads that are gone."""
+        self._rereading.forget(keys)
         for key in keys:
             self._seen_until.pop(key, None)
             self._replays.pop(key, None)
             self._blocks.pop(key, None)
+            self._reread.discard(key)
 
-    def _answer(self, request: ForecastRequest) -> Forecast | None:
-        """The forecast at the last step fed, None before there was any demand."""
-        history = self._histories[request.key]
-        wanted = horizon_steps(request.horizon_seconds, history.step_seconds)
-        known = self._replays.get(request.key)
-        if known is None or not still_fits(known.horizon, wanted):
-            known = replay(request.key, history, request.horizon_seconds, self._taught, self._settings, self._knowledge)
-            self._replays[request.key] = known
-        at = round(self._seen_until[request.key] / history.step_seconds) - 1 - known.first
-        if not 0 <= at < len(known.quantiles):
-            return None
-        return self._said(request, known, at)
+    def _replay_for(self, request: ForecastRequest) -> Replay:
+        """The replay that is valid now: the first one, or one with all that has been seen taught at once."""
+        key, known = request.key, self._replays.get(request.key)
+        if known is not None and key not in self._reread and (self._at(key, known) >= 0 or self._fits(request, known)):
+            return known
+        taught = self._steps_seen(key) if key in self._reread else self._taught
+        known = replay(key, self._histories[key], request.horizon_seconds, taught, self._settings, self._knowledge)
+        self._replays[key] = known
+        self._reread.discard(key)
+        return known
+
+    def _fits(self, request: ForecastRequest, known: Replay) -> bool:
+        step_seconds = self._histories[request.key].step_seconds
+        return still_fits(known.horizon, horizon_steps(request.horizon_seconds, step_seconds))
+
+    def _steps_seen(self, key: WorkloadKey) -> int:
+        history = self._histories[key]
+        return round((self._seen_until[key] - history.start_seconds) / history.step_seconds)
+
+    def _at(self, key: WorkloadKey, known: Replay) -> int:
+        """Index of the origin that is the last step fed; negative before there was any demand."""
+        return first_step(self._histories[key]) + self._steps_seen(key) - 1 - known.first
 
     def _said(self, request: ForecastRequest, known: Replay, at: int) -> Forecast:
         """The answer at one origin, from a block of answers put into words at once."""

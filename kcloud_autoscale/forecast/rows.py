@@ -151,20 +151,27 @@ class PendingOrigins:
         return np.split(packed, bounds, axis=2)
 
 
-def transplant(
-    target: tuple[Learned, DemandRing, PendingOrigins],
-    rows: IntArray,
-    source: tuple[Learned, DemandRing, PendingOrigins],
-    source_rows: IntArray,
-) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Everything that is kept of the workloads of one panel."""
+
+    learned: Learned
+    ring: DemandRing
+    pending: PendingOrigins
+
+
+def transplant(target: Rows, rows: IntArray, source: Rows, source_rows: IntArray) -> None:
     """Move rows between panels that differ in nothing but how often they refresh."""
-    learned, ring, pending = source
-    target[0].copy_rows(rows, learned, source_rows)
-    clock = learned.clock[source_rows]
-    steps = min(ring.length, target[1].length)
-    signed = ring.read(source_rows, clock - (steps - 1), steps)
-    target[1].values[rows[:, None], ((clock - (steps - 1))[:, None] + np.arange(steps)) % target[1].length] = signed
-    count = min(pending.length, target[2].length)
-    columns = (clock - (count - 1))[:, None] + np.arange(count)
-    kept = pending.values[source_rows[:, None], columns % pending.length]
-    target[2].values[rows[:, None], columns % target[2].length] = kept
+    target.learned.copy_rows(rows, source.learned, source_rows)
+    clock = source.learned.clock[source_rows]
+    _copy_latest(target.ring.values, rows, source.ring.values, source_rows, clock)
+    _copy_latest(target.pending.values, rows, source.pending.values, source_rows, clock)
+
+
+def _copy_latest(
+    target: SingleArray, rows: IntArray, source: SingleArray, source_rows: IntArray, clock: IntArray
+) -> None:
+    """Of two rings (rows, steps, …), as many of the latest steps up to ``clock`` as both can hold."""
+    count = min(source.shape[1], target.shape[1])
+    steps = (clock - (count - 1))[:, None] + np.arange(count)
+    target[rows[:, None], steps % target.shape[1]] = source[source_rows[:, None], steps % source.shape[1]]

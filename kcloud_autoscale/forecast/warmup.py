@@ -34,6 +34,13 @@ def aligned(histories: Sequence[DemandHistory]) -> tuple[int, FloatArray]:
     return begin, clean(demand)
 
 
+def merged(known: DemandHistory, read: DemandHistory) -> DemandHistory:
+    """Two histories of one grid as one; where both know a step, the one that was ``read`` counts."""
+    begin, demand = aligned([known, read])
+    values = np.where(np.isfinite(demand[1]), demand[1], demand[0])
+    return DemandHistory(begin * read.step_seconds, read.step_seconds, values)
+
+
 def take(panel: Panel, rows: IntArray, begin: int, demand: FloatArray) -> None:
     """Advance ``rows`` to the end of ``demand``, born at their first known step; no refresh.
 

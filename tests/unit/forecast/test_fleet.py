@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcloud_autoscale.forecast.fleet import FleetForecaster, horizon_steps, rung, still_fits
+from kcloud_autoscale.forecast.fleet import FleetForecaster, horizon_steps
+from kcloud_autoscale.forecast.layouts import Layouts, rung, still_fits
 from kcloud_autoscale.forecast.losses import pinball
+from kcloud_autoscale.forecast.rows import Rows
 from kcloud_autoscale.forecast.settings import LEVELS
+from kcloud_autoscale.forecast.teach import Lesson, taught_here
 from tests.builders.demand_series import daily_wave, history, peaks
 
 STEP = 600.0  # 144 a day keeps these tests short
@@ -129,17 +133,33 @@ def test_adding_workloads_moves_none_that_is_there() -> None:
     assert len({(id(fleet.home_of(f"w{i}")[0]), fleet.home_of(f"w{i}")[1]) for i in range(100)}) == 100
 
 
-def test_a_lead_time_on_another_rung_is_learned_from_the_week_remembered() -> None:
+def test_a_workload_taught_anew_with_another_horizon_is_as_one_that_always_had_it() -> None:
     fleet: FleetForecaster[str] = FleetForecaster(STEP)
     values = daily_wave(5, STEP)
-    fleet.warm_up({"w": history(values, STEP)}, {"w": 3})
-    fleet.move({"w": 4})  # 3 is too short
+    assert fleet.warm_up({"w": history(values, STEP)}, {"w": 3}) == {"w"}
+    assert fleet.warm_up({"w": history(values, STEP)}, {"w": 4}) == {"w"}
     assert fleet.horizon_of("w") == 4
     fresh: FleetForecaster[str] = FleetForecaster(STEP)
     fresh.warm_up({"w": history(values, STEP)}, {"w": 4})
-    assert np.allclose(fleet.predict(["w"]).quantiles, fresh.predict(["w"]).quantiles, rtol=1e-6)
-    fleet.move({"w": 3})  # 4 is at most half as long again: stays
-    assert fleet.horizon_of("w") == 4
+    assert np.array_equal(fleet.predict(["w"]).quantiles, fresh.predict(["w"]).quantiles)
+    assert len(fleet) == 1
+
+
+def test_who_is_not_taught_stays_as_he_was() -> None:
+    """A teacher may leave out lessons: one workload keeps its horizon, a new one is not there."""
+    absent = [False]
+
+    def teacher(layouts: Layouts, lessons: Sequence[Lesson]) -> Iterator[tuple[Lesson, Rows]]:
+        return iter(()) if absent[0] else taught_here(layouts, lessons)
+
+    fleet: FleetForecaster[str] = FleetForecaster(STEP, teacher=teacher)
+    fleet.warm_up({"old": history(daily_wave(2, STEP), STEP)}, {"old": HORIZON})
+    before = fleet.predict(["old"]).quantiles
+    absent[0] = True
+    both = {"old": history(daily_wave(3, STEP), STEP), "new": history(daily_wave(3, STEP), STEP)}
+    assert fleet.warm_up(both, {"old": 20, "new": 20}) == set()
+    assert "new" not in fleet
+    assert np.array_equal(fleet.predict(["old"]).quantiles, before)
 
 
 def test_what_is_remembered_keeps_its_gaps() -> None:

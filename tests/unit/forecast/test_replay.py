@@ -50,6 +50,24 @@ def test_replayed_and_live_forecasts_are_the_same(taught: int) -> None:
     assert compared > 300
 
 
+def test_a_window_that_grows_and_shrinks_is_replayed_as_it_would_be_live() -> None:
+    """Live, the whole history comes again with the next step when it is asked for, as an operator reads it."""
+    values = rough_demand()
+    live, bulk = LiveForecaster(STEP), ReplayedForecaster({KEY: history(values, STEP)}, 250)
+    horizons = []
+    for end in range(250, len(values)):
+        request = Request(KEY, 6_000.0 if 300 <= end < 450 else 1_800.0, 0.97)
+        begin = 0 if end == 250 or KEY in live.to_reread() else end - 1
+        for forecaster in (live, bulk):
+            forecaster.learn({KEY: history(values[begin:end], STEP, begin)})
+        one, other = (forecaster.forecast([request], 0.0)[KEY] for forecaster in (live, bulk))
+        assert np.allclose(one.values, other.values, rtol=1e-9), end
+        assert (one.horizon_seconds, one.origin_seconds) == (other.horizon_seconds, other.origin_seconds)
+        horizons.append(one.horizon_seconds)
+    # Asked for at step 300, forecast from step 301 on; when it shrinks, the longer window covers the shorter at once.
+    assert [horizons.index(6_000.0), horizons.count(6_000.0)] == [51, 149]
+
+
 def test_cutting_the_future_off_changes_nothing_before() -> None:
     values = rough_demand()
     whole = replay(KEY, history(values, STEP), 1_800.0, 100)

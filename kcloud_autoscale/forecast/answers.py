@@ -1,0 +1,96 @@
+"""What a fleet forecast means to those who asked: one domain forecast per request, with its verdict and its scores."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from scipy.special import ndtri
+
+from kcloud_autoscale.domain.series import Forecast, interpolated
+from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.forecast.fleet import FleetForecast, Key
+from kcloud_autoscale.forecast.intervals import SCORES
+from kcloud_autoscale.forecast.select import JUDGED_LEVEL, judge, model_name, named_weights
+from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings
+
+
+class ForecastRequest(Protocol):
+    """What is asked for: whose peak, over how long a window, at which level."""
+
+    @property
+    def key(self) -> WorkloadKey: ...
+
+    @property
+    def horizon_seconds(self) -> float: ...
+
+    @property
+    def level(self) -> float: ...
+
+
+def read_curve(quantiles: Sequence[float], level: float) -> float:
+    """The quantile at any level, between those kept linearly in normal scores; clamped to the outermost."""
+    return interpolated(_score(level), _SCORES, quantiles)
+
+
+_SCORES = tuple(SCORES.tolist())
+
+
+@functools.lru_cache(maxsize=1024)
+def _score(level: float) -> float:
+    return float(ndtri(level))
+
+
+def domain_forecasts(
+    answer: FleetForecast[Key],
+    requests: Mapping[Key, ForecastRequest],
+    step_seconds: float,
+    settings: FleetSettings,
+    time_scale: float = 1.0,
+) -> dict[Key, Forecast]:
+    """The same answers as `Forecast`, one per key."""
+    verdicts = judge(answer, step_seconds * time_scale, settings)
+    quantiles, weights = answer.quantiles.tolist(), answer.weights[:, :, JUDGED_LEVEL].tolist()
+    scores = answer.scores[:, :, JUDGED_LEVEL].tolist()
+    origins, known = ((answer.origin + 1) * step_seconds).tolist(), (answer.known * step_seconds).tolist()
+    longest = (answer.horizon_steps * step_seconds).tolist()
+    forecasts: dict[Key, Forecast] = {}
+    for index, key in enumerate(answer.keys):
+        request, verdict = requests[key], verdicts[index]
+        levels, values = _with_level(quantiles[index], request.level)
+        heard = named_weights(tuple(weights[index]))
+        forecasts[key] = Forecast(
+            model=model_name(heard),
+            origin_seconds=origins[index],
+            horizon_seconds=min(request.horizon_seconds, longest[index]),
+            levels=levels,
+            values=values,
+            trusted=verdict.trusted,
+            reason=verdict.reason,
+            history_seconds=known[index],
+            weights=heard,
+            scores=_named_scores(scores[index]),
+        )
+    return forecasts
+
+
+def _with_level(quantiles: list[float], level: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The kept levels and the one asked for, ascending."""
+    if level in LEVELS or not LEVELS[0] < level < LEVELS[-1]:
+        return LEVELS, tuple(quantiles)
+    value = read_curve(quantiles, level)
+    at = next(index for index, kept in enumerate(LEVELS) if kept > level)
+    return (*LEVELS[:at], level, *LEVELS[at:]), (*quantiles[:at], value, *quantiles[at:])
+
+
+def _named_scores(scores: list[float]) -> tuple[tuple[str, float], ...]:
+    """Live errors at the judged level; empty until something has matured."""
+    ensemble, last_value, covered, error, naive_error = scores
+    if not math.isfinite(ensemble):
+        return ()
+    named = [("pinball", ensemble), ("pinball_last_value", last_value), ("coverage", covered)]
+    if naive_error > 0:
+        named.append(("error_ratio", error / naive_error))
+    return tuple(named)
