@@ -36,6 +36,7 @@ from kcloud_autoscale.operator.record import Recorder
 from kcloud_autoscale.operator.resync import Resync
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import ObjectStore
+from kcloud_autoscale.operator.teaching import WorkerTeacher
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +195,9 @@ async def _assemble(
     health.watch_silence_seconds = informers.idle_seconds
     scaler = ScaleWriter(rest, bucket, leader.is_leader, settings.dry_run)
     recorder = Recorder(statuses, events, metrics)
-    reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics)
+    teacher = WorkerTeacher(metrics)
+    stack.callback(teacher.close)
+    reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher)
     cycle = Cycle(reconciler, leader.is_leader, settings.cycle_seconds, health.cycled, metrics)
     resync = Resync(rest, store, settings.watch_namespaces, cycle.wake, health.watched)
     runner, ports = await serve(

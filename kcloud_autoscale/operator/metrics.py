@@ -88,6 +88,25 @@ class Metrics:
         self.prometheus_seconds = Histogram(
             "kcloud_prometheus_query_seconds", "Duration of a query.", registry=self.registry
         )
+        self.worker_deaths = self._counter(
+            "kcloud_forecast_worker_deaths",
+            "Forecast workers that ended unasked, by reason: Killed, TimedOut, OutOfMemory, Failed, NotStarted. "
+            "Each costs a cycle of forecasts of those not taught yet.",
+            ("reason",),
+        )
+        self.lesson_seconds = Histogram(
+            "kcloud_forecast_lesson_seconds",
+            "Duration of one lesson of the forecast worker: the whole histories of 1 to 128 workloads.",
+            registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+        )
+        self.untaught = self._gauge(
+            "kcloud_forecast_untaught_workloads", "Workloads whose history was still to be taught after the last cycle."
+        )
+        self.set_aside = self._gauge(
+            "kcloud_forecast_set_aside_workloads",
+            "Workloads not taught for a while because the forecast worker died of them; their ForecastTrusted says so.",
+        )
         self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
         self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
         self.source_problems = self._gauge(
@@ -143,6 +162,7 @@ OWN_LABELS: Mapping[str, tuple[str, ...]] = {
     "kcloud_kubernetes_requests": ("verb", "code"),
     "kcloud_prometheus_queries": ("outcome",),
     "kcloud_cycle_stage_seconds": ("stage",),
+    "kcloud_forecast_worker_deaths": ("reason",),
 }
 
 _HEAD = [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.state import WorkloadState
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.forecast.live import LiveForecaster
-from kcloud_autoscale.tick import FleetState, tick
+from kcloud_autoscale.tick import DemandForecaster, FleetState, tick
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +43,13 @@ class Quarantine:
         observation: Observation,
         policy: FleetPolicy,
         states: Mapping[WorkloadKey, WorkloadState],
-        time_scale: float,
+        new_forecaster: Callable[[], DemandForecaster],
     ) -> None:
         """Tick each workload alone, on its own copy of what the fleet's tick had, and set aside those that fail."""
         now_seconds = observation.at_seconds
         for key, workload in policy.workloads.items():
             alone = replace(policy, workloads={key: workload}, shared_caps=())
-            state = FleetState(LiveForecaster(policy.step_seconds, time_scale=time_scale))
+            state = FleetState(new_forecaster())
             if key in states:
                 state.workloads[key] = states[key]
             try:

@@ -29,6 +29,7 @@ from kcloud_autoscale.operator.restore import restored_state
 from kcloud_autoscale.operator.rivals import mark_rivals
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import ObjectStore
+from kcloud_autoscale.operator.teaching import WorkerTeacher
 from kcloud_autoscale.tick import FleetState, TickResult, tick
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Reconciler:
         statuses: StatusWriter,
         recorder: Recorder,
         metrics: Metrics,
+        teacher: WorkerTeacher,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -57,12 +59,13 @@ class Reconciler:
         self._statuses = statuses
         self._recorder = recorder
         self._metrics = metrics
+        self._teacher = teacher
         self._quarantine = Quarantine()
         self._uids: dict[WorkloadKey, str] = {}
         self._knowledge, missing = default_knowledge()
         if missing:
             logger.warning("Forecasts of young workloads do without the model bundle: %s", missing)
-        self._state = self._fresh_state()
+        self._state = FleetState(self._new_forecaster())
 
     async def reconcile(self, now_seconds: float) -> None:
         """One cycle at ``now_seconds``."""
@@ -77,12 +80,14 @@ class Reconciler:
         with self._stage("act"):
             results = await self._act(fleet, observation, ticked, now_seconds)
         with self._stage("record"):
-            self._recorder.record(fleet, observation, ticked, results)
+            self._recorder.record(fleet, observation, ticked, results, self._teacher.set_aside())
             self._recorder.set_aside(fleet, self._quarantine.reasons(), now_seconds)
 
     def start_over(self) -> None:
         """Forget everything that is not on record: after a failed cycle, or when the lead was lost meanwhile."""
-        self._state = self._fresh_state()
+        self._uids.clear()
+        self._teacher.start()
+        self._state = FleetState(self._new_forecaster())
 
     async def _tick(self, observation: Observation, policy: FleetPolicy, now_seconds: float) -> TickResult:
         """Off the event loop. When it fails, this cycle is lost, but whoever broke it is left out of the next."""
@@ -91,7 +96,7 @@ class Reconciler:
             return await asyncio.to_thread(tick, observation, policy, self._state, now_seconds)
         except Exception:
             find = self._quarantine.find
-            await asyncio.to_thread(find, observation, policy, before, self._settings.time_scale)
+            await asyncio.to_thread(find, observation, policy, before, self._new_forecaster)
             raise
 
     async def _act(
@@ -142,10 +147,14 @@ class Reconciler:
         if self._state.workloads.pop(key, None) is not None:
             self._state.forecaster.forget([key])
 
-    def _fresh_state(self) -> FleetState:
-        self._uids.clear()
-        scale = self._settings.time_scale
-        return FleetState(LiveForecaster(self._settings.step_seconds, time_scale=scale, knowledge=self._knowledge))
+    def _new_forecaster(self) -> LiveForecaster:
+        settings = self._settings
+        return LiveForecaster(
+            settings.step_seconds,
+            time_scale=settings.time_scale,
+            knowledge=self._knowledge,
+            teacher=self._teacher,
+        )
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

@@ -13,7 +13,7 @@ from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
 from kcloud_autoscale.act.status_decision import final_message
 from kcloud_autoscale.act.status_writer import StatusWriter
-from kcloud_autoscale.api.conditions import READY
+from kcloud_autoscale.api.conditions import FORECAST_TRUSTED, READY
 from kcloud_autoscale.api.effect import fields_honoured
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
@@ -36,12 +36,19 @@ class Recorder:
         self._uids: dict[WorkloadKey, str] = {}
 
     def record(
-        self, fleet: Fleet, observation: Observation, ticked: TickResult, results: Sequence[ScaleResult]
+        self,
+        fleet: Fleet,
+        observation: Observation,
+        ticked: TickResult,
+        results: Sequence[ScaleResult],
+        untaught: Mapping[str, str],
     ) -> None:
-        """Record one cycle."""
+        """Record one cycle; ``untaught`` says of what the forecast worker died, by name of the workload."""
         by_key = {result.action.key: result for result in results}
         outcomes = {
-            decision.key: _outcome(fleet, observation, ticked, decision, by_key.get(decision.key))
+            decision.key: _outcome(
+                fleet, observation, ticked, decision, by_key.get(decision.key), untaught.get(str(decision.key))
+            )
             for decision in ticked.fleet.decisions
             if decision.key in fleet.bodies
         }
@@ -106,7 +113,12 @@ class Recorder:
 
 
 def _outcome(
-    fleet: Fleet, observation: Observation, ticked: TickResult, decision: Decision, result: ScaleResult | None
+    fleet: Fleet,
+    observation: Observation,
+    ticked: TickResult,
+    decision: Decision,
+    result: ScaleResult | None,
+    untaught: str | None,
 ) -> Outcome:
     written = result is not None and result.written
     return Outcome(
@@ -115,8 +127,20 @@ def _outcome(
         decision=decision,
         account=ticked.accounts.get(decision.key),
         scaled_at_seconds=decision.at_seconds if written else None,
-        facts=(*_trouble(result), fields_honoured(fleet.optimizers[decision.key])),
+        facts=(
+            *_trouble(result),
+            *teaching_failed(decision, untaught),
+            fields_honoured(fleet.optimizers[decision.key]),
+        ),
     )
+
+
+def teaching_failed(decision: Decision, death: str | None) -> tuple[ConditionFact, ...]:
+    """Why nobody forecasts it, where that is known; one that is taught anew only still has its old forecasts."""
+    if death is None or decision.forecast is not None:
+        return ()
+    message = f"its history cannot be learned, so decisions are reactive: each time, the forecast worker {death}"
+    return (ConditionFact(FORECAST_TRUSTED, False, "TeachingFailed", message),)
 
 
 def _trouble(result: ScaleResult | None) -> tuple[ConditionFact, ...]:

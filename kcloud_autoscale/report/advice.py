@@ -39,6 +39,8 @@ _BY_REASON = {
     "then HPA's rule decides.",
     (conditions.FORECAST_TRUSTED, "NoForecast"): "Nothing, if the optimizer is new; else see MetricsAvailable. Until "
     "then HPA's rule decides.",
+    (conditions.FORECAST_TRUSTED, "TeachingFailed"): "Look at what the demand query returns for the last two weeks. "
+    "It is tried again every ten minutes; until then HPA's rule decides.",
     (conditions.FORECAST_TRUSTED, "CapacityUnknown"): "Set spec.autoScaling.capacityPerReplica, or let a latency "
     "metric teach it. Until then HPA's rule decides.",
     (conditions.WITHIN_CAPS, "FloorsExceedCap"): "Lower spec.autoScaling.minReplicas or raise the limit: money never "

@@ -187,6 +187,8 @@ async def assembled(settings: Settings, kubeconfig: Path) -> AsyncIterator[tuple
         writers = [asyncio.create_task(each) for each in (operator.statuses.run(), operator.events.run())]
         await operator.resync.once()
         assert await operator.informers.wait_synced(20.0), operator.informers.problems()
+        # On a busy machine the forecast worker may not be up within the first cycle, which then does without.
+        assert await asyncio.to_thread(operator.cycle._reconciler._teacher.ready, 60.0)
         yield operator, Rest(client)
         await operator.statuses.flush()
         for task in writers:

@@ -6,6 +6,7 @@ import pytest
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.operator import quarantine
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import SET_ASIDE_SECONDS, Quarantine
@@ -113,7 +114,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Quarantine:
 
     monkeypatch.setattr(quarantine, "tick", tick)
     made = Quarantine()
-    made.find(Observation(0.0, {}), fleet(), {}, 1.0)
+    made.find(Observation(0.0, {}), fleet(), {}, LiveForecaster)
     return made
 
 

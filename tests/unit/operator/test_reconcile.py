@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from kcloud_autoscale.operator.reconcile import Reconciler
 from kcloud_autoscale.operator.record import Recorder
 from kcloud_autoscale.operator.settings import load_settings
 from kcloud_autoscale.operator.store import OPTIMIZERS, ObjectStore
+from kcloud_autoscale.operator.teaching import WorkerTeacher
 from tests.fakes.informers import filled_informers
 from tests.fakes.prometheus import FakePrometheus
 from tests.fakes.rest import FakeRest
@@ -28,7 +30,15 @@ LLM = WorkloadKey("ai", "llm")
 NOW = 1_800_000_000.0
 
 
-def reconciler_of(body: dict[str, Any]) -> Reconciler:
+@pytest.fixture
+def teacher() -> Iterator[WorkerTeacher]:
+    """Its worker, if it comes to that, ends with the test."""
+    made = WorkerTeacher(Metrics())
+    yield made
+    made.close()
+
+
+def reconciler_of(body: dict[str, Any], teacher: WorkerTeacher) -> Reconciler:
     settings = load_settings({"PROMETHEUS_URL": "http://prometheus"})
     store, rest, bucket, metrics = ObjectStore(), FakeRest(), TokenBucket(), Metrics()
     store.put(OPTIMIZERS, body)
@@ -36,12 +46,14 @@ def reconciler_of(body: dict[str, Any]) -> Reconciler:
     recorder = Recorder(statuses, EventWriter(rest, bucket, "operator", "pod"), metrics)
     gatherer = Gatherer(FakePrometheus(), filled_informers(1, 3, name="llm"))
     scaler = ScaleWriter(rest, bucket, lambda: True)
-    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics)
+    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher)
 
 
-async def test_a_workload_that_was_set_aside_goes_on_from_its_status(monkeypatch: pytest.MonkeyPatch):
+async def test_a_workload_that_was_set_aside_goes_on_from_its_status(
+    monkeypatch: pytest.MonkeyPatch, teacher: WorkerTeacher
+):
     # Found at 7, now at 3: whoever forgets the 7 takes the 3 for what was found.
-    reconciler = reconciler_of({**optimizer(), "status": {"originalReplicas": 7}})
+    reconciler = reconciler_of({**optimizer(), "status": {"originalReplicas": 7}}, teacher)
     await reconciler.reconcile(NOW)
 
     def broken(*_: Any) -> Any:

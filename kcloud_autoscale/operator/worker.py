@@ -1,0 +1,145 @@
+"""The operator's side of the forecast worker: a process that may be killed at any moment, and what is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import kcloud_autoscale
+from kcloud_autoscale.domain.errors import KcloudError
+from kcloud_autoscale.forecast.layouts import Layouts
+from kcloud_autoscale.forecast.parcel import RefusalError, receive_ready, receive_rows, send_lesson
+from kcloud_autoscale.forecast.rows import Rows
+from kcloud_autoscale.forecast.teach import Lesson
+from kcloud_autoscale.operator import worker_main
+
+# All it gets of our environment: where programs and libraries are. No token, no address, no proxy.
+PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "TZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What teaching may take, per cycle.
+
+    Attributes:
+        soft_seconds: No lesson is begun later than this; the rest of the fleet is taught in the next cycles.
+        hard_seconds: The worker is killed then, whatever it does.
+        memory_bytes: Of the worker's private memory: 140 MB before the first lesson, 200 MB more for 128 workloads of
+            two weeks of minutes.
+    """
+
+    soft_seconds: float = 2.0
+    hard_seconds: float = 5.0
+    memory_bytes: int = 512 * 2**20
+
+
+class WorkerDeathError(KcloudError):
+    """The worker is no more, and the lesson is not learned.
+
+    ``reason`` is a CamelCase token; the message goes on after "the forecast worker".
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Worker:
+    """One process, started at once; one lesson at a time."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Start it; on a core of its own it is ready in half a second.
+
+        Raises:
+            WorkerDeathError: There is no process to be had.
+        """
+        self._ready = False
+        command = [sys.executable, "-P", "-m", worker_main.__name__]
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(limits.memory_bytes), str(max(1, round(limits.hard_seconds)))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_environment(),
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the operator, which then ends its worker itself
+            )
+        except OSError as error:
+            raise WorkerDeathError("NotStarted", f"could not be started: {error}") from error
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def ready(self, within_seconds: float) -> bool:
+        """Whether it takes lessons, after waiting for it that long at most.
+
+        Raises:
+            WorkerDeathError: It ended instead.
+        """
+        answers = cast(BinaryIO, self._process.stdout)
+        if not self._ready and select.select([answers], [], [], max(0.0, within_seconds))[0]:
+            self._ready = receive_ready(answers)
+            if not self._ready:
+                self.close()
+                raise WorkerDeathError("Killed", _ending(self._process.returncode))
+        return self._ready
+
+    def teach(self, layouts: Layouts, lesson: Lesson, within_seconds: float) -> Rows:
+        """Have a lesson learned.
+
+        Raises:
+            WorkerDeathError: It ended before, or was killed because the time was up.
+        """
+        late = threading.Event()
+        killer = threading.Timer(max(0.0, within_seconds), self._kill, (late,))
+        killer.start()
+        try:
+            send_lesson(cast(BinaryIO, self._process.stdin), lesson)
+            return receive_rows(cast(BinaryIO, self._process.stdout), layouts, lesson)
+        except RefusalError as refused:
+            self.close()
+            reason = "OutOfMemory" if "MemoryError" in str(refused) else "Failed"
+            raise WorkerDeathError(reason, f"failed with {refused}") from refused
+        except (OSError, ValueError) as error:
+            self.close()
+            if late.is_set():
+                raise WorkerDeathError("TimedOut", f"took longer than {within_seconds:.1f} s") from error
+            raise WorkerDeathError("Killed", _ending(self._process.returncode)) from error
+        finally:
+            killer.cancel()
+
+    def close(self) -> None:
+        """End it, in whatever state it is; nothing of it is left behind."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was not sent any more
+                cast(BinaryIO, stream).close()
+
+    def _kill(self, late: threading.Event) -> None:
+        late.set()
+        self._process.kill()
+
+
+def _environment() -> dict[str, str]:
+    given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    own = {"PYTHONPATH": str(Path(kcloud_autoscale.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return {**given, **own, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+def _ending(code: int) -> str:
+    """-9 is ``was killed by SIGKILL``."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    known = {each.value: each.name for each in signal.Signals}
+    return f"was killed by {known.get(-code, f'signal {-code}')}"
