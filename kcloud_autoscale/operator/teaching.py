@@ -44,13 +44,13 @@ class WorkerTeacher:
         try:
             self._worker = Worker(self._limits)
         except WorkerDeathError as death:
-            self._bury(death, "starting")
+            self._bury(death)
 
     def __call__(self, layouts: Layouts, lessons: Sequence[Lesson]) -> Iterator[tuple[Lesson, Rows]]:
         """Teach as much as there is time for; see `Teacher`."""
         begun = time.monotonic()
         left = sum(len(lesson.names) for lesson in lessons)
-        if left and self.ready(self._patience_seconds()):
+        if left and self._takes_lessons():
             for chunk in self._chunks(lessons, begun):
                 rows = self._teach(layouts, chunk, begun + self._limits.hard_seconds)
                 if rows is None:
@@ -75,7 +75,7 @@ class WorkerTeacher:
                 self._worker.close()
                 raise WorkerDeathError("TimedOut", f"took longer than {STARTING_SECONDS:g} s")
         except WorkerDeathError as death:
-            self._bury(death, "starting")
+            self._bury(death)
         return False
 
     @property
@@ -93,10 +93,11 @@ class WorkerTeacher:
             self._worker.close()
             self._worker = None
 
-    def _patience_seconds(self) -> float:
+    def _takes_lessons(self) -> bool:
         """A worker that starts is waited for as long as the soft limit, once; after that it is only looked at."""
         self.start()
-        return max(0.0, self._started_seconds + self._limits.soft_seconds - time.monotonic())
+        patience_seconds = self._started_seconds + self._limits.soft_seconds - time.monotonic()
+        return self._worker is not None and self.ready(max(0.0, patience_seconds))
 
     def _chunks(self, lessons: Sequence[Lesson], now_seconds: float) -> Iterator[Lesson]:
         """The lessons in the order and in the sizes in which they are to be taught; each is decided when it begins."""
@@ -114,7 +115,7 @@ class WorkerTeacher:
         try:
             rows = self._worker.teach(layouts, lesson, until_seconds - begun)
         except WorkerDeathError as death:
-            self._bury(death, f"teaching {_named(lesson.names)}")
+            self._bury(death, f" while it was teaching {_named(lesson.names)}")
             for name in self._strikes.died(lesson, str(death), time.monotonic()):
                 logger.error("%s is not forecast for a while: each time it is taught, the worker %s.", name, death)
             return None
@@ -124,10 +125,10 @@ class WorkerTeacher:
         self._strikes.forgive(lesson)
         return rows
 
-    def _bury(self, death: WorkerDeathError, doing: str) -> None:
+    def _bury(self, death: WorkerDeathError, when: str = "") -> None:
         self._worker = None
         self._metrics.worker_deaths.labels(death.reason).inc()
-        logger.warning("The forecast worker %s while %s; the next cycle starts another one.", death, doing)
+        logger.warning("The forecast worker %s%s; the next cycle starts another one.", death, when)
 
     def _rest(self) -> None:
         """Give an idle worker's memory back."""
