@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from kcloud_autoscale.cli.demand_source import from_options
 from kcloud_autoscale.cli.executor import add_executor, chosen_executor
-from kcloud_autoscale.cli.options import add_prometheus, positive
+from kcloud_autoscale.cli.options import add_prometheus, positive, refuse_prometheus
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
@@ -106,6 +106,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--step-size is {args.step_size}, must be at least 1")
     if bool(args.traces) == bool(args.prometheus):
         raise ConfigError("name files, or --prometheus with --query; one of both")
+    if args.traces:
+        refuse_prometheus(args)
     for option in ("out", "scores", "report"):
         path = getattr(args, option)
         if path is not None and not path.parent.is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kcloud_autoscale.cli.options import positive
+from kcloud_autoscale.cli.options import DEFAULT_DAYS, positive
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
@@ -35,7 +35,7 @@ def from_options(args: argparse.Namespace, now_seconds: float) -> list[Trace]:
     """
     if not args.query:
         raise ConfigError("--prometheus needs --query")
-    days, step = positive(args.days, "--days") or 0.0, positive(args.step_seconds, "--step-seconds")
+    days, step = positive(args.days, "--days") or DEFAULT_DAYS, positive(args.step_seconds, "--step-seconds")
     return all_of_prometheus(args.prometheus, args.query, days, step, now_seconds, args.prometheus_token_file)
 
 

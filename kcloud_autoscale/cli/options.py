@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 from kcloud_autoscale.domain.errors import ConfigError
+
+DEFAULT_DAYS = 7.0
 
 
 def add_prometheus(source: Any, group: Any, series: str) -> None:
@@ -18,8 +21,20 @@ def add_prometheus(source: Any, group: Any, series: str) -> None:
     """
     source.add_argument("--prometheus", metavar="URL", help="take the past of a Prometheus; needs --query")
     group.add_argument("--query", metavar="PROMQL", help=f"load per second, {series}")
-    group.add_argument("--days", type=float, default=7.0, help="how far back to ask Prometheus (default: %(default)g)")
+    group.add_argument("--days", type=float, help=f"how far back to ask Prometheus (default: {DEFAULT_DAYS:g})")
     group.add_argument("--prometheus-token-file", type=Path, metavar="FILE", help="a bearer token")
+
+
+def refuse_prometheus(args: argparse.Namespace) -> None:
+    """Where the demand is in a file nothing is asked of a Prometheus.
+
+    Raises:
+        ConfigError: An option of `add_prometheus` is given all the same.
+    """
+    for option in ("--query", "--days", "--prometheus-token-file"):
+        given = getattr(args, option.removeprefix("--").replace("-", "_"))
+        if given is not None:
+            raise ConfigError(f"{option} {given} is a question to Prometheus: it needs --prometheus")
 
 
 def positive(value: float | None, name: str) -> float | None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from kcloud_autoscale.cli.demand_source import from_options, only
 from kcloud_autoscale.cli.manifests import UnreadableError
-from kcloud_autoscale.cli.options import add_prometheus, positive
+from kcloud_autoscale.cli.options import add_prometheus, positive, refuse_prometheus
 from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
 from kcloud_autoscale.domain.errors import ConfigError, ObservationError
 from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, WorkloadPolicy
@@ -163,6 +163,7 @@ def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
 def _trace(args: argparse.Namespace) -> Trace:
     step_seconds = positive(args.step_seconds, "--step-seconds")
     if args.trace is not None:
+        refuse_prometheus(args)
         return read_trace(args.trace, args.column, step_seconds)
     return only(from_options(args, time.time()), args.query)
 

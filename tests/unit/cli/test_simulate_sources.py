@@ -131,6 +131,22 @@ def test_the_command_replays_a_prometheus(server: Server, capsys: pytest.Capture
     assert "--prometheus needs --query" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--query", "--days", "--prometheus-token-file"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["simulate", "--trace", "demand.csv", "--capacity-per-replica", "10", "--startup-seconds", "120"],
+        ["backtest", "demand.csv", "--horizon-seconds", "300"],
+    ],
+    ids=["simulate", "backtest"],
+)
+def test_a_question_to_prometheus_beside_a_file_is_refused(
+    command: list[str], option: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main([*command, option, "7"]) == 2
+    assert f"{option} 7" in capsys.readouterr().err
+
+
 OPTIMIZER = """
 apiVersion: kcloud.io/v1alpha1
 kind: WorkloadOptimizer
