@@ -276,4 +276,6 @@ def _raise_if_broken(task: asyncio.Task[None], may_end: bool) -> None:
         return
     error = task.exception()
     if error is not None or not may_end:
-        raise OperatorError(f"{task.get_name()} ended: {error or 'without an error'}") from error
+        # A kind that is watched was taken away. Started anew, the operator waits until it is back.
+        hint = ". Are the CRDs installed (make install)?" if getattr(error, "status", None) == 404 else ""
+        raise OperatorError(f"{task.get_name()} ended: {error or 'without an error'}{hint}") from error
