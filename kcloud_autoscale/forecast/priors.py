@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ class Prior:
         scatter: Shape (features, features), what one row adds to the ridge statistics on average.
         offsets: Shape (experts, levels), in units of the spread.
         relative_losses: Shape (experts,), pinball relative to last value.
+        scale_rows: Rows that the feature sizes in ``scatter`` are worth against a workload's own (`ridge.penalties`):
+            few where they are a guess, infinite where they were measured.
         volatility: Log change per step.
         volatility_steps: Steps that assumption is worth.
     """
@@ -32,6 +35,7 @@ class Prior:
     scatter: FloatArray
     offsets: FloatArray
     relative_losses: FloatArray
+    scale_rows: float = math.inf
     volatility: float = 0.1
     volatility_steps: float = 2.0
 
@@ -79,6 +83,7 @@ def default_prior(grid: Grid) -> Prior:
         short=np.zeros(len(LOCAL_NAMES)),
         full=np.zeros(len(NAMES)),
         scatter=np.diag(scale),
+        scale_rows=10.0,
         offsets=np.tile(levels * np.sqrt(1.0 + grid.horizon), (len(EXPERTS), 1)),
         relative_losses=np.array([1.0, 0.95, 1.3, 0.85, 0.8]),
     )

@@ -135,11 +135,11 @@ def floor_of(demand: SingleArray, otherwise: FloatArray) -> FloatArray:
 def recalibrate(panel: Panel, rows: IntArray) -> None:
     """Coefficients, offsets and weights from what has been learned."""
     state, prior, settings = panel.state, panel.prior, panel.settings
-    penalty = settings.prior_rows * prior.scatter
+    penalty = ridge.penalties(state.gram[rows], prior.scatter, settings.prior_rows, prior.scale_rows)
     state.full[rows] = ridge.solve(state.gram[rows], state.moment[rows], penalty, prior.full)
     local = slice(0, len(LOCAL_NAMES))
     state.short[rows] = ridge.solve(
-        state.gram[rows, local, local], state.moment[rows, local], penalty[local, local], prior.short
+        state.gram[rows, local, local], state.moment[rows, local], penalty[:, local, local], prior.short
     )
     empirical, count = intervals.empirical_offsets(state.residuals[rows])
     independent = count * panel.grid.stride / panel.grid.horizon

@@ -6,6 +6,7 @@ scikit-learn is imported only by the boosting: whoever has a bundle does not nee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -143,6 +144,7 @@ def train_prior(demand: FloatArray, grid: Grid, settings: FleetSettings) -> Prio
     ridge = replace(
         start,
         scatter=scatter,
+        scale_rows=math.inf,
         full=np.linalg.solve(scatter, mean),
         short=np.linalg.solve(scatter[:LOCAL, :LOCAL], mean[:LOCAL]),
     )

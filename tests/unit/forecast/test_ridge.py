@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from kcloud_autoscale.forecast.ridge import fold, solve
+from kcloud_autoscale.forecast.ridge import fold, penalties, solve
 
 
 def rows(seed: int, count: int = 300, features: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -53,3 +53,31 @@ def test_series_of_a_batch_do_not_touch_each_other() -> None:
     )
     alone = fold(np.zeros((1, 5, 5)), np.zeros((1, 5)), x[None], y[None], np.ones((1, 300)), np.ones(1))
     assert np.allclose(solve(*both, np.eye(5), np.zeros(5))[0], solve(*alone, np.eye(5), np.zeros(5))[0])
+
+
+def penalty_of(mean_square: float, scale_rows: float) -> float:
+    """What ten rows whose second feature has this mean square are pulled with; the guess is 1."""
+    found = penalties(np.diag([10.0, 10.0 * mean_square])[None], np.eye(2), 100.0, scale_rows)
+    assert found[0, 0, 0] == 100.0  # the intercept is as large as it is
+    return float(found[0, 1, 1])
+
+
+def test_a_calm_series_is_pulled_less_and_a_restless_one_no_more_than_guessed() -> None:
+    # Half strength: a sixteenth of the mean square is a quarter of the penalty.
+    assert np.isclose(penalty_of(1.0 / 16.0, 1e-9), 25.0)
+    assert penalty_of(9.0, 1e-9) == 100.0
+
+
+def test_sizes_are_half_way_after_as_many_rows_as_the_guess_is_worth() -> None:
+    # Ten rows of 1/8 and ten guessed ones of 1 are 9/16 on average, and its root is 3/4.
+    assert np.isclose(penalty_of(1.0 / 8.0, 10.0), 75.0)
+
+
+def test_measured_sizes_stay() -> None:
+    assert penalty_of(1.0 / 16.0, np.inf) == 100.0
+
+
+def test_a_feature_that_never_moves_leaves_the_equations_solvable() -> None:
+    gram = np.diag([1e6, 0.0])[None]
+    pulled = solve(gram, np.zeros((1, 2)), penalties(gram, np.eye(2), 100.0, 1e-30), np.array([0.0, 2.0]))
+    assert np.allclose(pulled, [[0.0, 2.0]])
