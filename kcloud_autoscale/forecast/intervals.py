@@ -60,20 +60,23 @@ def curve_readings(scores: FloatArray) -> FloatArray:
     return np.swapaxes(readings, -1, -2)
 
 
-def empirical_offsets(residuals: SingleArray) -> tuple[FloatArray, FloatArray]:
+def empirical_offsets(residuals: SingleArray, alike: float = 1.0) -> tuple[FloatArray, FloatArray]:
     """Quantiles of each window of residuals (..., window), NaN where there is none.
 
     With n residuals the level q is read at rank q (n + 1), as split conformal prediction does, so that 19 residuals
-    give the 0.95 quantile as their largest.
+    give the 0.95 quantile as their largest. Where ``alike`` neighbours say about the same there are that many fewer:
+    the rank is q (n + alike) - (alike - 1) / 2. Of 576 residuals, 4.5 alike, the 0.95 quantile is the 549.7th instead
+    of the 548.2nd.
 
     Returns:
         Offsets of shape (..., levels), zero where a window is empty, and the number of residuals (...).
     """
     ordered = np.sort(residuals, axis=-1)
     count = np.sum(np.isfinite(residuals), axis=-1)
-    rank = np.clip((count[..., None] + 1) * np.array(LEVELS) - 1.0, 0.0, np.maximum(count - 1, 0)[..., None])
+    last = np.maximum(count - 1, 0)[..., None]
+    rank = np.clip((count[..., None] + alike) * np.array(LEVELS) - 0.5 * (alike + 1.0), 0.0, last)
     below = np.floor(rank).astype(np.int64)
-    above = np.minimum(below + 1, np.maximum(count - 1, 0)[..., None])
+    above = np.minimum(below + 1, last)
     low, high = np.take_along_axis(ordered, below, -1), np.take_along_axis(ordered, above, -1)
     offsets = low + (rank - below) * (high - low)
     return np.where(count[..., None] > 0, offsets, 0.0).astype(np.float64), count.astype(np.float64)

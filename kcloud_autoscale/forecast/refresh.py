@@ -16,6 +16,8 @@ from kcloud_autoscale.forecast.settings import LEVELS
 FLOOR_SAMPLES = 288
 SCORED_ORIGINS = 36
 """Origins scored per refresh at most; a warm-up's long blocks are thinned to it."""
+ALIKE_WINDOWS = 3.0
+"""Peaks of windows this many lengths apart are about independent: noise and bursts outlast a window."""
 
 
 def refresh(panel: Panel, rows: IntArray, *, score: bool = True, calibrate: bool = True) -> None:
@@ -146,7 +148,8 @@ def recalibrate(panel: Panel, rows: IntArray) -> None:
     state.offsets[rows] = intervals.blended_offsets(
         empirical, independent, prior.offsets, settings.prior_residuals, settings.cold_inflation
     )
-    met, count = intervals.empirical_offsets(state.outcomes[rows])
+    alike = max(1.0, ALIKE_WINDOWS * panel.grid.horizon / panel.grid.stride)
+    met, count = intervals.empirical_offsets(state.outcomes[rows], alike)
     own = (count / (count + settings.prior_residuals * panel.grid.horizon / panel.grid.stride))[:, None]
     state.readings[rows] = intervals.curve_readings(own * met + (1.0 - own) * intervals.SCORES)
     state.weights[rows] = hedge_weights(

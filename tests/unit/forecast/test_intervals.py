@@ -69,3 +69,12 @@ def test_a_straight_curve_is_read_exactly_inside_and_outside(scores: list[float]
     curve = 3.0 + 0.5 * SCORES
     read = curve @ curve_readings(np.array([scores]))[0]
     assert np.allclose(read, 3.0 + 0.5 * np.array(scores))
+
+
+def test_residuals_that_say_the_same_push_the_levels_outward() -> None:
+    # 1..99, five alike: rank 0.95 x 104 - 2 = 96.8 instead of 0.95 x 100; the middle stays the middle.
+    window = np.arange(1, 100, dtype=np.float32)
+    offsets, _ = empirical_offsets(window, alike=5.0)
+    assert np.isclose(offsets[AT_95], 96.8)
+    assert np.isclose(offsets[0], 50.0)
+    assert np.isclose(empirical_offsets(window)[0][AT_95], 95.0)
