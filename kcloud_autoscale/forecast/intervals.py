@@ -12,6 +12,8 @@ LEAST_SPREAD = 0.002
 SCORES: FloatArray = np.asarray(ndtri(np.array(LEVELS)))
 """The levels as normal scores (0.95 is 1.645): a scale on which the tail of a curve is about straight."""
 FARTHEST_SCORE = 6.0
+# Of 576 residuals, 4.5 alike, 6.4 independent ones lie beyond the 0.95 quantile and 2.6 beyond the 0.98 quantile.
+FEWEST_BEYOND = 5.0
 
 
 def spread_of(fast: FloatArray, slow: FloatArray) -> FloatArray:
@@ -66,7 +68,8 @@ def empirical_offsets(residuals: SingleArray, alike: float = 1.0) -> tuple[Float
     With n residuals the level q is read at rank q (n + 1), as split conformal prediction does, so that 19 residuals
     give the 0.95 quantile as their largest. Where ``alike`` neighbours say about the same there are that many fewer:
     the rank is q (n + alike) - (alike - 1) / 2. Of 576 residuals, 4.5 alike, the 0.95 quantile is the 549.7th instead
-    of the 548.2nd.
+    of the 548.2nd. Levels with fewer than `FEWEST_BEYOND` independent residuals beyond them stay at the first rank: so
+    far out the largest residual there happens to be would stand for them.
 
     Returns:
         Offsets of shape (..., levels), zero where a window is empty, and the number of residuals (...).
@@ -74,7 +77,9 @@ def empirical_offsets(residuals: SingleArray, alike: float = 1.0) -> tuple[Float
     ordered = np.sort(residuals, axis=-1)
     count = np.sum(np.isfinite(residuals), axis=-1)
     last = np.maximum(count - 1, 0)[..., None]
-    rank = np.clip((count[..., None] + alike) * np.array(LEVELS) - 0.5 * (alike + 1.0), 0.0, last)
+    levels = np.array(LEVELS)
+    like = np.where((1.0 - levels) * count[..., None] >= FEWEST_BEYOND * alike, alike, 1.0)
+    rank = np.clip((count[..., None] + like) * levels - 0.5 * (like + 1.0), 0.0, last)
     below = np.floor(rank).astype(np.int64)
     above = np.minimum(below + 1, last)
     low, high = np.take_along_axis(ordered, below, -1), np.take_along_axis(ordered, above, -1)

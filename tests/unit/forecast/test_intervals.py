@@ -71,10 +71,12 @@ def test_a_straight_curve_is_read_exactly_inside_and_outside(scores: list[float]
     assert np.allclose(read, 3.0 + 0.5 * np.array(scores))
 
 
-def test_residuals_that_say_the_same_push_the_levels_outward() -> None:
-    # 1..99, five alike: rank 0.95 x 104 - 2 = 96.8 instead of 0.95 x 100; the middle stays the middle.
-    window = np.arange(1, 100, dtype=np.float32)
+def test_residuals_that_say_the_same_push_the_levels_outward_where_enough_lie_beyond() -> None:
+    # 1..999, five alike: rank 0.95 x 1,004 - 2 = 951.8 instead of 0.95 x 1,000; the middle stays the middle. Ten lie
+    # beyond 0.99, two independent ones: too few to say more of it than its rank.
+    window = np.arange(1, 1_000, dtype=np.float32)
     offsets, _ = empirical_offsets(window, alike=5.0)
-    assert np.isclose(offsets[AT_95], 96.8)
-    assert np.isclose(offsets[0], 50.0)
-    assert np.isclose(empirical_offsets(window)[0][AT_95], 95.0)
+    assert np.isclose(offsets[AT_95], 951.8)
+    assert np.isclose(offsets[0], 500.0)
+    assert np.isclose(offsets[AT_95 + 2], 990.0)
+    assert np.isclose(empirical_offsets(window)[0][AT_95], 950.0)
