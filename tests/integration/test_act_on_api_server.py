@@ -56,12 +56,18 @@ def action(cluster: Cluster, namespace: str, wanted: int, **changes: Any) -> Sca
     return ScaleAction(**{**values, **changes})
 
 
+def at_rest(cluster: Cluster, namespace: str) -> None:
+    """Two replicas that are ready: while they start, the status of the Deployment moves its version under a write."""
+    cluster.kubectl.apply([deployment(namespace, "llm", 2, "0s", gpus=0)])
+    cluster.kubectl("rollout", "status", "deployment/llm", "-n", namespace, "--timeout=60s")
+
+
 def replicas(cluster: Cluster, namespace: str) -> int:
     return int(cluster.kubectl.get("deployment", "llm", "-n", namespace)["spec"]["replicas"])
 
 
 async def test_writes_the_scale_and_nothing_else(cluster: Cluster, namespace: str, rest: Rest):
-    cluster.kubectl.apply([deployment(namespace, "llm", 2, "0s", gpus=0)])
+    at_rest(cluster, namespace)
     before = cluster.kubectl.get("deployment", "llm", "-n", namespace)
     result = await writer(rest).write(action(cluster, namespace, 4))
     assert (result.outcome, result.replicas) == (ScaleOutcome.WRITTEN, 4)
@@ -72,7 +78,7 @@ async def test_writes_the_scale_and_nothing_else(cluster: Cluster, namespace: st
 
 
 async def test_a_dry_run_is_checked_and_not_kept(cluster: Cluster, namespace: str, rest: Rest):
-    cluster.kubectl.apply([deployment(namespace, "llm", 2, "0s", gpus=0)])
+    at_rest(cluster, namespace)
     result = await writer(rest, dry_run=True).write(action(cluster, namespace, 4))
     assert result.outcome is ScaleOutcome.DRY_RUN
     assert replicas(cluster, namespace) == 2
