@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from kcloud_autoscale.cli.demand_source import from_options
 from kcloud_autoscale.cli.executor import add_executor, chosen_executor
-from kcloud_autoscale.cli.options import add_prometheus, positive, refuse_prometheus
+from kcloud_autoscale.cli.options import add_prometheus, check_outputs, positive, refuse_prometheus, writing
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
@@ -92,13 +92,14 @@ def run(args: argparse.Namespace) -> int:
     tasks = _tasks(traces, models, args)
     with chosen_executor(args) as executor, tqdm(total=len(tasks), unit="fit", disable=None) as progress:
         windows = backtest(tasks, executor, lambda _: progress.update())
-    _write(windows, traces, args)
+    with writing():
+        _write(windows, traces, args)
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
     """Everything that can be refused before hours of work."""
-    if (positive(args.horizon_seconds, "--horizon-seconds") or 0.0) > SECONDS_PER_DAY:
+    if positive(args.horizon_seconds, "--horizon-seconds") > SECONDS_PER_DAY:
         raise ConfigError(f"--horizon-seconds is {args.horizon_seconds:g}, must be at most {SECONDS_PER_DAY:g}")
     positive(args.train_days, "--train-days")
     positive(args.step_seconds, "--step-seconds")
@@ -108,10 +109,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("name files, or --prometheus with --query; one of both")
     if args.traces:
         refuse_prometheus(args)
-    for option in ("out", "scores", "report"):
-        path = getattr(args, option)
-        if path is not None and not path.parent.is_dir():
-            raise ConfigError(f"--{option}: there is no folder {path.parent}")
+    check_outputs(args, ("--out", "--scores", "--report"))
 
 
 def _models(names: str) -> list[str]:
@@ -131,7 +129,7 @@ def _traces(args: argparse.Namespace) -> list[Trace]:
         traces = [trace for path in args.traces for trace in read_traces(path, args.column, args.step_seconds)]
     twice = [name for name, count in Counter(trace.name for trace in traces).items() if count > 1]
     if twice:
-        raise ConfigError(f"{len(twice)} names are given to several series, the first is {twice[0]!r}")
+        raise ConfigError(f"several series have the same name: {', '.join(map(repr, twice[:3]))}")
     for trace in traces:
         for repair in trace.repairs:
             print(f"{trace.name}: {repair}", file=sys.stderr)

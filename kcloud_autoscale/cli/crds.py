@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kcloud_autoscale.api.crd import render_all
+from kcloud_autoscale.cli.options import writing
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,17 +24,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write the CRDs; returns 0, or 2 when the folder cannot be written."""
+    """Print or write the CRDs; 0."""
     files = render_all()
     if args.out is None:
         sys.stdout.write("---\n".join(files.values()))
         return 0
-    try:
+    with writing():
         args.out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (args.out / name).write_text(text, encoding="utf-8")
             print(args.out / name)
-    except OSError as error:
-        print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
     return 0

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.cli.cluster import add_flags, client
-from kcloud_autoscale.cli.manifests import UnreadableError, read
+from kcloud_autoscale.cli.manifests import read
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.observe.reader import Json, Reader, ReadError
 from kcloud_autoscale.report.explain import Subject, explain
@@ -80,10 +80,7 @@ async def _from_cluster(args: argparse.Namespace, namespace: str, name: str) -> 
 
 def _from_file(path: str, name: str | None) -> Mapping[str, Any]:
     """The only WorkloadOptimizer of a file, or the one that is named."""
-    try:
-        found = [each.content for each in read([path]) if each.content.get("kind") == KIND]
-    except UnreadableError as error:
-        raise ConfigError(str(error)) from error
+    found = [each.content for each in read([path]) if each.content.get("kind") == KIND]
     if name:
         namespace, only = _split(name)
         found = [each for each in found if _is_named(each, namespace, only)]

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from kcloud_autoscale.api.problem import Location
+from kcloud_autoscale.domain.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 # An alias that holds itself, or a few that hold each other many times over, are refused before they are expanded.
@@ -19,7 +20,7 @@ _MAX_DEPTH = 64
 _MAX_FIELDS = 200_000
 
 
-class UnreadableError(Exception):
+class UnreadableError(ConfigError):
     """A file that cannot be read as YAML; says which and where."""
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kcloud_autoscale.domain.errors import ConfigError
 
 DEFAULT_DAYS = 7.0
+_Given = TypeVar("_Given", float, float | None)
 
 
 def add_prometheus(source: Any, group: Any, series: str) -> None:
@@ -37,7 +40,34 @@ def refuse_prometheus(args: argparse.Namespace) -> None:
             raise ConfigError(f"{option} {given} is a question to Prometheus: it needs --prometheus")
 
 
-def positive(value: float | None, name: str) -> float | None:
+def check_outputs(args: argparse.Namespace, options: Sequence[str]) -> None:
+    """What is written at the end of a long run has a place to go.
+
+    Raises:
+        ConfigError: The file that one of the options names cannot be written; says which option, and why.
+    """
+    for option in options:
+        path: Path | None = getattr(args, option.removeprefix("--"))
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(f"{option}: there is no folder {path.parent}")
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{option}: {path} is a folder, a file is needed")
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Files are written within.
+
+    Raises:
+        ConfigError: One cannot be; names it, and why.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
+
+
+def positive(value: _Given, name: str) -> _Given:
     """The value, if it is one.
 
     Raises:

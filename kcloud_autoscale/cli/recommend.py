@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kcloud_autoscale.cli.cluster import add_flags, client
+from kcloud_autoscale.cli.options import positive, writing
 from kcloud_autoscale.cli.recommend_reading import ANSWER_SECONDS, Reading, Wish, read
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
@@ -87,10 +88,8 @@ def run(args: argparse.Namespace) -> int:
     good = [each for each in judged if isinstance(each, Recommendation)]
     silent = [*(each for each in judged if isinstance(each, CannotTell)), *found.silent]
     print(as_json(good, silent) if args.output == "json" else text(good, silent))
-    try:
+    with writing():
         _write(args, good)
-    except OSError as error:
-        raise ConfigError(f"cannot write {error.filename}: {error.strerror}") from error
     return 0 if good else 1
 
 
@@ -129,27 +128,19 @@ def _wish(args: argparse.Namespace) -> Wish:
         raise ConfigError("say where Prometheus is: --prometheus URL or PROMETHEUS_URL")
     return Wish(
         tuple(dict.fromkeys(args.namespace)),
-        _positive(args.history_days, "--history-days"),
-        _positive_or_none(args.capacity_per_replica, "--capacity-per-replica"),
-        _positive_or_none(args.latency_ms, "--latency-ms"),
-        _positive_or_none(args.startup_seconds, "--startup-seconds"),
+        positive(args.history_days, "--history-days"),
+        positive(args.capacity_per_replica, "--capacity-per-replica"),
+        positive(args.latency_ms, "--latency-ms"),
+        positive(args.startup_seconds, "--startup-seconds"),
     )
 
 
 def _terms(args: argparse.Namespace) -> Terms:
     least, most = args.min_replicas, args.max_replicas
-    if least < 1 or (most is not None and most < least):
-        raise ConfigError("--min-replicas must be 1 or more and not above --max-replicas")
+    if least < 1:
+        raise ConfigError(f"--min-replicas is {least}, must be at least 1")
+    if most is not None and most < least:
+        raise ConfigError(f"--max-replicas is {most}, must be at least --min-replicas, which is {least}")
     if args.days > args.history_days:
         raise ConfigError(f"--days {args.days:g} is more than --history-days {args.history_days:g}")
-    return Terms(_positive(args.days, "--days"), least, most, args.latency_ms)
-
-
-def _positive(value: float, name: str) -> float:
-    if not 0.0 < value < float("inf"):
-        raise ConfigError(f"{name} is {value:g}, must be greater than 0")
-    return value
-
-
-def _positive_or_none(value: float | None, name: str) -> float | None:
-    return None if value is None else _positive(value, name)
+    return Terms(positive(args.days, "--days"), least, most, args.latency_ms)

@@ -13,15 +13,14 @@ from typing import Any
 from tqdm import tqdm
 
 from kcloud_autoscale.cli.demand_source import from_options, only
-from kcloud_autoscale.cli.manifests import UnreadableError
-from kcloud_autoscale.cli.options import add_prometheus, positive, refuse_prometheus
+from kcloud_autoscale.cli.options import add_prometheus, check_outputs, positive, refuse_prometheus, writing
 from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
-from kcloud_autoscale.domain.errors import ConfigError, ObservationError
+from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, WorkloadPolicy
 from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
-from kcloud_autoscale.simulate.scenario import replay_scenario
+from kcloud_autoscale.simulate.scenario import Scenario, ScenarioOutcome, replay_scenario
 from kcloud_autoscale.simulate.table import comparison, scenario_table, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
 from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
@@ -88,7 +87,7 @@ def _add_demand(group: Any) -> None:
         help=f"length of a step; default: that of the file, or {DEFAULT_STEP_SECONDS:g} where it names no times",
     )
     group.add_argument(
-        "--history-steps", type=int, default=0, metavar="N", help="steps known at the start, neither decided nor scored"
+        "--history-steps", type=int, metavar="N", help="steps known at the start, neither decided nor scored"
     )
 
 
@@ -103,7 +102,6 @@ def _add_world(group: Any) -> None:
     group.add_argument(
         "--settle-seconds",
         type=float,
-        default=0.0,
         metavar="S",
         help="how long after its end a step is learned, as SETTLE_SECONDS of an operator, which has 10 (default: 0)",
     )
@@ -120,18 +118,16 @@ def _add_caps(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; returns 0, or 2 when something given cannot be used."""
-    try:
-        if args.scenario is not None:
-            return _scenario(args)
-        workload = _workload(args)
-        rules = _rules(args, workload)
-        trace = _trace(args)
-        outcomes = _simulated(args, trace, rules, workload)
+    """Simulate and report; 0."""
+    check_outputs(args, ("--decisions", "--report"))
+    if args.scenario is not None:
+        return _scenario(args)
+    workload = _workload(args)
+    rules = _rules(args, workload)
+    trace = _trace(args)
+    outcomes = _simulated(args, trace, rules, workload)
+    with writing():
         _write(args, trace, rules, outcomes)
-    except (ConfigError, ObservationError, UnreadableError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     print(comparison(outcomes))
     return 0
 
@@ -139,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
 def _scenario(args: argparse.Namespace) -> int:
     """Several workloads at once; everything about them is in the file."""
     scenario = read_scenario(args.scenario)
-    given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_WORKLOAD if getattr(args, name) not in (None, 0)]
+    given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_WORKLOAD if getattr(args, name) is not None]
     if given:
         raise ConfigError(f"{', '.join(given)} cannot be used with --scenario: it goes into the file")
     if not args.quiet:
@@ -148,11 +144,17 @@ def _scenario(args: argparse.Namespace) -> int:
                 print(f"{member.trace.name}: {repair}", file=sys.stderr)
     outcome = replay_scenario(scenario, lambda steps: _progress(args, steps))
     if args.decisions is not None:
-        for member, run in zip(scenario.members, outcome.runs, strict=True):
-            name = f"{args.decisions.stem}.{member.key.namespace}.{member.key.name}{args.decisions.suffix}"
-            write_decisions(args.decisions.with_name(name), run, member.trace, member.rules)
+        with writing():
+            _write_scenario(args.decisions, scenario, outcome)
     print(scenario_table(scenario, outcome))
     return 0
+
+
+def _write_scenario(path: Path, scenario: Scenario, outcome: ScenarioOutcome) -> None:
+    """A file per workload, which its name tells."""
+    for member, run in zip(scenario.members, outcome.runs, strict=True):
+        name = f"{path.stem}.{member.key.namespace}.{member.key.name}{path.suffix}"
+        write_decisions(path.with_name(name), run, member.trace, member.rules)
 
 
 def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
@@ -253,6 +255,6 @@ def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
         usd_per_replica_hour=positive(args.usd_per_replica_hour, "--usd-per-replica-hour"),
         watts_per_replica=positive(args.watts_per_replica, "--watts-per-replica"),
         grams_per_kwh=positive(args.grams_co2e_per_kwh, "--grams-co2e-per-kwh"),
-        history_steps=args.history_steps,
-        settle_seconds=args.settle_seconds,
+        history_steps=args.history_steps or 0,
+        settle_seconds=args.settle_seconds or 0.0,
     )

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from kcloud_autoscale.cli.training_data import TrainingData, from_files, made_up
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.forecast.artifacts import Bundle, Provenance, save_bundle
+from kcloud_autoscale.forecast.artifacts import Bundle, Provenance, check_new, save_bundle
 from kcloud_autoscale.forecast.evaluate import ColdScore, cold_score, scores_csv
 from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.train import CELLS, train_boosted, train_priors
@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, score on held-out series and write the bundle; 0 when it is written."""
+    check_new(args.out)
     cells = _cells(args.cells)
     source = from_files(args.data, args.column, cells) if args.data else made_up(args.series, args.seed)
     with tqdm(total=len(cells) * (2 if args.no_boosting else 3), unit="cell", disable=None) as progress:

@@ -80,7 +80,8 @@ def from_files(paths: Sequence[Path], column: str | None, cells: Sequence[tuple[
     for step in sorted(steps):
         if len(cached(step)) < 4:
             raise ConfigError(
-                f"--data: {len(cached(step))} windows at {step:g} s; at least 4 are needed to train and to hold out"
+                f"--data: {len(cached(step))} windows of up to {_days(step):g} days at {step:g} s; "
+                "at least 4 are needed to train and to hold out"
             )
     return TrainingData(
         words="; ".join(f"{trace.name} (sha256 {trace.sha256[:12]})" for trace in traces),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,8 @@ from kcloud_autoscale.api.crosscheck import Ours, check_together
 from kcloud_autoscale.api.problem import Problem
 from kcloud_autoscale.api.resolve import parse
 from kcloud_autoscale.api.validate import check, is_ours
-from kcloud_autoscale.cli.manifests import Manifest, UnreadableError, read
+from kcloud_autoscale.cli.manifests import Manifest, read
+from kcloud_autoscale.domain.errors import ConfigError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,15 +30,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every problem with its file and line; returns 0, 1 or 2 as the help says."""
-    try:
-        manifests = list(read(args.files))
-    except UnreadableError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    manifests = list(read(args.files))
     ours = [manifest for manifest in manifests if is_ours(manifest.content)]
     if not ours:
-        print(f"error: no kcloud.io objects among {len(manifests)} in {', '.join(args.files)}", file=sys.stderr)
-        return 2
+        raise ConfigError(f"no kcloud.io objects among {len(manifests)} in {', '.join(args.files)}")
     faulty = 0
     for manifest, problem in _all_problems(ours, [m for m in manifests if not is_ours(m.content)]):
         where = f"{manifest.source}:{manifest.line_of(problem.location)}"

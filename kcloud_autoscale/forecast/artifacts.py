@@ -72,14 +72,23 @@ class Bundle:
     knowledge: Knowledge
 
 
+def check_new(folder: Path) -> None:
+    """A version is written once.
+
+    Raises:
+        BundleError: There is one already.
+    """
+    if (folder / MANIFEST).exists():
+        raise BundleError(f"{folder} holds a bundle already; versions are never overwritten")
+
+
 def save_bundle(folder: Path, bundle: Bundle, card: str, scores_csv: str) -> None:
     """Write a bundle; the folder is created.
 
     Raises:
         BundleError: There is one already, or it cannot be written.
     """
-    if (folder / MANIFEST).exists():
-        raise BundleError(f"{folder} holds a bundle already; versions are never overwritten")
+    check_new(folder)
     arrays = io.BytesIO()
     np.savez_compressed(arrays, **_packed(bundle.knowledge))
     manifest = {

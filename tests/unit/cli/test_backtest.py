@@ -117,7 +117,7 @@ def test_series_of_one_file_are_told_apart_and_last_value_is_always_there(trace:
 
 def test_two_series_of_one_name_are_refused(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert backtest(trace, beside=(trace,)) == 2
-    assert "1 names are given to several series, the first is 'load.csv:rps'" in capsys.readouterr().err
+    assert "several series have the same name: 'load.csv:rps'" in capsys.readouterr().err
 
 
 def test_scores_hold_every_level(trace: Path, tmp_path: Path) -> None:

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 import yaml
 
-from kcloud_autoscale.cli import crds
+from kcloud_autoscale.cli.main import main
 
 COMMITTED = Path(__file__).parents[3] / "crds"
 
 
 def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    crds.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["crds", *arguments])
-    return int(args.run(args))
+    return main(["crds", *arguments])
 
 
 def test_printed_crds_can_be_piped_into_kubectl(capsys):
@@ -35,4 +31,4 @@ def test_a_folder_gets_one_file_per_kind(tmp_path, capsys):
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, capsys, place):
     (tmp_path / "file").write_text("")
     assert run("--out", str(tmp_path / place)) == 2
-    assert "error: cannot write" in capsys.readouterr().err
+    assert "crds: cannot write" in capsys.readouterr().err

@@ -15,8 +15,11 @@ URL = ("--prometheus", "http://127.0.0.1:9")
         ((*URL, "--capacity-per-replica", "nan"), "--capacity-per-replica is nan"),
         ((*URL, "--days", "-1"), "--days is -1"),
         ((*URL, "--days", "20"), "--days 20 is more than --history-days 14"),
-        ((*URL, "--min-replicas", "0"), "--min-replicas must be 1 or more"),
-        ((*URL, "--min-replicas", "3", "--max-replicas", "2"), "not above --max-replicas"),
+        ((*URL, "--min-replicas", "0"), "--min-replicas is 0, must be at least 1"),
+        (
+            (*URL, "--min-replicas", "3", "--max-replicas", "2"),
+            "--max-replicas is 2, must be at least --min-replicas, which is 3",
+        ),
         ((*URL, "--kubeconfig", "/nowhere"), "no way to the cluster"),
     ],
 )

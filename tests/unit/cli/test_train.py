@@ -27,7 +27,8 @@ def test_made_up_demand_gives_a_bundle_that_loads(tmp_path: Path, capsys: pytest
     assert f"{ratio:.3f}" in capsys.readouterr().out
     assert "| 1800 s | 2 |" in (out / "card.md").read_text()
     assert len((out / "scores.csv").read_text().splitlines()) == 2
-    assert main(["train", "--out", str(out), *given]) == 2  # a version is never overwritten
+    assert main(["train", "--out", str(out), "--data", "nowhere.csv"]) == 2  # refused before anything is read
+    assert "holds a bundle already; versions are never overwritten" in capsys.readouterr().err
 
 
 def test_ones_own_traces_are_learned_from_gaps_and_all(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_too_little_data_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     trace = tmp_path / "load.csv"
     pd.DataFrame({"t_seconds": np.arange(50) * 1_800, "rps": 1.0}).to_csv(trace, index=False)
     assert main(["train", "--data", str(trace), "--out", str(tmp_path / "x"), "--cells", "1800:2"]) == 2
-    assert "1 windows at 1800 s; at least 4" in capsys.readouterr().err
+    assert "1 windows of up to 21 days at 1800 s; at least 4" in capsys.readouterr().err
 
 
 def test_steps_shorter_than_the_rows_of_the_data_are_refused(

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import argparse
 import io
 from pathlib import Path
 
 import pytest
 
-from kcloud_autoscale.cli import validate
+from kcloud_autoscale.cli.main import main
+from kcloud_autoscale.cli.manifests import read
 from tests.builders.manifests import EXAMPLES
 
 GOOD = """\
@@ -24,10 +24,7 @@ spec:
 
 
 def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    validate.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["validate", *arguments])
-    return int(args.run(args))
+    return main(["validate", *arguments])
 
 
 @pytest.fixture
@@ -156,6 +153,6 @@ def test_bytes_that_are_no_text(tmp_path, capsys):
 )  # fmt: skip
 def test_scalars_are_read_as_kubectl_reads_them(written, scalar, value):
     # Each value is what `kubectl create --dry-run=client -o json` makes of it.
-    (manifest,) = validate.read([written(f"v: {scalar}\n")])
+    (manifest,) = read([written(f"v: {scalar}\n")])
     assert manifest.content["v"] == value
     assert type(manifest.content["v"]) is type(value)

@@ -168,6 +168,8 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
         ({"--max-cost-per-hour": "5"}, "needs --usd-per-replica-hour"),
         ({"--max-power-usage": "5"}, "needs --watts-per-replica"),
         ({"--optimizer": "nowhere.yaml"}, "nowhere.yaml: No such file"),
+        ({"--report": "no/such/out.html"}, "--report: there is no folder no/such"),
+        ({"--decisions": "."}, "--decisions: . is a folder, a file is needed"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -182,7 +184,9 @@ def test_what_is_wrong_is_named(
     }
     arguments = [part for pair in (given | change).items() for part in pair]
     assert main(["simulate", *arguments]) == 2
-    assert message in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert message in told
+    assert "steps in" not in told  # refused before anything was replayed
 
 
 def test_forecasts_in_bulk_decide_what_live_ones_do(outcomes: dict[str, Outcome], four_days: Trace):
