@@ -109,7 +109,8 @@ function levelLines(svg, size, top, y, words = significant) {
 }
 
 function timeLabels(svg, size, from, to, x, words) {
-  const labels = Math.max(2, Math.floor(size.width / 190));
+  // A date and a time are 95 px wide; on a phone the first and the last have room.
+  const labels = Math.max(1, Math.floor(size.inner / 190));
   for (let i = 0; i <= labels; i++) {
     const step = Math.min(to - 1, Math.round(from + (to - from) * i / labels));
     const anchor = i === 0 ? "start" : i === labels ? "end" : "middle";

@@ -14,15 +14,23 @@ from kcloud_autoscale.cli.main import main
 pytestmark = pytest.mark.integration
 
 STEPS = 3 * 288  # three days of five minutes
+MIDNIGHT = 1_799_971_200  # of 2027-01-15; labels of dated demand are the longest
 MODELS = ("online-ensemble", "last-value", "ewma")
+# Labels of one picture that lie upon each other; two pixels are the font's own margin.
+OVERLAPS = """[...document.querySelectorAll('svg')].flatMap(svg => {
+  const labels = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  return labels.flatMap(([one, a], index) => labels.slice(index + 1)
+    .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
+    .map(([other]) => `${one} on ${other}`));
+})"""
 
 
 @pytest.fixture(scope="module")
 def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
     demand = DemandShape(bursts_per_day=4.0).sample(np.arange(STEPS) * 300.0)
-    rows = [f"{index * 300},{value:.4f}" for index, value in enumerate(demand)]
+    rows = [f"{MIDNIGHT + index * 300},{value:.4f}" for index, value in enumerate(demand)]
     path = tmp_path_factory.mktemp("report") / "load.csv"
-    path.write_text("\n".join(["t_seconds,requests_per_second", *rows]))
+    path.write_text("\n".join(["timestamp,requests_per_second", *rows]))
     return path
 
 
@@ -77,6 +85,7 @@ async def test_it_opens_from_disk_and_fits(report: Path) -> None:
             assert all(name in told for name in told_of)
             # Nothing sticks out of the window: tables that are wider scroll in their own frame.
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            assert await page.evaluate(OVERLAPS) == []
             # Something was drawn.
             assert await page.evaluate("document.querySelectorAll('svg path, svg polyline, canvas').length") > 0
             ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
