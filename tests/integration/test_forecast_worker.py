@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -136,7 +137,7 @@ def test_where_no_process_is_to_be_had_there_are_no_new_forecasts_and_no_harm(
 def test_a_worker_that_hangs_is_killed_at_the_hard_limit_and_its_victim_set_aside_after_the_second_time(
     made: list[Fleet],
 ) -> None:
-    fleet = Fleet(hard_seconds=1.0)
+    fleet = Fleet(hard_seconds=3.0)  # enough for an honest lesson on a busy machine
     made.append(fleet)
     fleet.live.learn({A: past(1)})
     for hangs in (1, 2):
@@ -145,7 +146,9 @@ def test_a_worker_that_hangs_is_killed_at_the_hard_limit_and_its_victim_set_asid
         assert fleet.cycle(A) == {}
         assert not worker.is_running()
         assert fleet.deaths("TimedOut") == hangs
-    assert fleet.teacher.set_aside() == {"ai/a": "took longer than 1.0 s"}
+    ((victim, message),) = fleet.teacher.set_aside().items()
+    assert victim == "ai/a"
+    assert re.fullmatch(r"took longer than [23]\.\d s", message)  # less what passed before the lesson was begun
     assert fleet.value("kcloud_forecast_set_aside_workloads") == 1
     fleet.ready()
     fleet.live.learn({B: past(2)})
