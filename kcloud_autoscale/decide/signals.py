@@ -97,4 +97,4 @@ def _from_counted_pods(metric: MetricObservation, seen: WorkloadObservation) -> 
         return False
     if metric.per_pod:
         return metered(seen.target.pods, metric).measured > 0
-    return any(pod.ready for pod in seen.target.pods)
+    return seen.target.ready_replicas > 0

@@ -50,13 +50,19 @@ class PodObservation:
     unready_seconds: float | None = None
 
     @property
-    def ready(self) -> bool:
-        return self.ready_seconds is not None and not self.deleting
-
-    @property
     def finished(self) -> bool:
         """It holds nothing and serves nobody any more."""
         return self.phase in (PodPhase.FAILED, PodPhase.SUCCEEDED)
+
+    @property
+    def staying(self) -> bool:
+        """It serves or is about to."""
+        return not self.finished and not self.deleting
+
+    @property
+    def ready(self) -> bool:
+        """It serves. One that was evicted may still be told to be Ready, and is not."""
+        return self.ready_seconds is not None and self.staying
 
 
 class Pods(tuple[PodObservation, ...]):
@@ -65,12 +71,12 @@ class Pods(tuple[PodObservation, ...]):
     @cached_property
     def ready(self) -> int:
         """Those that serve."""
-        return sum(pod.ready and not pod.finished for pod in self)
+        return sum(pod.ready for pod in self)
 
     @cached_property
     def active(self) -> int:
         """Those that serve or are about to."""
-        return sum(not pod.finished and not pod.deleting for pod in self)
+        return sum(pod.staying for pod in self)
 
     @cached_property
     def held(self) -> int:
@@ -84,8 +90,8 @@ class Pods(tuple[PodObservation, ...]):
 
     @cached_property
     def staying_by_node(self) -> Mapping[str, int]:
-        """Those bound to a node and not on their way out, by node, in the order of the pods."""
-        return Counter(pod.node for pod in self if pod.node is not None and not pod.deleting)
+        """Those bound to a node that serve or are about to, by node, in the order of the pods."""
+        return Counter(pod.node for pod in self if pod.node is not None and pod.staying)
 
 
 NO_PODS = Pods()

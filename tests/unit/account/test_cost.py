@@ -6,7 +6,7 @@ import pytest
 
 from kcloud_autoscale.account.cost import on_demand_price, replica_price
 from kcloud_autoscale.domain.accelerator import accelerator_table
-from kcloud_autoscale.domain.observation import NodeObservation, WorkloadObservation
+from kcloud_autoscale.domain.observation import NodeObservation, PodPhase, WorkloadObservation
 from kcloud_autoscale.domain.policy import PriceOverride, ReplicaResources, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, Reading, Sample
 from kcloud_autoscale.domain.units import BYTES_PER_GIB
@@ -36,6 +36,13 @@ def test_two_h100_on_demand_from_the_table():
     assert usd(got) == pytest.approx(2 * 6.88)
     assert isinstance(got, Sample)
     assert got.source == "table h100"
+
+
+def test_pods_that_were_evicted_say_nothing_of_the_price():
+    # Two run on spot; three that a node on demand has evicted are still listed there: 5.50 $/h, not 10.46.
+    evicted = [replace(pod, phase=PodPhase.FAILED) for pod in some_pods(3)]
+    workload = seen([*some_pods(2, "n2"), *evicted])
+    assert usd(price(workload, a_node(), a_node("n2", SPOT))) == pytest.approx(0.4 * 2 * 6.88)
 
 
 def test_spot_is_four_tenths_of_it():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
 from kcloud_autoscale.decide.metered import Metered
-from kcloud_autoscale.domain.observation import Pods
+from kcloud_autoscale.domain.observation import PodPhase, Pods
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import Forecast, Levels
@@ -177,6 +177,12 @@ def test_a_pod_that_was_ready_and_is_not_counts_with_its_cpu():
     )
 
     assert decide_one(case).proposals[0].replicas == 6
+
+
+def test_a_mean_utilization_says_nothing_where_only_an_evicted_pod_was_ready():
+    evicted = [replace(pod, phase=PodPhase.FAILED) for pod in pods(1)]
+    case = a_case(replicas=1, kappa=None, targets=(GPU,), metrics=[metric("gpu", 0.9)], running=evicted)
+    assert decide_one(case).hold_reason == "MetricsUnknown"
 
 
 def test_more_pods_than_the_spec_asks_for_do_not_turn_the_direction():
