@@ -244,8 +244,15 @@ def _choose_levels(
         look.lead_time_seconds,
         policy.cycle_seconds,
         now_seconds,
+        _ours(workload, seen, seen.target.desired_replicas),
     )
     return level.choose(state.level, moment)
+
+
+def _ours(workload: WorkloadPolicy, seen: WorkloadObservation, replicas: int) -> bool:
+    """Whether what runs is what was decided: acted on, by nobody else as well, and not set to 0 by hand."""
+    paused = replicas == 0 and workload.min_replicas > 0
+    return workload.mode is Mode.AUTO and seen.conflict is None and not paused
 
 
 def _state(known: _Known, decided: DecisionState, baseline: BaselineState, ledger: Ledger) -> WorkloadState:

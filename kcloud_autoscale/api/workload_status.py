@@ -94,7 +94,11 @@ class MissesStatus(StatusModel):
     """
 
     steps: float = Field(ge=0, description="Steps with known demand.")
-    own: float = Field(ge=0, description="Of those, missed: demand exceeded what the ready replicas serve.")
+    own: float = Field(
+        ge=0,
+        description="Of those, missed: demand exceeded what the ready replicas serve. While something else sets the "
+        "count, what the price in use would have missed.",
+    )
     baseline: float = Field(ge=0, description="Of those, an HPA at 70 % would have missed.")
     by_price: list[float] = Field(
         max_length=64, description="Of those, missed at each price of a miss that was tried beside, lowest price first."

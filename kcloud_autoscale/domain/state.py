@@ -96,7 +96,7 @@ class Misses:
 
     Attributes:
         steps: With known demand, all of them.
-        own: Missed by the workload itself.
+        own: Missed by the workload itself; by the price in use while its count is not ours.
         baseline: By an HPA at 70 %.
         by_price: Shape ``(rungs,)``, by a shadow at each rung of the ladder of prices of a miss.
     """

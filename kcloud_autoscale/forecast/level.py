@@ -16,7 +16,8 @@ lowest price whose shadow misses no more than is allowed is used. Allowed is wha
 1 %, or what an HPA at 70 % on the same demand would have missed, where that is more.
 
 All rungs are looked at on every step (full information), so a workload does not have to suffer in order to learn.
-What the workload itself has missed steers it as well: more than is allowed is made good, less is spent.
+What the workload itself has missed steers it as well: more than is allowed is made good, less is spent. While its count
+is not ours (mode Recommend, another autoscaler), what the price in use would have missed stands for it.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Moment:
         lead_time_seconds: From an order to a ready replica.
         cycle_seconds: Between ticks.
         now_seconds: Unix time.
+        ours: Whether the count that runs is what was decided here, and not somebody else's.
     """
 
     policy: WorkloadPolicy
@@ -84,6 +86,7 @@ class Moment:
     lead_time_seconds: float
     cycle_seconds: float
     now_seconds: float
+    ours: bool = True
 
 
 def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, Levels | None]:
@@ -162,14 +165,17 @@ def _scored(state: LevelState, moment: Moment) -> Misses:
         return misses
     decay = 0.5 ** (moment.cycle_seconds / HALF_LIFE_SECONDS)
     load = moment.demand / (moment.kappa * (1.0 + 1e-9))
-    # Those that became ready just now did not serve in the step, and those removed at its beginning neither.
+    by_price = load > np.minimum.reduce(state.replicas)
+    # Those that became ready just now did not serve in the step, and those removed at its beginning neither. A count
+    # that is not ours says nothing of how we spend what is allowed: a day of misses would be made good for weeks.
     served = min(state.ready_replicas, moment.ready_replicas)
+    own = load > served if moment.ours else by_price[_rung(misses, moment)]
     compared = moment.policy.baseline is BaselineKind.HPA and moment.baseline.replicas is not None
     return Misses(
         decay * misses.steps + 1.0,
-        decay * misses.own + (load > served),
+        decay * misses.own + float(own),
         decay * misses.baseline + (compared and load > moment.baseline.ready),
-        decay * misses.by_price + (load > np.minimum.reduce(state.replicas)),
+        decay * misses.by_price + by_price,
     )
 
 

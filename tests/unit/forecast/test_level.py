@@ -184,6 +184,21 @@ def test_what_is_missed_settles_below_what_is_allowed(allowed: float):
     assert 0.0 < state.misses.own / state.misses.steps <= allowed
 
 
+def test_what_somebody_else_missed_is_not_made_good():
+    # Somebody lets 8 replicas run where 10 are needed, for a day; no shadow would. Then the count is ours.
+    orders = []
+    for ours in (True, False):
+        state = None
+        for step in range(1_440):
+            state, _ = choose(state, moment(step, replicas=8, ready_replicas=8, ours=ours))
+        assert state is not None
+        assert (state.misses.own > 0.0) is ours
+        _, chosen = choose(state, moment(1_440, forecast=forecast(100.0, 60.0)))
+        assert chosen is not None
+        orders.append(chosen.order)
+    assert orders[0] > orders[1]
+
+
 def test_shares_missed_fall_with_the_price():
     rng = np.random.default_rng(4)
     state, _ = lived(3_000, rng.normal(100.0, 10.0, 3_000))
