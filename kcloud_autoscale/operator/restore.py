@@ -25,7 +25,10 @@ def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadSta
     except ValidationError:
         return WorkloadState(DecisionState(now_seconds))
     return WorkloadState(
-        DecisionState(now_seconds), read.original_replicas, level=_level(read.misses), ledger=_ledger(read)
+        DecisionState(now_seconds),
+        read.original_replicas,
+        level=_level(read.misses),
+        ledger=_ledger(read, now_seconds),
     )
 
 
@@ -39,7 +42,8 @@ def _level(status: MissesStatus | None) -> LevelState | None:
     return LevelState.beginning(Misses(status.steps, status.own, status.baseline, counts))
 
 
-def _ledger(status: WorkloadOptimizerStatus) -> Ledger | None:
+def _ledger(status: WorkloadOptimizerStatus, now_seconds: float) -> Ledger | None:
+    """The books; those dated ahead of our clock go on from now, or nothing would be spent of a budget until then."""
     savings = status.savings
     if savings is None or savings.since is None or savings.updated is None:
         return None
@@ -47,7 +51,7 @@ def _ledger(status: WorkloadOptimizerStatus) -> Ledger | None:
     ours = _usage(savings.actual)
     numbers = {
         "since_seconds": savings.since.timestamp(),
-        "updated_seconds": savings.updated.timestamp(),
+        "updated_seconds": min(savings.updated.timestamp(), now_seconds),
         "spent_usd": _spent(savings, ours),
         "period_start_seconds": budget.period_start_time.timestamp() if budget and budget.period_start_time else 0.0,
         "period_spent_usd": (budget.spent if budget else None) or 0.0,

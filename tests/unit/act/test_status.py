@@ -126,6 +126,14 @@ def test_a_new_process_goes_on_from_what_the_status_remembers():
     assert misses.by_price == pytest.approx(100.0 / PRICES, abs=0.005)
 
 
+def test_books_that_are_dated_ahead_go_on_from_now():
+    status = workload_status(outcome(), {}, remembered(1))
+    state = restored_state(status, NOW - 86_400.0)
+    assert state.ledger is not None
+    assert state.ledger.updated_seconds == NOW - 86_400.0
+    assert state.ledger.spent_usd == 6.0
+
+
 @pytest.mark.parametrize(
     "change",
     [
