@@ -84,14 +84,15 @@ class Worker:
         """Whether it takes lessons, after waiting for it that long at most.
 
         Raises:
-            WorkerDeathError: It ended instead.
+            WorkerDeathError: It ended instead, or since the last lesson: no lesson is to blame.
         """
         answers = cast(BinaryIO, self._process.stdout)
-        if not self._ready and select.select([answers], [], [], max(0.0, within_seconds))[0]:
+        spoke = not self._ready and _readable(answers, within_seconds)
+        if spoke:
             self._ready = receive_ready(answers)
-            if not self._ready:
-                self.close()
-                raise WorkerDeathError("Killed", _ending(self._process.returncode))
+        if (spoke and not self._ready) or self._process.poll() is not None:
+            self.close()
+            raise WorkerDeathError("Killed", _ending(self._process.returncode))
         return self._ready
 
     def teach(self, layouts: Layouts, lesson: Lesson, within_seconds: float) -> Rows:
@@ -135,6 +136,13 @@ def _environment() -> dict[str, str]:
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(Path(kcloud_autoscale.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     return {**given, **own, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+def _readable(stream: BinaryIO, within_seconds: float) -> bool:
+    """Not by ``select.select``, which knows no descriptor above 1,023: watches of many namespaces hold more."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(1_000.0 * max(0.0, within_seconds)))
 
 
 def _ending(code: int) -> str:

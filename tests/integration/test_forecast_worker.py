@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -108,15 +109,30 @@ def test_a_worker_killed_while_it_teaches_costs_one_cycle_of_those_not_taught_ye
     assert fleet.teacher.set_aside() == {}
 
 
-def test_one_that_died_between_two_cycles_is_replaced(fleet: Fleet) -> None:
-    worker = fleet.ready()
-    worker.kill()
-    worker.wait(PATIENT)
+def test_one_that_died_between_two_cycles_is_replaced_and_no_history_is_to_blame(fleet: Fleet) -> None:
     fleet.live.learn({A: past(1)})
-    assert fleet.cycle(A) == {}
-    assert fleet.deaths("Killed") == 1
+    for deaths in (1, 2):
+        worker = fleet.ready()
+        worker.kill()
+        worker.wait(PATIENT)
+        assert fleet.cycle(A) == {}
+        assert fleet.deaths("Killed") == deaths
+    assert fleet.teacher.set_aside() == {}
     fleet.ready()
     assert set(fleet.cycle(A)) == {A}
+
+
+def test_an_operator_with_very_many_connections_has_a_worker_too(made: list[Fleet]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2_048)), hard))
+    connections = [os.open(os.devnull, os.O_RDONLY) for _ in range(1_100)]
+    try:
+        made.append(Fleet())
+        assert made[0].ready().is_running()
+    finally:
+        for each in connections:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_where_no_process_is_to_be_had_there_are_no_new_forecasts_and_no_harm(
