@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -32,19 +32,18 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(slots=True, eq=False)
-class Shelf(Generic[Key]):
-    """One panel and who lives in its rows."""
+class Shelf:
+    """One panel, and the rows in which nobody lives."""
 
     panel: Panel
     free: list[int]
-    keys: dict[int, Key] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Home(Generic[Key]):
+class Home:
     """Where a workload lives."""
 
-    shelf: Shelf[Key]
+    shelf: Shelf
     row: int
 
 
@@ -94,8 +93,8 @@ class FleetForecaster(Generic[Key]):
         self.layouts = Layouts(step_seconds, settings, knowledge)
         self.settings = self.layouts.settings
         self._teacher = teacher
-        self._homes: dict[Key, Home[Key]] = {}
-        self._shelves: dict[int, list[Shelf[Key]]] = {}
+        self._homes: dict[Key, Home] = {}
+        self._shelves: dict[int, list[Shelf]] = {}
 
     def __contains__(self, key: Key) -> bool:
         """Whether the workload has shown any demand yet."""
@@ -136,13 +135,12 @@ class FleetForecaster(Generic[Key]):
         for key in keys:
             home = self._homes.pop(key, None)
             if home is not None:
-                del home.shelf.keys[home.row]
                 home.shelf.free.append(home.row)
                 home.shelf.panel.ring.clear(np.array([home.row]))
 
     def update(self, steps: Mapping[Key, Sequence[float] | FloatArray]) -> None:
         """Take the next steps of known workloads, NaN where nothing is known; as many as each has."""
-        by_shelf: dict[int, tuple[Shelf[Key], list[int], list[Sequence[float] | FloatArray]]] = {}
+        by_shelf: dict[int, tuple[Shelf, list[int], list[Sequence[float] | FloatArray]]] = {}
         for key, values in steps.items():
             home = self._homes[key]
             entry = by_shelf.setdefault(id(home.shelf), (home.shelf, [], []))
@@ -160,7 +158,7 @@ class FleetForecaster(Generic[Key]):
     def predict(self, keys: Sequence[Key]) -> FleetForecast[Key]:
         """Forecasts at each workload's own last step; unknown workloads are left out."""
         known = tuple(key for key in keys if key in self._homes)
-        by_shelf: dict[int, tuple[Shelf[Key], list[int], list[int]]] = {}
+        by_shelf: dict[int, tuple[Shelf, list[int], list[int]]] = {}
         for position, key in enumerate(known):
             home = self._homes[key]
             entry = by_shelf.setdefault(id(home.shelf), (home.shelf, [], []))
@@ -233,11 +231,10 @@ class FleetForecaster(Generic[Key]):
             rows = np.array([shelf.free.pop() for _ in source], dtype=np.int64)
             transplant(shelf.panel.rows, rows, taught, source)
             for row, index in zip(rows, source, strict=True):
-                shelf.keys[int(row)] = keys[index]
                 self._homes[keys[index]] = Home(shelf, int(row))
         return settled
 
-    def _shelf(self, horizon: int) -> Shelf[Key]:
+    def _shelf(self, horizon: int) -> Shelf:
         """A shelf of the horizon with a free row; opened when all are full."""
         shelves = self._shelves.setdefault(horizon, [])
         for shelf in shelves:
