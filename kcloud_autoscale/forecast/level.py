@@ -52,6 +52,9 @@ BASELINE_FRACTION = 0.9
 # the allowance itself: 0.2 % missed of 0.8 % allowed make it 1.4 % until the mean is where it may be. Before anything
 # was seen there is nothing to spend.
 MAKE_GOOD, SPEND = 2.0, 1.0
+# However much was missed, a fifth of the allowance is left: an hour of outage that no price could have prevented would
+# otherwise be paid back at the highest price for days.
+LEAST_LEFT = 0.2
 # Priority 100 is allowed a fifth of the misses of priority 50, priority 0 five times as many.
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
@@ -135,7 +138,10 @@ def _rung(misses: Misses, moment: Moment) -> int:
     expected = (misses.by_price + prior * _PRIOR_MISSES) / (misses.steps + prior)
     allowed = allowed_fraction(misses, moment.policy)
     unspent = (allowed * misses.steps - misses.own) / (misses.steps + prior)
-    allowed += MAKE_GOOD * unspent if unspent < 0.0 else min(SPEND * unspent, allowed)
+    if unspent < 0.0:
+        allowed = max(allowed + MAKE_GOOD * unspent, LEAST_LEFT * allowed)
+    else:
+        allowed += min(SPEND * unspent, allowed)
     good = expected <= allowed
     lowest = int(good.argmax())
     return lowest if good[lowest] else len(PRICES) - 1

@@ -123,7 +123,7 @@ def mean_ready(world: World, days: float) -> float:
 
 def test_capacity_is_learned_from_an_objective(world: World, tmp_path: Path) -> None:
     done = world.recommend("--latency-ms", "1800", "--manifests", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "(learned)" in done.stdout
     (file,) = tmp_path.iterdir()
     scaling = yaml.safe_load(file.read_text())["spec"]["autoScaling"]

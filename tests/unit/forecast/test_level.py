@@ -249,3 +249,17 @@ def test_what_was_missed_beyond_the_allowance_is_made_good_and_what_was_not_miss
         assert chosen is not None
         orders.append(chosen.order)
     assert orders[0] > orders[1] > orders[2]
+
+
+def test_an_outage_leaves_a_fifth_of_the_allowance():
+    # 0.85 % are allowed and a whole day was missed. A fifth, 0.17 %, is left: a price of 128 misses 0.2 / 128 = 0.16 %.
+    state, _ = lived(3_000, np.full(3_000, 95.0))
+    misses = replace(state.misses, by_price=state.misses.steps * 0.2 / PRICES, own=1_440.0)
+    wide = forecast(100.0, 60.0)
+    _, chosen = choose(replace(state, misses=misses), moment(3_000, forecast=wide))
+    _, dearest = choose(
+        replace(state, misses=replace(misses, by_price=misses.by_price * 50.0)), moment(3_000, forecast=wide)
+    )
+    assert chosen is not None
+    assert dearest is not None
+    assert chosen.order < dearest.order
