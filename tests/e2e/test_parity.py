@@ -310,7 +310,9 @@ def assert_eventful(day: Lived) -> None:
     """Two that always say "no change" would agree as well: this day has every kind of moment."""
     assert len(day.decisions) == DAY_STEPS
     reasons = Counter(decision.final_reason for decision in day.decisions)
-    assert reasons.keys() >= {"ForecastNeed", "ReactiveNeed", "ScaleDownStabilized", "MaxCostPerHour"}
+    assert reasons.keys() >= {"ForecastNeed", "ScaleDownStabilized", "MaxCostPerHour"}
+    signals = {proposal.name for decision in day.decisions for proposal in decision.proposals}
+    assert signals >= {"observed-demand", "forecast", "keep"}
     # A sample stands for two more minutes (in the third it is 180 s old): 15 steps without one are 13 that are unknown.
     assert reasons["MetricsUnknown"] == GAP_STEPS - 2
     assert {decision.forecast.trusted for decision in day.decisions if decision.forecast} == {True, False}
