@@ -30,18 +30,19 @@ FORGED = {
 }
 
 
-def restoring(namespace: str, name: str) -> dict:
-    manifest = optimizer(namespace, name)
+def raised_to_six(world: World, name: str) -> None:
+    """One replica is found, six serve 42 per second, and deletion is to restore the one."""
+    world.demand.loads[name] = 42.0
+    world.deploy(name)
+    manifest = optimizer(world.namespace, name)
     manifest["spec"]["deletionPolicy"] = "Restore"
-    return manifest
+    world.apply(manifest)
+    eventually(lambda: world.replicas(name) == 6, 60, lambda: world.explain(name))
 
 
 def test_a_forged_status_is_put_right_and_moves_nothing(own_world: Factory):
     world, _ = own_world()
-    world.demand.loads["llm"] = 42.0
-    world.deploy("llm")
-    world.apply(restoring(world.namespace, "llm"))
-    eventually(lambda: world.replicas("llm") == 6, 60, lambda: world.explain("llm"))
+    raised_to_six(world, "llm")
     forge(world, "llm")
     eventually(lambda: put_right(world, "llm"), 60, lambda: world.explain("llm"))
     assert world.status("llm")["originalReplicas"] == 1
@@ -72,10 +73,7 @@ def forge(world: World, name: str) -> None:
 
 def test_a_namespace_goes_with_an_optimizer_that_is_to_restore(own_world: Factory):
     world, _ = own_world()
-    world.demand.loads["llm"] = 42.0
-    world.deploy("llm")
-    world.apply(restoring(world.namespace, "llm"))
-    eventually(lambda: world.replicas("llm") == 6, 60, lambda: world.explain("llm"))
+    raised_to_six(world, "llm")
     world.cluster.kubectl("delete", "namespace", world.namespace, "--timeout=60s")
     with pytest.raises(ClusterError, match="NotFound"):
         world.cluster.kubectl.get("namespace", world.namespace)
