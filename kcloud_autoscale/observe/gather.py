@@ -46,6 +46,7 @@ from kcloud_autoscale.observe.signals import (
     watts_per_pod,
 )
 from kcloud_autoscale.observe.targets import Targets
+from kcloud_autoscale.observe.turns import Turns
 from kcloud_autoscale.observe.watched import Watched, by_preset, watched
 
 
@@ -92,6 +93,7 @@ class Gatherer:
         self._targets = Targets(informers)
         self._scrapes = ScrapeIntervals()
         self._capacity_until: dict[WorkloadKey, float] = {}
+        self._demand_turns, self._capacity_turns = Turns(), Turns()
 
     async def gather(self, policy: FleetPolicy, since: Mapping[WorkloadKey, float], now_seconds: float) -> Observation:
         """Everything a tick needs.
@@ -151,11 +153,11 @@ class Gatherer:
         history_seconds = settings.history_days * SECONDS_PER_DAY
         asker = Asker(self._prometheus, now_seconds, settings.history_budget_seconds, policy.max_metric_age_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
-        demand = await demand_histories(asker, askable, since, reach, scrapes)
+        demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns)
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.
         loaded = [each for each in askable if isinstance(found.demand.get(each.key), Sample)]
         coarse = Reach(settings.capacity_step_seconds, settings.settle_seconds, history_seconds)
-        pairs = await capacity_histories(asker, loaded, self._capacity_until, coarse, scrapes)
+        pairs = await capacity_histories(asker, loaded, self._capacity_until, coarse, scrapes, self._capacity_turns)
         self._capacity_until = {key: at for key, at in self._capacity_until.items() if key in policy.workloads}
         self._capacity_until |= {key: span.end_seconds for key, (span, _) in pairs.items()}
         return _Past(demand, {key: pieces for key, (_, pieces) in pairs.items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pe
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.promql import PodNaming
+from kcloud_autoscale.observe.turns import Turns
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 # Jobs at once. More would all be half done when the time is up, and begin anew in the next cycle.
@@ -59,6 +61,7 @@ async def demand_histories(
     since: Mapping[WorkloadKey, float],
     reach: Reach,
     scrapes: Mapping[WorkloadKey, float],
+    turns: Turns,
 ) -> dict[WorkloadKey, DemandHistory]:
     """The steps each workload has not been fed; workloads that are not ready when the time is up come next cycle.
 
@@ -68,6 +71,7 @@ async def demand_histories(
         since: Up to when each known one has been fed.
         reach: The grid.
         scrapes: Seconds between scrapes of each workload of a preset, at present.
+        turns: Whose whole histories have been asked for so far.
     """
     found: dict[WorkloadKey, DemandHistory] = {}
 
@@ -77,7 +81,8 @@ async def demand_histories(
             if not isinstance(each, Missing) and (piece := demand_history(each, job.span, job.whole)) is not None:
                 found[key] = piece
 
-    await _within(asker, [lambda job=job: run(job) for job in _jobs(watched, since, reach, asker.now_seconds)])  # type: ignore[misc]
+    jobs = _jobs(watched, since, reach, asker.now_seconds, turns)
+    await _within(asker, [lambda job=job: run(job) for job in jobs])  # type: ignore[misc]
     return found
 
 
@@ -87,6 +92,7 @@ async def capacity_histories(
     until: Mapping[WorkloadKey, float],
     reach: Reach,
     scrapes: Mapping[WorkloadKey, float],
+    turns: Turns,
 ) -> dict[WorkloadKey, tuple[Span, tuple[CapacityHistory, ...]]]:
     """Pairs of load, ready replicas and target metric, with the span each workload's were read for."""
     found: dict[WorkloadKey, tuple[Span, tuple[CapacityHistory, ...]]] = {}
@@ -96,16 +102,24 @@ async def capacity_histories(
         found.update({key: (job.span, tuple(each)) for key, each in pieces.items()})
 
     learning = [each for each in watched if each.policy.capacity_per_replica is None and _learnable(each)]
-    await _within(asker, [lambda job=job: run(job) for job in _jobs(learning, until, reach, asker.now_seconds)])  # type: ignore[misc]
+    jobs = _jobs(learning, until, reach, asker.now_seconds, turns, series_each=3)
+    await _within(asker, [lambda job=job: run(job) for job in jobs])  # type: ignore[misc]
     return found
 
 
 def _jobs(
-    watched: Sequence[Watched], since: Mapping[WorkloadKey, float], reach: Reach, now_seconds: float
+    watched: Sequence[Watched],
+    since: Mapping[WorkloadKey, float],
+    reach: Reach,
+    now_seconds: float,
+    turns: Turns,
+    series_each: int = 1,
 ) -> list[_Job]:
     """Known workloads first: their few steps cost little and are what decisions wait for."""
     alike: defaultdict[tuple[bool, Span, str], list[Watched]] = defaultdict(list)
-    for each in watched:
+    whole_steps = math.ceil(reach.history_seconds / reach.step_seconds)
+    new = turns.take([each for each in watched if each.key not in since], whole_steps * series_each)
+    for each in [*(each for each in watched if each.key in since), *new]:
         known = since.get(each.key)
         span = pending(known, now_seconds, reach.step_seconds, reach.settle_seconds, reach.history_seconds)
         if span is not None:

@@ -11,6 +11,7 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.answer import PrometheusError
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
+from kcloud_autoscale.observe.turns import WHOLE_VALUES
 from tests.fakes.informers import filled_informers
 from tests.fakes.prometheus import FakePrometheus
 
@@ -62,7 +63,7 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
     class Stuck(FakePrometheus):
         """Answers some range queries, and no more."""
 
-        answers = 40
+        answers = 20
 
         async def query_range(self, *args, **kwargs):  # type: ignore[no-untyped-def]
             self.answers -= 1
@@ -70,15 +71,40 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
                 await asyncio.Event().wait()
             return await super().query_range(*args, **kwargs)
 
-    policy = fleet(800)
+    policy = fleet(190)
     settings = GatherSettings(history_days=14.0, history_budget_seconds=3.0)
 
-    observation = await Gatherer(Stuck(), filled_informers(800, 1), settings).gather(policy, {}, NOW)
+    observation = await Gatherer(Stuck(), filled_informers(190, 1), settings).gather(policy, {}, NOW)
 
     come = [each for each in observation.workloads.values() if each.demand_history is not None]
-    assert 0 < len(come) < 800
+    assert 0 < len(come) < 190
     assert all(each.demand_history.start_seconds < NOW - 13 * 86_400 for each in come if each.demand_history)
     assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
+
+
+async def test_a_large_fleet_is_read_in_parts_and_those_nobody_knows_hold_up_no_others() -> None:
+    """The first 250 of 450 workloads never have any history, so they are new in every cycle."""
+
+    class Silent(FakePrometheus):
+        async def query_range(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            rows = await super().query_range(*args, **kwargs)
+            return [row for row in rows if row.labels["workload"] >= "w00250"]
+
+    policy = fleet(450)
+    gatherer = Gatherer(Silent(), filled_informers(450, 1), GatherSettings(history_days=14.0))
+    since: dict[WorkloadKey, float] = {}
+    parts = []
+    for cycle in range(3):
+        observation = await gatherer.gather(policy, since, NOW + 60.0 * cycle)
+        read = {key: each.demand_history for key, each in observation.workloads.items() if key not in since}
+        new = {key: history.end_seconds for key, history in read.items() if history is not None}
+        parts.append(len(new))
+        since |= new
+
+    a_part = WHOLE_VALUES // (14 * 1440)
+    assert a_part == 198
+    assert parts == [0, 2 * a_part - 250, 450 - 2 * a_part]
+    assert len(since) == 200
 
 
 @pytest.mark.parametrize("count", [100, 1000])
