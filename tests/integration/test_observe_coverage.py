@@ -126,21 +126,28 @@ async def test_outages_and_births_leave_gaps_and_never_a_fraction() -> None:
     assert np.isnan(history.values[dark]).all()
 
 
-async def test_a_pod_that_takes_over_from_another_leaves_no_gap() -> None:
+async def test_a_pod_that_takes_over_from_another_leaves_no_gap(tmp_path: Path) -> None:
     """A rollout of the only replica: the old pod covers the window's beginning, the new one its end."""
-    exporter = LiveExporter({"/a": vllm_pod(MADE, 50.0)})
-    with exporter.serving(), Server() as server:
-        server.start(exporter.scrape_config(SCRAPE_SECONDS))
+    start, over, end = int(time.time()) // 3600 * 3600 - 6 * 3600, 600, 1200
+    for pod, scrapes in ((MADE, range(over)), ("w00000-7c5b86d9f-ddddd", range(over, end))):
+        labels = {"namespace": "ai", "pod": pod}
+        data = write_blocks(
+            [Series("vllm:request_success_total", {**labels, "finished_reason": "stop"}, counting(50.0)),
+             Series("vllm:num_requests_running", labels, steady(2.0))],
+            start, end, tmp_path, scrapes,
+        )  # fmt: skip
+    with Server() as server:
+        server.start(data_dir=data)
         looking = Looking(server.url, DemandSource("vllm"), STEP_SECONDS, days=0.01)
-        await looking.until(known)
-        exporter.pages = {"/b": vllm_pod("w00000-7c5b86d9f-ddddd", 50.0)}
-        server.reload(exporter.scrape_config(SCRAPE_SECONDS))
-        during = await looking.during(2 * WINDOW_SECONDS)
+        around = np.arange(over - WINDOW_SECONDS, over + 2 * WINDOW_SECONDS, 0.5)
+        seen = [(await looking.look(start + float(after))).demand for after in around]
         looking.client.close()
 
-    assert all(isinstance(each, Sample) for each in during)
-    # The new pod's first scrape comes up to one interval after the old one's last, of five in the window.
-    assert min(each.value for each in during if isinstance(each, Sample)) > 50.0 * 0.55
+    assert all(isinstance(each, Sample) for each in seen)
+    # The new pod's first scrape comes one interval after the old one's last, of five in the window.
+    values = [each.value for each in seen if isinstance(each, Sample)]
+    assert min(values) > 50.0 * 0.55
+    assert values[0] == values[-1] == pytest.approx(50.0)
 
 
 async def test_history_scraped_every_minute_is_whole_when_today_is_scraped_every_quarter(tmp_path: Path) -> None:
