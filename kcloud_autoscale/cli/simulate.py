@@ -29,6 +29,8 @@ _DESCRIPTION = """Replay demand through the operator's own decisions in a simula
 run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and perfect
 foresight with the same start-up lag. A step violates when its demand exceeds what the ready replicas serve."""
 
+_DEFAULT_POLICIES = "predictive,hpa,static,oracle"
+
 # What a scenario says of each of its workloads.
 _OF_ONE_WORKLOAD = [
     "column",
@@ -60,9 +62,8 @@ def add_parser(subparsers: Any) -> None:
     _add_caps(parser.add_argument_group("prices, and hard caps of the predictive policy"))
     parser.add_argument(
         "--policy",
-        default="predictive,hpa,static,oracle",
         metavar="NAMES",
-        help=f"comma-separated, from {', '.join(POLICIES)} (default: %(default)s)",
+        help=f"comma-separated, from {', '.join(POLICIES)} (default: {_DEFAULT_POLICIES})",
     )
     parser.add_argument(
         "--decisions", type=Path, metavar="FILE", help="CSV of the first policy's decisions; others beside it by name"
@@ -134,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _scenario(args: argparse.Namespace) -> int:
     """Several workloads at once; everything about them is in the file."""
+    if args.policy is not None:
+        raise ConfigError("--policy cannot be used with --scenario, which replays predictive alone")
     scenario = read_scenario(args.scenario)
     given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_WORKLOAD if getattr(args, name) is not None]
     if given:
@@ -173,7 +176,8 @@ def _trace(args: argparse.Namespace) -> Trace:
 def _simulated(
     args: argparse.Namespace, trace: Trace, rules: WorldRules, workload: WorkloadPolicy
 ) -> dict[str, Outcome]:
-    names = list(dict.fromkeys(name.strip() for name in args.policy.split(",") if name.strip()))
+    asked = _DEFAULT_POLICIES if args.policy is None else args.policy
+    names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
     if not names:
         raise ConfigError(f"--policy names none; there are {', '.join(POLICIES)}")
     if not args.quiet:

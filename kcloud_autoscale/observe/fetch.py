@@ -133,7 +133,7 @@ def only(found: Sequence[S], what: str, max_age_seconds: float | None = None) ->
     if not found:
         age = "" if max_age_seconds is None else f" with samples younger than {max_age_seconds:g} s"
         return Missing(MissingReason.NO_DATA, f"{what} returns no series{age}")
-    apart = f" ({', '.join(apart)} differ)" if (apart := _labels_apart(found)) else ""
+    apart = f" that differ in {', '.join(apart)}" if (apart := _labels_apart(found)) else ""
     return Missing(MissingReason.AMBIGUOUS, f"{what} returns {len(found)} series{apart}; it must return one")
 
 

@@ -211,7 +211,7 @@ async def test_zero_nothing_stale_and_ambiguous_are_told_apart(server: Server, i
     }
     several, broken = demand["several"], demand["broken"]
     assert isinstance(several, Missing)
-    assert several.message.endswith("returns 2 series (pod differ); it must return one")
+    assert several.message.endswith("returns 2 series that differ in pod; it must return one")
     assert isinstance(broken, Missing)
     assert "HTTP 400: bad_data" in broken.message
     assert "sum(rate(vllm:request_success_total" in broken.message

@@ -158,7 +158,8 @@ def test_what_is_wrong_is_named_by_file_and_field(
 
 
 def test_flags_of_one_workload_are_refused_with_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for option, value in (("--max-replicas", "3"), ("--min-replicas", "0"), ("--settle-seconds", "0")):
+    given = (("--max-replicas", "3"), ("--min-replicas", "0"), ("--settle-seconds", "0"), ("--policy", "hpa"))
+    for option, value in given:
         assert main(["simulate", "--scenario", str(written(tmp_path)), option, value]) == 2
         assert f"{option} cannot be used with --scenario" in capsys.readouterr().err
 
