@@ -32,6 +32,9 @@ function facts(holder, rows) {
 
 function headRow(table, names, text = []) {
   const head = make("tr");
+  // On a phone the words of a row go below its numbers.
+  const last = text.includes(names[names.length - 1]);
+  if (last) { table.classList.add("worded"); table.style.setProperty("--numbers", names.length - 2); }
   names.forEach(name => head.append(make("th", text.includes(name) ? { class: "text" } : {}, name)));
   table.append(head);
 }

@@ -23,6 +23,8 @@ OVERLAPS = """[...document.querySelectorAll('svg')].flatMap(svg => {
     .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
     .map(([other]) => `${one} on ${other}`));
 })"""
+FARTHEST_WORD = """Math.max(0, ...[...document.querySelectorAll('td.text')]
+  .map(cell => cell.getBoundingClientRect().right))"""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,8 @@ async def test_it_opens_from_disk_and_fits(report: Path) -> None:
             # Nothing sticks out of the window: tables that are wider scroll in their own frame.
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
             assert await page.evaluate(OVERLAPS) == []
+            # The words of a row are read without scrolling.
+            assert await page.evaluate(FARTHEST_WORD) <= width
             # Something was drawn.
             assert await page.evaluate("document.querySelectorAll('svg path, svg polyline, canvas').length") > 0
             ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
