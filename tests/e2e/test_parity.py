@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -197,7 +198,7 @@ async def assembled(settings: Settings, kubeconfig: Path) -> AsyncIterator[tuple
             task.cancel()
 
 
-def rules_of(manifest: Path, settle_seconds: float) -> tuple[WorkloadPolicy, WorldRules]:
+def rules_of(manifest: Path, settle_seconds: float, history_steps: int) -> tuple[WorkloadPolicy, WorldRules]:
     """The workload as `simulate --optimizer` resolves it, and its world."""
     workload = read_fleet(manifest).workloads[KEY]
     assert workload.capacity_per_replica is not None
@@ -208,7 +209,7 @@ def rules_of(manifest: Path, settle_seconds: float) -> tuple[WorkloadPolicy, Wor
         workload.min_replicas,
         workload.max_replicas,
         usd_per_replica_hour=USD_PER_REPLICA_HOUR,
-        history_steps=FIRST,
+        history_steps=history_steps,
         settle_seconds=settle_seconds,
     )
 
@@ -218,7 +219,7 @@ async def lived(settings: Settings, kubeconfig: Path, trace: Trace, rules: World
     found = Lived()
     async with assembled(settings, kubeconfig) as (operator, rest):
         shell = Shell(operator, rest, trace, rules)
-        for step in range(FIRST, len(trace.demand)):  # the trace begins with what is history to the first step
+        for step in range(rules.history_steps, len(trace.demand)):
             replicas, decision = await shell.step(step)
             found.replicas.append(replicas)
             found.decisions.append(decision)
@@ -291,8 +292,10 @@ def test_operator_and_simulator_decide_alike_at_every_step_of_a_recorded_day(
 ) -> None:
     manifest = tmp_path / "optimizer.yaml"
     manifest.write_text(json.dumps(optimizer()))
-    workload, rules = rules_of(manifest, settle_seconds)
-    days = HISTORY_DAYS + (end - first) / DAY_STEPS
+    # The operator reads so many days of complete steps, and the last one is not complete before it has settled.
+    history_steps = FIRST + math.ceil(settle_seconds / STEP)
+    workload, rules = rules_of(manifest, settle_seconds, history_steps)
+    days = (history_steps + end - first) / DAY_STEPS
     trace = from_prometheus(server.url, QUERY, days, STEP, START + (FIRST + end) * STEP)
     run, noted = simulated(trace, rules, workload)
 
