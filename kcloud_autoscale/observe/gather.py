@@ -46,7 +46,7 @@ from kcloud_autoscale.observe.signals import (
     watts_per_pod,
 )
 from kcloud_autoscale.observe.targets import Targets
-from kcloud_autoscale.observe.turns import Turns
+from kcloud_autoscale.observe.turns import WHOLE_VALUES, Turns
 from kcloud_autoscale.observe.watched import Watched, by_preset, watched
 
 
@@ -62,6 +62,7 @@ class GatherSettings:
         history_budget_seconds: For reading history, after that.
         capacity_step_seconds: Spacing of the pairs a replica's capacity is learned from: a quantile of five minutes'
             requests is steadier than one of a minute's, and two weeks of them are cheap.
+        whole_values: Of whole histories, read in one look; who does not fit comes with the next ones.
     """
 
     history_days: float = 14.0
@@ -69,6 +70,7 @@ class GatherSettings:
     budget_seconds: float = 10.0
     history_budget_seconds: float = 10.0
     capacity_step_seconds: float = 300.0
+    whole_values: float = WHOLE_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class Gatherer:
         self._targets = Targets(informers)
         self._scrapes = ScrapeIntervals()
         self._capacity_until: dict[WorkloadKey, float] = {}
-        self._demand_turns, self._capacity_turns = Turns(), Turns()
+        self._demand_turns = Turns(self._settings.whole_values)
+        self._capacity_turns = Turns(self._settings.whole_values)
 
     async def gather(self, policy: FleetPolicy, since: Mapping[WorkloadKey, float], now_seconds: float) -> Observation:
         """Everything a tick needs.

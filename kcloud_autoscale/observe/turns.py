@@ -17,8 +17,9 @@ class Turns:
     A workload nobody knows anything of is new in every cycle. It must not keep others from being read.
     """
 
-    def __init__(self) -> None:
-        """Nobody was asked for."""
+    def __init__(self, at_once: float = WHOLE_VALUES) -> None:
+        """Nobody was asked for; ``at_once`` values are read in one cycle, or as many as one workload takes."""
+        self._at_once = at_once
         self._round = 0
         self._asked_in: dict[WorkloadKey, int] = {}
 
@@ -31,7 +32,7 @@ class Turns:
         """
         self._round += 1
         waited = sorted(new, key=lambda each: self._asked_in.get(each.key, 0))
-        chosen = waited[: max(1, WHOLE_VALUES // max(1, values_each))]
+        chosen = [each for at, each in enumerate(waited) if at == 0 or (at + 1) * values_each <= self._at_once]
         self._asked_in = {each.key: at for each in new if (at := self._asked_in.get(each.key))}
         self._asked_in |= {each.key: self._round for each in chosen}
         return chosen

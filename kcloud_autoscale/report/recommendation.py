@@ -35,7 +35,8 @@ ROOM_FOR_PEAKS = 1.2
 
 AT_LEAST, BUSIEST = "at least", "busiest seen"
 _BOUNDS = (AT_LEAST, BUSIEST)
-_ASK = "give --latency-ms (the p95 that is still good) or --capacity-per-replica"
+_ASK = "--latency-ms (the p95 that is still good) or --capacity-per-replica"
+_KNOWN = "--capacity-per-replica (what one serves in a load test, say)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,12 +155,13 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
         text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
         return CannotTell(past.key, past.target, "CapacityUnknown", text)
     if capacity is None:
-        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: {_ASK}")
+        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
     found = _replayed(past, terms, capacity, source, remember)
     if source in _BOUNDS and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
+        met = f" and met {terms.latency_ms:g} ms" if terms.latency_ms is not None else ""
         text = (
-            f"a replica carried up to {capacity:.4g} per second, as much as the replicas that ran needed; whether it "
-            f"can serve more, and anything be saved, is not known: {_ASK}"
+            f"a replica carried up to {capacity:.4g} per second{met}, as much as the replicas that ran needed; whether "
+            f"it can serve more, and anything be saved, is not known: give {_KNOWN if met else _ASK}"
         )
         return CannotTell(past.key, past.target, "CapacityUnknown", text)
     return found

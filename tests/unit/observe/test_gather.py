@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -105,6 +106,12 @@ async def test_a_large_fleet_is_read_in_parts_and_those_nobody_knows_hold_up_no_
     assert a_part == 198
     assert parts == [0, 2 * a_part - 250, 450 - 2 * a_part]
     assert len(since) == 200
+
+
+async def test_who_looks_only_once_reads_everything() -> None:
+    settings = GatherSettings(history_days=14.0, whole_values=math.inf)
+    observation = await Gatherer(FakePrometheus(), filled_informers(250, 1), settings).gather(fleet(250), {}, NOW)
+    assert all(each.demand_history is not None for each in observation.workloads.values())
 
 
 @pytest.mark.parametrize("count", [100, 1000])

@@ -109,6 +109,10 @@ def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
     given = past(capacity_per_replica=None, capacity_source="unknown", ready=followed)
     assert silent(given).reason == "CapacityUnknown"
     assert "give --latency-ms" in silent(given).message
+    # An objective that was met all the time is not asked for again.
+    met = silent(replace(given, proven_per_replica=7.0), Terms(days=1.0, latency_ms=3000.0)).message
+    assert "carried up to 7 per second and met 3000 ms" in met
+    assert "give --capacity-per-replica" in met
     # Said by the user, the same capacity is taken at its word.
     assert isinstance(judge(replace(given, capacity_per_replica=7.0), Terms(days=1.0)), Recommendation)
 
