@@ -158,10 +158,15 @@ class Gatherer:
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
         demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns)
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.
-        loaded = [each for each in askable if isinstance(found.demand.get(each.key), Sample)]
+        loaded = [
+            each
+            for each in askable
+            if isinstance(found.demand.get(each.key), Sample) and (each.key in since or each.key in demand)
+        ]
         coarse = Reach(settings.capacity_step_seconds, settings.settle_seconds, history_seconds)
+        # Whoever has forgotten a workload's demand has forgotten its pairs as well.
+        self._capacity_until = {key: at for key, at in self._capacity_until.items() if key in since}
         pairs = await capacity_histories(asker, loaded, self._capacity_until, coarse, scrapes, self._capacity_turns)
-        self._capacity_until = {key: at for key, at in self._capacity_until.items() if key in policy.workloads}
         self._capacity_until |= {key: span.end_seconds for key, (span, _) in pairs.items()}
         return _Past(demand, {key: pieces for key, (_, pieces) in pairs.items()})
 

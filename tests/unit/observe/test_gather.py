@@ -129,6 +129,19 @@ async def test_questions_grow_with_the_length_of_the_names_and_not_with_the_work
     assert len(source.queries) < 22 + count / 20
 
 
+async def test_a_caller_that_starts_over_is_told_of_the_capacity_anew() -> None:
+    """A cycle failed, or the lead was lost for a while: a capacity takes hours to be learned from new pairs alone."""
+    policy = fleet(1, LATENCY)
+    gatherer = Gatherer(FakePrometheus(), filled_informers(1, 2))
+    (first,) = (await gatherer.gather(policy, {}, NOW)).workloads.values()
+    (second,) = (await gatherer.gather(policy, dict.fromkeys(policy.workloads, NOW), NOW + 60)).workloads.values()
+    (anew,) = (await gatherer.gather(policy, {}, NOW + 120)).workloads.values()
+
+    assert second.capacity_history == ()  # no further five minutes are complete yet
+    assert len(first.capacity_history) == len(anew.capacity_history) == 1
+    assert len(anew.capacity_history[0].metric) == 14 * 288
+
+
 async def test_a_target_that_is_missing_has_missing_metrics_and_disturbs_nobody() -> None:
     policy = fleet(3, LATENCY)
     observation = await Gatherer(FakePrometheus(), filled_informers(2, 1)).gather(policy, fed(policy), NOW)
