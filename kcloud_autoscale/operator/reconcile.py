@@ -85,8 +85,16 @@ class Reconciler:
 
     def start_over(self) -> None:
         """Forget everything that is not on record: after a failed cycle, or when the lead was lost meanwhile."""
-        self._uids.clear()
         self._teacher.start()
+        self._blank()
+
+    def stand_down(self) -> None:
+        """Another process leads: keep neither a worker nor what was learned, which will be old when we lead again."""
+        self._teacher.close()
+        self._blank()
+
+    def _blank(self) -> None:
+        self._uids.clear()
         self._state = FleetState(self._new_forecaster())
 
     async def _tick(self, observation: Observation, policy: FleetPolicy, now_seconds: float) -> TickResult:
@@ -225,7 +233,9 @@ class Cycle:
         """A cycle if we lead; whatever goes wrong in it is told and left to the next."""
         self._wake.clear()
         if not self._may_act():
-            self._led = False
+            if self._led:
+                self._reconciler.stand_down()
+                self._led = False
             return
         if self._leapt() or not self._led:
             self._reconciler.start_over()

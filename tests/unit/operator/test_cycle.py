@@ -20,6 +20,7 @@ class FakeReconciler:
     def __init__(self) -> None:
         self.cycles = 0
         self.fresh_starts = 0
+        self.stood_down = 0
         self.fails = False
         self.cycled = asyncio.Semaphore(0)
 
@@ -31,6 +32,9 @@ class FakeReconciler:
 
     def start_over(self) -> None:
         self.fresh_starts += 1
+
+    def stand_down(self) -> None:
+        self.stood_down += 1
 
 
 def cycle_of(reconciler: FakeReconciler, leads: Callable[[], bool], every_seconds: float = 60.0) -> Cycle:
@@ -48,6 +52,8 @@ async def test_only_the_leader_cycles_and_begins_with_a_clean_slate():
     assert (reconciler.cycles, reconciler.fresh_starts) == (2, 1)
     leads[0] = False
     await cycle.once()
+    await cycle.once()
+    assert reconciler.stood_down == 1
     leads[0] = True
     await cycle.once()
     assert (reconciler.cycles, reconciler.fresh_starts) == (3, 2)
