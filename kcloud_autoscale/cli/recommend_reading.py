@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
         signals = await demand_signals(asker, targets, wish.history_days)
         presets = {key: found[0].preset for key, found in signals.items() if found}
         policy = _fleet(targets, presets, wish)
-        settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS, whole_values=math.inf)
+        settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS, single_look=True)
         seen = await Gatherer(prometheus, informers, settings).gather(policy, {}, now_seconds)
         pasts = await _pasts(asker, policy, presets, seen, taken)
         problems = informers.problems()

@@ -18,6 +18,7 @@ is history to read; workloads whose two weeks do not fit come with the next cycl
 from __future__ import annotations
 
 import asyncio
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ class GatherSettings:
         history_budget_seconds: For reading history, after that.
         capacity_step_seconds: Spacing of the pairs a replica's capacity is learned from: a quantile of five minutes'
             requests is steadier than one of a minute's, and two weeks of them are cheap.
-        whole_values: Of whole histories, read in one look; who does not fit comes with the next ones.
+        single_look: No other look follows: whole histories of everybody, and pairs of those without load at present.
     """
 
     history_days: float = 14.0
@@ -70,7 +71,7 @@ class GatherSettings:
     budget_seconds: float = 10.0
     history_budget_seconds: float = 10.0
     capacity_step_seconds: float = 300.0
-    whole_values: float = WHOLE_VALUES
+    single_look: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ class Gatherer:
         self._targets = Targets(informers)
         self._scrapes = ScrapeIntervals()
         self._capacity_until: dict[WorkloadKey, float] = {}
-        self._demand_turns = Turns(self._settings.whole_values)
-        self._capacity_turns = Turns(self._settings.whole_values)
+        at_once = math.inf if self._settings.single_look else WHOLE_VALUES
+        self._demand_turns, self._capacity_turns = Turns(at_once), Turns(at_once)
 
     async def gather(self, policy: FleetPolicy, since: Mapping[WorkloadKey, float], now_seconds: float) -> Observation:
         """Everything a tick needs.
@@ -157,12 +158,9 @@ class Gatherer:
         asker = Asker(self._prometheus, now_seconds, settings.history_budget_seconds, policy.max_metric_age_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
         demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns)
+        taught = [each for each in askable if each.key in since or each.key in demand]
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.
-        loaded = [
-            each
-            for each in askable
-            if isinstance(found.demand.get(each.key), Sample) and (each.key in since or each.key in demand)
-        ]
+        loaded = [each for each in taught if settings.single_look or isinstance(found.demand.get(each.key), Sample)]
         coarse = Reach(settings.capacity_step_seconds, settings.settle_seconds, history_seconds)
         # Whoever has forgotten a workload's demand has forgotten its pairs as well.
         self._capacity_until = {key: at for key, at in self._capacity_until.items() if key in since}

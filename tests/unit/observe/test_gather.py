@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 
 import pytest
 
@@ -109,9 +108,17 @@ async def test_a_large_fleet_is_read_in_parts_and_those_nobody_knows_hold_up_no_
 
 
 async def test_who_looks_only_once_reads_everything() -> None:
-    settings = GatherSettings(history_days=14.0, whole_values=math.inf)
-    observation = await Gatherer(FakePrometheus(), filled_informers(250, 1), settings).gather(fleet(250), {}, NOW)
+    """More histories than one cycle takes, and capacities of workloads that are silent at present."""
+
+    class Silent(FakePrometheus):
+        async def query(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            return [each for each in await super().query(*args, **kwargs) if "workload" not in each.labels]
+
+    settings = GatherSettings(history_days=14.0, single_look=True)
+    observation = await Gatherer(Silent(), filled_informers(250, 1), settings).gather(fleet(250, LATENCY), {}, NOW)
+    assert all(isinstance(each.demand, Missing) for each in observation.workloads.values())
     assert all(each.demand_history is not None for each in observation.workloads.values())
+    assert all(len(each.capacity_history) == 1 for each in observation.workloads.values())
 
 
 @pytest.mark.parametrize("count", [100, 1000])
