@@ -17,6 +17,7 @@ from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
@@ -34,7 +35,7 @@ from kcloud_autoscale.domain.workload import Mode, WorkloadKey
 from kcloud_autoscale.forecast import capacity, lead_time, level
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForecastRequest:
     """Ask for the peak demand of the window ``(now, now + horizon_seconds]`` at ``level`` and at the usual levels."""
 
@@ -78,7 +79,7 @@ class FleetState:
         return {key: until for key, until in self.forecaster.seen_until().items() if key not in again}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Look:
     """One workload as it was looked at, before anybody has forecast it."""
 
@@ -90,7 +91,7 @@ class _Look:
     lead_time_source: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Known:
     """A case, and what has been learned on the way to it."""
 
@@ -101,7 +102,7 @@ class _Known:
     level: LevelState | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TickResult:
     """What was decided, what it was worth, and the state for the next tick."""
 

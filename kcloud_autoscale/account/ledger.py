@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from kcloud_autoscale.account.carbon import grams_co2e
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, map_reading
@@ -23,7 +24,7 @@ LONGEST_COMPARED_SECONDS = 600.0
 _UNKNOWN_TARGET = Missing(MissingReason.NO_DATA, "the target is not known")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Running:
     """What ran during an interval: ours, or the baseline's.
 
@@ -45,7 +46,7 @@ class Running:
         return map_reading(self.usd_per_replica_hour, lambda each: each * self.replicas)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Savings:
     """Baseline minus actual, signed: negative where ours cost more. 0 where nothing is known."""
 
@@ -57,7 +58,7 @@ class Savings:
     demand_missed: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """How a budget stands.
 
@@ -76,7 +77,7 @@ class Budget:
     exhausted_at_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Account:
     """What one workload is worth at this instant.
 

@@ -7,10 +7,10 @@ the cards' TDP is an exporter's error (a sentinel, milliwatts taken for watts), 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from kcloud_autoscale.account.devices import card_fraction, held_devices, node_model
 from kcloud_autoscale.domain.accelerator import Accelerator, AcceleratorTable
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import NodeObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
@@ -26,7 +26,7 @@ HIGH_QUANTILE = 0.95
 _UNKNOWN_MODEL = Missing(MissingReason.NO_DATA, "neither measured, nor is the device's power known")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplicaPower:
     """Watts of one replica.
 
@@ -43,7 +43,7 @@ class ReplicaPower:
     state: PowerState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Envelope:
     """Idle and peak watts of the cards of one replica, host not included."""
 

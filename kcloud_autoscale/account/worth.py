@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kcloud_autoscale.account.cost import on_demand_price, replica_price
 from kcloud_autoscale.account.power import ReplicaPower, replica_power
 from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import NodeObservation, Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.state import PowerState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worth:
     """One replica.
 

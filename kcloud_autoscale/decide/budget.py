@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.state import Ledger
@@ -13,7 +12,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_HOUR
 PACE_ALLOWANCE = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Allowance:
     """What a budget allows.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 
 from kcloud_autoscale.domain.decision import Stage, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 
 # Rounding must not cost a replica: 8.4 / 0.7 is 12.000000000000002 in binary. A billionth of a replica is some ten
@@ -33,7 +33,7 @@ def excess(used: float, limit: float) -> float:
     return used - limit if used > limit * (1.0 + EPSILON) else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PodCounts:
     """Pods of a target.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from kcloud_autoscale.decide.counting import unchanged
 from kcloud_autoscale.decide.signals import Signals, read_signals
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Stage, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import Mode
 
@@ -24,7 +24,7 @@ class Control(Enum):
     HANDS_OFF = "hands off"  # somebody else's count
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Guarded:
     """What the guard allows.
 

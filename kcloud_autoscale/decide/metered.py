@@ -6,9 +6,9 @@ Source: `groupPods` in kubernetes/pkg/controller/podautoscaler/replica_calculato
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import MetricObservation, PodObservation, PodPhase
 from kcloud_autoscale.domain.reading import Missing
 
@@ -17,7 +17,7 @@ CPU_INITIALIZATION_SECONDS = 300.0  # a start burns CPU: until then a value coun
 INITIAL_READINESS_DELAY_SECONDS = 30.0  # a pod that turned unready so soon after its start had not been Ready before
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metered:
     """The pods of a target by what is known of their metric.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kcloud_autoscale.decide.caps import cap, own_caps
 from kcloud_autoscale.decide.counting import count_pods, unchanged
@@ -22,12 +21,13 @@ from kcloud_autoscale.decide.stabilize import bounded, stabilize
 from kcloud_autoscale.decide.stage import stage
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision, Stage
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.state import DecisionState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FleetOutcome:
     """What was decided, and what the rules remember for the next tick, in the order of the cases."""
 

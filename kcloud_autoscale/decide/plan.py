@@ -9,13 +9,14 @@ from kcloud_autoscale.decide.guard import Control, Guarded
 from kcloud_autoscale.decide.size import Sized
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import CapUnit
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.state import Recommendation, ScaleEvent
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cap:
     """One limit of a workload by itself, as a rate.
 

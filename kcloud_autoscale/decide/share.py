@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from kcloud_autoscale.decide.caps import UNIT_TEXT, gives_way
@@ -11,6 +10,7 @@ from kcloud_autoscale.decide.counting import EPSILON, excess
 from kcloud_autoscale.decide.guard import Control
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.decision import CapState, Stage, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import SharedCap
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -22,7 +22,7 @@ _TEXT = (
 _UNKNOWN_TEXT = "what a replica of {} takes of {} is not known: no growth beyond {}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Scope:
     """One shared limit with whom it concerns.
 

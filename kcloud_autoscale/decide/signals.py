@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kcloud_autoscale.decide.metered import metered
 from kcloud_autoscale.domain.case import Case
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
@@ -13,7 +12,7 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
 Metrics = tuple[tuple[MetricTarget, MetricObservation, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signals:
     """What a count can rest on.
 

@@ -8,14 +8,13 @@ every signal, the largest need wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import PodCounts, replicas_for, replicas_within
 from kcloud_autoscale.decide.metered import Metered, metered
 from kcloud_autoscale.decide.signals import Signals
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Proposal, Stage, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing
@@ -37,7 +36,7 @@ _METRIC_TEXT = "{:.6g} against {:.6g} on {} ready replicas"
 _CEILING_TEXT = "{} asks for {}; the {} ceiling of {:g} leaves headroom up to {}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sized:
     """A wanted count before any limit.
 

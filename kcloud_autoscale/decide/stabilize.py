@@ -6,11 +6,10 @@ Source: kubernetes/pkg/controller/podautoscaler/horizontal.go, v1.36 (`stabilize
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kcloud_autoscale.decide.counting import unchanged
 from kcloud_autoscale.decide.rate import down_limit, up_limit
 from kcloud_autoscale.domain.decision import Stage, Step
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.state import Recommendation, ScaleEvent
 
@@ -21,7 +20,7 @@ _HELD_TEXT = "{} wanted; no scale-down now"
 _RATE_TEXT = "{} wanted; the rate limit allows {}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stabilized:
     """The count after the soft rules.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading
@@ -11,7 +10,7 @@ from kcloud_autoscale.domain.series import Forecast, Levels
 from kcloud_autoscale.domain.state import WorkloadState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Case:
     """One workload, looked at and priced.
 

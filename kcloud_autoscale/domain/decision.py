@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.series import Forecast
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
@@ -22,7 +23,7 @@ class Stage(StrEnum):
     STAGE = "stage"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What one rule did to the count.
 
@@ -42,7 +43,7 @@ class Step:
         return self.text.format(*self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Input:
     """A number the decision rests on, with its unit in the name; ``value`` None when it is missing."""
 
@@ -52,7 +53,7 @@ class Input:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proposal:
     """How many replicas one signal asks for: ``observed-demand``, ``forecast``, or a metric by name."""
 
@@ -66,7 +67,7 @@ class Proposal:
         return self.text.format(*self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CapState:
     """One hard limit and how the decision stands to it.
 
@@ -85,7 +86,7 @@ class CapState:
     floor_excess: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScaleAction:
     """One write to ``/scale``, valid only for the object it was decided on."""
 
@@ -101,7 +102,7 @@ class ScaleAction:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """The outcome of one tick for one workload.
 
@@ -150,7 +151,7 @@ class Decision:
         return self.hold_reason or (self.steps[-1].reason if self.steps else "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConditionFact:
     """One condition as this tick knows it; ``status`` None is Unknown."""
 
@@ -160,7 +161,7 @@ class ConditionFact:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FleetDecision:
     """All decisions of a tick, and the writes in the order they must be made: shrink before growth."""
 

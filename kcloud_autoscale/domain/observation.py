@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
@@ -25,7 +26,7 @@ class PodPhase(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PodObservation:
     """One pod of a target.
 
@@ -97,7 +98,7 @@ class Pods(tuple[PodObservation, ...]):
 NO_PODS = Pods()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TargetObservation:
     """The scaled object as the API server last told it.
 
@@ -120,7 +121,7 @@ class TargetObservation:
         return self.pods.ready
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MetricObservation:
     """One metric of a policy: the whole workload's value, and the pods' own where the kind needs them.
 
@@ -135,7 +136,7 @@ class MetricObservation:
     window_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeObservation:
     """What a node costs and carries.
 
@@ -156,7 +157,7 @@ class NodeObservation:
     unschedulable: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class CapacityHistory:
     """Pairs from which the capacity of a replica is learned; NaN where a step is unknown.
 
@@ -177,7 +178,7 @@ class CapacityHistory:
     metric_name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkloadObservation:
     """Everything seen of one workload in this cycle.
 
@@ -210,7 +211,7 @@ class WorkloadObservation:
     replica_accelerators: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observation:
     """One look at the whole fleet.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from kcloud_autoscale.domain.frozen import frozen
 
 
 class MissingReason(StrEnum):
@@ -19,7 +20,7 @@ class MissingReason(StrEnum):
     NOT_CONFIGURED = "NotConfigured"  # nobody said where to look
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """A finite value and when it was true (Unix seconds)."""
 
@@ -32,7 +33,7 @@ class Sample:
         return max(0.0, now_seconds - self.at_seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Missing:
     """No value, and why: ``message`` names the query, field or object a person should look at."""
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kcloud_autoscale.domain.frozen import frozen
+
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class DemandHistory:
     """Mean demand per step on a regular grid.
 
@@ -38,7 +39,7 @@ class DemandHistory:
         return DemandHistory(self.start_seconds + skip * self.step_seconds, self.step_seconds, self.values[skip:])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Levels:
     """Quantiles of a forecast peak to provision by, each in (0, 1).
 
@@ -51,7 +52,7 @@ class Levels:
     keep: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecast:
     """Quantiles of the peak demand over the lead window of one workload.
 

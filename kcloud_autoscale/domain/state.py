@@ -7,15 +7,16 @@ rebuilt from Prometheus after a restart.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.series import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScaleEvent:
     """A change of ``spec.replicas`` we made: positive up, negative down."""
 
@@ -23,7 +24,7 @@ class ScaleEvent:
     change: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recommendation:
     """A wanted count before stabilization."""
 
@@ -31,7 +32,7 @@ class Recommendation:
     replicas: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeadTimeState:
     """Start-ups seen of one workload.
 
@@ -50,7 +51,7 @@ class LeadTimeState:
     looked_at: tuple[PodObservation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class CapacityState:
     """What is known of one target metric against load per ready replica.
 
@@ -75,7 +76,7 @@ class CapacityState:
     fitted_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PowerState:
     """Peaks of the measured draw of one replica, per quarter of an hour.
 
@@ -90,7 +91,7 @@ class PowerState:
     high_watts: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Misses:
     """Steps in which demand exceeded what served, counted with forgetting.
 
@@ -107,7 +108,7 @@ class Misses:
     by_price: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class LevelState:
     """Shadows of the workload, one per rung of a ladder of prices of a miss, and what each has missed.
 
@@ -133,7 +134,7 @@ class LevelState:
         return cls(misses, nothing, nothing)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BaselineState:
     """The shadow autoscaler: what it would run now, and what it remembers.
 
@@ -152,7 +153,7 @@ class BaselineState:
     daily_peaks: tuple[tuple[int, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What was used since the ledger began; every field only grows."""
 
@@ -165,7 +166,7 @@ class Usage:
     demand_missed: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ledger:
     """Actual beside the baseline, each field over exactly the intervals in which both sides of it were known.
 
@@ -182,7 +183,7 @@ class Ledger:
     period_spent_usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecisionState:
     """What the rules remember of one workload.
 
@@ -203,7 +204,7 @@ class DecisionState:
     last_desired: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkloadState:
     """One workload's memory: a part for each rule that remembers something.
 

@@ -24,11 +24,11 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import BaselineKind, WorkloadPolicy
 from kcloud_autoscale.domain.series import FloatArray, Forecast, Levels, interpolated
 from kcloud_autoscale.domain.state import BaselineState, LevelState, Misses
@@ -61,7 +61,7 @@ MOST_CANDIDATES = 64
 _PRIOR_MISSES = np.minimum(1.0, PRIOR_MISS / PRICES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """What is known of one workload at one tick.
 
