@@ -114,16 +114,17 @@ class LevelState:
 
     Attributes:
         misses: Of the shadows, the workload and the HPA; it outlives the process.
-        wanted: Shape ``(window, rungs)``, what each wanted in the steps of the scale-down window, newest last; no rows
-            before the first step.
-        replicas: Shape ``(lead + 1, rungs)``, what each ran; what serves is the least of them.
+        most_wanted: Shape ``(window, rungs)``, row ``i`` the most that each wanted in the newest ``i + 1`` steps of the
+            scale-down window, so that the last row is what it orders; no rows before the first step.
+        least_run: Shape ``(lead + 1, rungs)``, row ``i`` the least that each ordered in the newest ``i + 1`` steps of
+            a start-up, so that the last row is what serves.
         ready_replicas: Serving at the last step.
         at_seconds: Of the last step.
     """
 
     misses: Misses
-    wanted: FloatArray
-    replicas: FloatArray
+    most_wanted: FloatArray
+    least_run: FloatArray
     ready_replicas: int = 0
     at_seconds: float = -math.inf
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_left
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -38,6 +39,7 @@ PRICES = np.array([1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 
 # Two rungs up the price is twice as high; what runs is kept by that. For the topmost rungs it lies beyond the ladder.
 KEEP_RUNGS = 2
 _KEEP_PRICES = np.concatenate((PRICES, 2.0 * PRICES[-KEEP_RUNGS:]))
+_PRICES_DOWN = _KEEP_PRICES[:, None]
 # Weekdays and weekends are both in it, and a change of regime is felt within days.
 HALF_LIFE_SECONDS = 5.0 * SECONDS_PER_DAY
 # Before anything was seen a price p is believed to miss 0.5 / p of the steps (measured: 0.2 to 1.3 over real
@@ -59,6 +61,7 @@ LEAST_LEFT = 0.2
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
 _PRIOR_MISSES = np.minimum(1.0, PRIOR_MISS / PRICES)
+_RUNGS = range(len(PRICES))
 
 
 @frozen
@@ -99,7 +102,8 @@ def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, Levels
         State, and the levels; None where the forecast is not trusted.
     """
     forecast = moment.forecast if moment.forecast is not None and moment.forecast.trusted else None
-    counts = None if forecast is None else _counts(forecast, moment.kappa)
+    values = () if forecast is None else _rising(forecast.values)
+    counts = None if forecast is None else _counts(values, forecast.levels, moment.kappa)
     state = state or LevelState.beginning(Misses(0.0, 0.0, 0.0, np.zeros(len(PRICES))))
     if moment.now_seconds >= state.at_seconds + 0.9 * moment.cycle_seconds:
         # A tick out of turn, when a spec has changed, is no step of the shadows.
@@ -107,13 +111,19 @@ def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, Levels
     if forecast is None or counts is None:
         return state, None
     rung = _rung(state.misses, moment)
-    order, keep = (level_of(forecast, float(counts[at]) * moment.kappa) for at in (rung, rung + KEEP_RUNGS))
+    ordered, kept = float(counts[rung]), float(counts[rung + KEEP_RUNGS])
+    order = _level_of(values, forecast.levels, ordered * moment.kappa)
+    keep = order if kept == ordered else _level_of(values, forecast.levels, kept * moment.kappa)
     return state, Levels(order, keep)
 
 
 def level_of(forecast: Forecast, capacity: float) -> float:
     """The level at which `forecast.at` is what a capacity serves; between the outermost levels."""
-    return interpolated(capacity * (1.0 - 1e-9), _rising(forecast.values), forecast.levels)
+    return _level_of(_rising(forecast.values), forecast.levels, capacity)
+
+
+def _level_of(values: tuple[float, ...], levels: tuple[float, ...], capacity: float) -> float:
+    return interpolated(capacity * (1.0 - 1e-9), values, levels)
 
 
 def allowed_fraction(misses: Misses, policy: WorkloadPolicy) -> float:
@@ -135,53 +145,63 @@ def allowed_fraction(misses: Misses, policy: WorkloadPolicy) -> float:
 def _rung(misses: Misses, moment: Moment) -> int:
     """Index of the lowest price that is allowed; the highest when none is."""
     prior = PRIOR_SECONDS / moment.cycle_seconds
-    expected = (misses.by_price + prior * _PRIOR_MISSES) / (misses.steps + prior)
+    steps = misses.steps + prior
     allowed = allowed_fraction(misses, moment.policy)
-    unspent = (allowed * misses.steps - misses.own) / (misses.steps + prior)
+    unspent = (allowed * misses.steps - misses.own) / steps
     if unspent < 0.0:
         allowed = max(allowed + MAKE_GOOD * unspent, LEAST_LEFT * allowed)
     else:
         allowed += min(SPEND * unspent, allowed)
-    good = expected <= allowed
-    lowest = int(good.argmax())
-    return lowest if good[lowest] else len(PRICES) - 1
+
+    def good(rung: int) -> bool:
+        return float(misses.by_price[rung] + prior * _PRIOR_MISSES[rung]) / steps <= allowed
+
+    # A higher price never misses more, so half of the ladder is left out at each look.
+    return min(bisect_left(_RUNGS, True, key=good), len(PRICES) - 1)
 
 
-def _counts(forecast: Forecast, kappa: float) -> FloatArray:
+def _counts(values: tuple[float, ...], levels: tuple[float, ...], kappa: float) -> FloatArray:
     """Shape ``(prices + KEEP_RUNGS,)``: replicas that make idle replicas plus priced misses least, for each price.
 
     The curve is read between its levels in normal scores. With quantiles 40 and 60 at 0.5 and 0.95 and κ 10, 4, 5 and
-    6 replicas leave 0.5, 0.21 and 0.05: at a price of 5 that is 6.5, 6.03 and 6.25, so 5; at a price of 20, 6.
+    6 replicas leave 0.5, 0.21 and 0.05: at a price of 5 that is 6.5, 6.03 and 6.25, so 5; at a price of 20, 6. They
+    never fall as the price rises: where one replica more is worth it, it is so at every higher price.
     """
-    values = _rising(forecast.values)
     least = math.ceil(values[0] / kappa - 1e-9)
     most = max(least, math.ceil(values[-1] / kappa - 1e-9))
+    if least == most:
+        return np.full(len(_KEEP_PRICES), float(least))
     stride = 1 + (most - least) // MOST_CANDIDATES
     counts = np.arange(least, most + stride, stride, dtype=np.float64)
-    missing = 1.0 - ndtr(np.interp(counts * kappa, values, _scores(forecast.levels)))
-    missing[counts * kappa >= values[-1]] = 0.0
-    best: FloatArray = counts[np.argmin(counts[:, None] + _KEEP_PRICES * missing[:, None], axis=0)]
+    served = counts * kappa
+    missing = 1.0 - ndtr(np.interp(served, values, _scores(levels)))
+    if served[-1] >= values[-1]:
+        missing[-1] = 0.0
+    best: FloatArray = counts[(counts + _PRICES_DOWN * missing).argmin(axis=1)]
     return best
 
 
 def _scored(state: LevelState, moment: Moment) -> Misses:
     """What was missed with the step that has just ended."""
     misses = state.misses
-    if moment.demand is None or not len(state.replicas):
+    if moment.demand is None or not len(state.least_run):
         return misses
     decay = 0.5 ** (moment.cycle_seconds / HALF_LIFE_SECONDS)
     load = moment.demand / (moment.kappa * (1.0 + 1e-9))
-    by_price = load > np.minimum.reduce(state.replicas)
+    shadows = state.least_run[-1]
+    by_price = decay * misses.by_price
+    # A higher price never runs less: mostly not even the lowest one missed.
+    if load > shadows[0]:
+        by_price += load > shadows
     # Those that became ready just now did not serve in the step, and those removed at its beginning neither. A count
     # that is not ours says nothing of how we spend what is allowed: a day of misses would be made good for weeks.
-    served = min(state.ready_replicas, moment.ready_replicas)
-    own = load > served if moment.ours else by_price[_rung(misses, moment)]
+    served = min(state.ready_replicas, moment.ready_replicas) if moment.ours else shadows[_rung(misses, moment)]
     compared = moment.policy.baseline is BaselineKind.HPA and moment.baseline.replicas is not None
     return Misses(
         decay * misses.steps + 1.0,
-        decay * misses.own + float(own),
+        decay * misses.own + float(load > served),
         decay * misses.baseline + (compared and load > moment.baseline.ready),
-        decay * misses.by_price + by_price,
+        by_price,
     )
 
 
@@ -191,9 +211,9 @@ def _advanced(state: LevelState, moment: Moment, counts: FloatArray | None) -> L
     # A recommendation exactly as old as the window is forgotten: 300 s are five of 60 s, the present one included.
     window = max(1, math.ceil(policy.scale_down.stabilization_window_seconds / cycle - 1e-9))
     lead = 1 + math.ceil(moment.lead_time_seconds / cycle - 1e-9)
-    remembered = _latest(state.wanted, _wanted(state, moment, counts), window)
-    orders = _latest(state.replicas, np.maximum.reduce(remembered), lead)
-    return LevelState(_scored(state, moment), remembered, orders, moment.ready_replicas, moment.now_seconds)
+    wanted = _running(np.maximum, state.most_wanted, _wanted(state, moment, counts), window)
+    run = _running(np.minimum, state.least_run, wanted[-1], lead)
+    return LevelState(_scored(state, moment), wanted, run, moment.ready_replicas, moment.now_seconds)
 
 
 def _wanted(state: LevelState, moment: Moment, counts: FloatArray | None) -> FloatArray:
@@ -203,25 +223,37 @@ def _wanted(state: LevelState, moment: Moment, counts: FloatArray | None) -> Flo
     would say of its price what does not hold for the workload. Without a forecast it wants what HPA wants.
     """
     policy = moment.policy
-    if moment.demand is None and len(state.wanted):
-        held: FloatArray = state.wanted[-1]
+    if moment.demand is None and len(state.most_wanted):
+        held: FloatArray = state.most_wanted[0]
         return held
     observed = 0.0 if moment.demand is None else math.ceil(moment.demand / moment.kappa - 1e-9)
+    least, most = max(observed, policy.min_replicas), policy.max_replicas
     if counts is None:
         shadow = moment.baseline.replicas
         counts = np.full(len(_KEEP_PRICES), float(moment.ready_replicas if shadow is None else shadow))
-    kept = np.minimum(counts[KEEP_RUNGS:], moment.replicas)
-    least = np.maximum(np.maximum(counts[:-KEEP_RUNGS], kept), max(observed, policy.min_replicas))
-    wanted: FloatArray = np.minimum(least, policy.max_replicas)
+    ordered, kept = counts[:-KEEP_RUNGS], counts[KEEP_RUNGS:]
+    wanted: FloatArray = np.minimum(np.maximum(ordered, float(moment.replicas)), kept)
+    # They rise with the price, so the ends tell whether a bound concerns any of them.
+    if wanted[0] < least:
+        wanted = np.maximum(wanted, float(least))
+    if wanted[-1] > most:
+        wanted = np.minimum(wanted, float(most))
     return wanted
 
 
-def _latest(rows: FloatArray, newest: FloatArray, count: int) -> FloatArray:
-    """The newest `count` rows with one more; the oldest stands in for those that are not there yet."""
-    kept = np.concatenate((rows[1 - count :] if count > 1 else rows[:0], newest[None]))
-    if len(kept) < count:
-        kept = np.concatenate((np.repeat(kept[:1], count - len(kept), axis=0), kept))
-    return kept
+def _running(extreme: np.ufunc, rows: FloatArray, newest: FloatArray, count: int) -> FloatArray:
+    """Extremes of the newest 1, 2, … `count` steps, given those before this step; shape ``(count, prices)``.
+
+    What is not there yet was as the oldest.
+    """
+    known = min(len(rows), count - 1)
+    after = np.empty((count, len(newest)))
+    after[0] = newest
+    if known:
+        extreme(rows[:known], newest, out=after[1 : known + 1])
+    if known + 1 < count:
+        after[known + 1 :] = after[known]
+    return after
 
 
 @functools.lru_cache(maxsize=256)

@@ -13,6 +13,7 @@ from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.level import (
     AIM_FRACTION,
     BASELINE_FRACTION,
+    HALF_LIFE_SECONDS,
     PRICES,
     Moment,
     allowed_fraction,
@@ -89,9 +90,9 @@ def test_what_runs_is_kept_by_twice_the_price_it_is_ordered_by():
     assert chosen is not None
     assert np.ceil(sharp.at(chosen.order) / 10.0 - 1e-6) == 13
     assert np.ceil(sharp.at(chosen.keep) / 10.0 - 1e-6) == 14
-    assert state.wanted[-1][-1] == 14  # the shadow at that price as well
+    assert state.most_wanted[0][-1] == 14  # the shadow at that price as well
     state, _ = choose(None, moment(forecast=sharp, policy=limit, replicas=5))
-    assert state.wanted[-1][-1] == 13  # what does not run cannot be kept
+    assert state.most_wanted[0][-1] == 13  # what does not run cannot be kept
 
 
 @pytest.mark.parametrize("deviation", [0.0, 1.0, 10.0, 80.0])
@@ -104,25 +105,25 @@ def test_the_keep_level_is_never_below_that_of_the_order(deviation: float):
 def test_no_trusted_forecast_no_level_but_the_shadows_go_on():
     state, level = choose(None, moment(forecast=forecast(100.0, 10.0, trusted=False)))
     assert level is None
-    assert (state.wanted[-1] == 14).all()  # as HPA runs
+    assert (state.most_wanted[0] == 14).all()  # as HPA runs
     _, level = choose(None, moment(forecast=None))
     assert level is None
 
 
 def test_never_below_what_the_load_needs_now():
     state, _ = choose(None, moment(demand=175.0))
-    assert (state.wanted[-1] >= 18).all()
+    assert (state.most_wanted[0] >= 18).all()
 
 
 def test_the_bounds_of_the_spec_are_the_shadows_too():
     state, _ = choose(None, moment(policy=replace(POLICY, min_replicas=11, max_replicas=12)))
-    assert set(state.wanted[-1]) <= {11.0, 12.0}
+    assert set(state.most_wanted[0]) <= {11.0, 12.0}
 
 
 def test_unknown_demand_holds_and_scores_nothing():
     state, _ = choose(None, moment(0))
     after, _ = choose(state, moment(1, demand=None, forecast=forecast(900.0, 10.0)))
-    assert (after.wanted[-1] == state.wanted[-1]).all()
+    assert (after.most_wanted[0] == state.most_wanted[0]).all()
     assert after.misses.steps == 0.0
 
 
@@ -137,7 +138,7 @@ def test_shadows_serve_only_after_the_lead_time():
     for step in range(1, 8):
         state, _ = choose(state, moment(step, forecast=forecast(200.0, 1.0), demand=40.0))
         # Lead time of four steps: ordered at step 1, serving from step 5.
-        assert (state.replicas.min(axis=0)[-1] >= 20) == (step >= 5)
+        assert (state.least_run[-1][-1] >= 20) == (step >= 5)
 
 
 def test_shadows_shrink_only_after_the_window():
@@ -145,7 +146,30 @@ def test_shadows_shrink_only_after_the_window():
     for step in range(1, 8):
         state, _ = choose(state, moment(step, forecast=forecast(50.0, 1.0), demand=40.0))
         # 300 s are five recommendations, the present one included.
-        assert (state.replicas[-1][-1] < 20) == (step >= 5)
+        assert (state.most_wanted[-1][-1] < 20) == (step >= 5)
+
+
+def test_the_rows_are_running_extremes_and_misses_are_counted_by_them():
+    rng = np.random.default_rng(8)
+    state: LevelState | None = None
+    wanted, orders, missed = [], [], np.zeros(len(PRICES))
+    decay = 0.5 ** (60.0 / HALF_LIFE_SECONDS)
+    for step in range(60):
+        peak, deviation, demand = rng.uniform(40.0, 200.0), rng.uniform(0.0, 60.0), float(rng.uniform(20.0, 250.0))
+        runs = int(rng.integers(1, 25))
+        if orders:
+            # A start-up of four steps: what was ordered in this step and the four before it serves.
+            missed = decay * missed + (demand / 10.0 > np.min(orders[-5:], axis=0) * (1.0 + 1e-9))
+        state, _ = choose(state, moment(step, demand=demand, forecast=forecast(peak, deviation), replicas=runs))
+        wanted.append(state.most_wanted[0])
+        orders.append(np.max(wanted[-5:], axis=0))
+        assert (state.most_wanted[-1] == orders[-1]).all()
+        assert (state.least_run[-1] == np.min(orders[-5:], axis=0)).all()
+        assert state.misses.by_price == pytest.approx(missed)
+        # What the search for the lowest price that is allowed rests on.
+        assert (np.diff(wanted[-1]) >= 0.0).all()
+        assert (np.diff(state.misses.by_price) <= 0.0).all()
+    assert missed.max() > missed.min() > 0.0
 
 
 def test_a_new_process_goes_on_from_what_was_counted():
@@ -165,7 +189,7 @@ def test_a_lead_time_that_changes_keeps_what_was_learned():
     state, _ = lived(50, np.full(50, 95.0))
     longer, _ = choose(state, moment(50, lead_time_seconds=600.0))
     shorter, _ = choose(longer, moment(51, lead_time_seconds=0.0))
-    assert (len(longer.replicas), len(shorter.replicas)) == (11, 1)
+    assert (len(longer.least_run), len(shorter.least_run)) == (11, 1)
     assert shorter.misses.steps == pytest.approx(state.misses.steps + 2.0, rel=1e-3)
 
 
