@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from kcloud_autoscale.account.carbon import grams_co2e
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import Caps
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, map_reading
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times
 from kcloud_autoscale.domain.state import Ledger, Usage
 from kcloud_autoscale.domain.units import SECONDS_PER_HOUR, joules, usd
 
@@ -43,7 +43,7 @@ class Running:
     @property
     def usd_per_hour(self) -> Reading:
         """Of all of them."""
-        return map_reading(self.usd_per_replica_hour, lambda each: each * self.replicas)
+        return times(self.usd_per_replica_hour, self.replicas)
 
 
 @frozen
@@ -118,7 +118,7 @@ def baseline_watts(actual: Running, replicas: int, idle_watts: Reading) -> Readi
         return idle_watts
     floor = replicas * idle_watts.value
     watts = max(floor, actual.watts.value + (replicas - actual.replicas) * idle_watts.value)
-    return replace(actual.watts, value=watts)
+    return Sample(watts, actual.watts.at_seconds, actual.watts.source)
 
 
 def record(

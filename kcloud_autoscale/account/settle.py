@@ -10,7 +10,7 @@ from kcloud_autoscale.account.worth import Worth
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.reading import Reading, map_reading
+from kcloud_autoscale.domain.reading import Reading, times
 from kcloud_autoscale.domain.state import BaselineState
 
 
@@ -61,7 +61,8 @@ def settle(
         score = optimization_score(
             seen.demand, kappa, actual.ready_replicas, actual.replicas, policy.min_replicas, price, price
         )
-        budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)
+        if policy.caps.budget_usd is not None:
+            budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)
     return Account(actual, shadow, score, budget, totals), advanced
 
 
@@ -70,8 +71,7 @@ def _actual(seen: WorkloadObservation, worth: Worth) -> Running | None:
     if not isinstance(seen.target, TargetObservation):
         return None
     paid = seen.target.pods.held
-    watts = map_reading(worth.power.now, lambda each: each * paid)
-    return Running(paid, seen.target.ready_replicas, worth.usd_per_hour, watts)
+    return Running(paid, seen.target.ready_replicas, worth.usd_per_hour, times(worth.power.now, paid))
 
 
 def _shadow(state: BaselineState, actual: Running | None, worth: Worth) -> Running | None:

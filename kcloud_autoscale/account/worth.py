@@ -57,5 +57,8 @@ def _a_node(seen: WorkloadObservation, observation: Observation) -> NodeObservat
     """A node that one of the pods runs on; it names the device where no metric does."""
     if not isinstance(seen.target, TargetObservation):
         return None
-    names = seen.target.pods.nodes
-    return next((observation.nodes[name] for name in names if name in observation.nodes), None)
+    for name in seen.target.pods.nodes:
+        node = observation.nodes.get(name)
+        if node is not None:
+            return node
+    return None
