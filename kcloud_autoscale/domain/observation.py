@@ -26,6 +26,9 @@ class PodPhase(StrEnum):
     UNKNOWN = "Unknown"
 
 
+_FINISHED = frozenset({PodPhase.FAILED, PodPhase.SUCCEEDED})
+
+
 @frozen
 class PodObservation:
     """One pod of a target.
@@ -53,7 +56,7 @@ class PodObservation:
     @property
     def finished(self) -> bool:
         """It holds nothing and serves nobody any more."""
-        return self.phase in (PodPhase.FAILED, PodPhase.SUCCEEDED)
+        return self.phase in _FINISHED
 
     @property
     def staying(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -80,9 +81,15 @@ def _with_level(quantiles: list[float], level: float) -> tuple[tuple[float, ...]
     """The kept levels and the one asked for, ascending."""
     if level in LEVELS or not LEVELS[0] < level < LEVELS[-1]:
         return LEVELS, tuple(quantiles)
-    value = read_curve(quantiles, level)
-    at = next(index for index, kept in enumerate(LEVELS) if kept > level)
-    return (*LEVELS[:at], level, *LEVELS[at:]), (*quantiles[:at], value, *quantiles[at:])
+    at, levels = _place(level)
+    return levels, (*quantiles[:at], read_curve(quantiles, level), *quantiles[at:])
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(level: float) -> tuple[int, tuple[float, ...]]:
+    """Where a level belongs among those kept, and all of them with it."""
+    at = bisect_right(LEVELS, level)
+    return at, (*LEVELS[:at], level, *LEVELS[at:])
 
 
 def _named_scores(scores: list[float]) -> tuple[tuple[str, float], ...]:

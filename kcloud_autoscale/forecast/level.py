@@ -60,7 +60,7 @@ LEAST_LEFT = 0.2
 # Priority 100 is allowed a fifth of the misses of priority 50, priority 0 five times as many.
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
-_PRIOR_MISSES = np.minimum(1.0, PRIOR_MISS / PRICES)
+_PRIOR_MISSES: list[float] = np.minimum(1.0, PRIOR_MISS / PRICES).tolist()
 _RUNGS = range(len(PRICES))
 
 
@@ -111,7 +111,7 @@ def choose(state: LevelState | None, moment: Moment) -> tuple[LevelState, Levels
     if forecast is None or counts is None:
         return state, None
     rung = _rung(state.misses, moment)
-    ordered, kept = float(counts[rung]), float(counts[rung + KEEP_RUNGS])
+    ordered, kept = counts.item(rung), counts.item(rung + KEEP_RUNGS)
     order = _level_of(values, forecast.levels, ordered * moment.kappa)
     keep = order if kept == ordered else _level_of(values, forecast.levels, kept * moment.kappa)
     return state, Levels(order, keep)
@@ -154,7 +154,7 @@ def _rung(misses: Misses, moment: Moment) -> int:
         allowed += min(SPEND * unspent, allowed)
 
     def good(rung: int) -> bool:
-        return float(misses.by_price[rung] + prior * _PRIOR_MISSES[rung]) / steps <= allowed
+        return (misses.by_price.item(rung) + prior * _PRIOR_MISSES[rung]) / steps <= allowed
 
     # A higher price never misses more, so half of the ladder is left out at each look.
     return min(bisect_left(_RUNGS, True, key=good), len(PRICES) - 1)
@@ -174,7 +174,7 @@ def _counts(values: tuple[float, ...], levels: tuple[float, ...], kappa: float) 
     stride = 1 + (most - least) // MOST_CANDIDATES
     counts = np.arange(least, most + stride, stride, dtype=np.float64)
     served = counts * kappa
-    missing = 1.0 - ndtr(np.interp(served, values, _scores(levels)))
+    missing = ndtr(np.interp(served, values, _falling_scores(levels)))
     if served[-1] >= values[-1]:
         missing[-1] = 0.0
     best: FloatArray = counts[(counts + _PRICES_DOWN * missing).argmin(axis=1)]
@@ -191,11 +191,11 @@ def _scored(state: LevelState, moment: Moment) -> Misses:
     shadows = state.least_run[-1]
     by_price = decay * misses.by_price
     # A higher price never runs less: mostly not even the lowest one missed.
-    if load > shadows[0]:
+    if load > shadows.item(0):
         by_price += load > shadows
     # Those that became ready just now did not serve in the step, and those removed at its beginning neither. A count
     # that is not ours says nothing of how we spend what is allowed: a day of misses would be made good for weeks.
-    served = min(state.ready_replicas, moment.ready_replicas) if moment.ours else shadows[_rung(misses, moment)]
+    served = min(state.ready_replicas, moment.ready_replicas) if moment.ours else shadows.item(_rung(misses, moment))
     compared = moment.policy.baseline is BaselineKind.HPA and moment.baseline.replicas is not None
     return Misses(
         decay * misses.steps + 1.0,
@@ -234,9 +234,9 @@ def _wanted(state: LevelState, moment: Moment, counts: FloatArray | None) -> Flo
     ordered, kept = counts[:-KEEP_RUNGS], counts[KEEP_RUNGS:]
     wanted: FloatArray = np.minimum(np.maximum(ordered, float(moment.replicas)), kept)
     # They rise with the price, so the ends tell whether a bound concerns any of them.
-    if wanted[0] < least:
+    if wanted.item(0) < least:
         wanted = np.maximum(wanted, float(least))
-    if wanted[-1] > most:
+    if wanted.item(-1) > most:
         wanted = np.minimum(wanted, float(most))
     return wanted
 
@@ -257,9 +257,9 @@ def _running(extreme: np.ufunc, rows: FloatArray, newest: FloatArray, count: int
 
 
 @functools.lru_cache(maxsize=256)
-def _scores(levels: tuple[float, ...]) -> FloatArray:
-    """Normal scores of levels: 0.5 is 0, 0.95 is 1.645."""
-    return np.asarray(ndtri(levels))
+def _falling_scores(levels: tuple[float, ...]) -> FloatArray:
+    """Normal scores of what is beyond each level: 0.5 is 0, 0.95 is -1.645."""
+    return -np.asarray(ndtri(levels))
 
 
 def _rising(values: tuple[float, ...]) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ fed one step at a time.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -171,6 +172,12 @@ class _Block:
     forecasts: Mapping[int, Forecast]
 
 
+@functools.lru_cache(maxsize=1024)
+def _fits(horizon: int, horizon_seconds: float, step_seconds: float) -> bool:
+    """Whether a horizon of steps may stay; the same is asked at every step."""
+    return still_fits(horizon, horizon_steps(horizon_seconds, step_seconds))
+
+
 class ReplayedForecaster:
     """Answers like a `LiveForecaster`, from forecasts made in bulk of histories known beforehand.
 
@@ -247,8 +254,7 @@ class ReplayedForecaster:
         return known
 
     def _fits(self, request: ForecastRequest, known: Replay) -> bool:
-        step_seconds = self._histories[request.key].step_seconds
-        return still_fits(known.horizon, horizon_steps(request.horizon_seconds, step_seconds))
+        return _fits(known.horizon, request.horizon_seconds, self._histories[request.key].step_seconds)
 
     def _steps_seen(self, key: WorkloadKey) -> int:
         history = self._histories[key]

@@ -25,6 +25,8 @@ class Rereading(Generic[Key]):
 
     def ask(self, misfits: Sequence[Key]) -> None:
         """Decide who is ``asked`` for now, of those who need it."""
+        if not (misfits or self._line or self.asked):
+            return  # as in nearly every cycle
         needing, before = set(misfits), self.asked
         known = set(self._line)
         line = [key for key in self._line if key in needing] + [key for key in misfits if key not in known]

@@ -122,13 +122,14 @@ class Sight:
         """Nothing has been shown yet."""
         self.trace, self.rules, self.key, self.target = trace, rules, key, target
         self._pods = SimulatedPods(rules.startup_steps(trace.step_seconds) * trace.step_seconds)
+        self._lag = rules.settle_steps(trace.step_seconds)
         self._fed = 0
 
     def of(self, known: FloatArray, world: World, now: float) -> WorkloadObservation:
         """What is seen at `now`; `known` is the demand of all steps before, the newly settled ones its history."""
         pods = self._pods.of(world, now - self.trace.step_seconds)
         step = self.trace.step_seconds
-        new = known[self._fed : max(0, len(known) - self.rules.settle_steps(step))]
+        new = known[self._fed : max(0, len(known) - self._lag)]
         history = DemandHistory(grid_seconds(self.trace, self._fed), step, new) if len(new) else None
         self._fed += len(new)
         watts = self.rules.watts_per_replica
