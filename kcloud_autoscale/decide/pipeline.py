@@ -79,7 +79,7 @@ def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
         return None
     current, pods = target.desired_replicas, count_pods(target)
     guarded = guard(case, current, fleet, now_seconds)
-    plan = Plan(case, target, pods, guarded, current, current, current, decision_id(case, now_seconds))
+    plan = Plan(case, target, pods, guarded, current, current, current, current, decision_id(case, now_seconds))
     plan.steps.append(guarded.step)
     plan.recommendations = state.recommendations
     plan.events = events_that_happened(state.scale_events, current, state.last_desired)

@@ -44,6 +44,7 @@ class Plan:
         target: What it scales.
         pods: Of the target.
         guarded: What the guard allows.
+        current: `spec.replicas` as it was seen.
         replicas: The count as the rules so far leave it.
         uncapped: The count before the hard caps.
         asked: The count to write now; between the present and the decided one.
@@ -61,6 +62,7 @@ class Plan:
     target: TargetObservation
     pods: PodCounts
     guarded: Guarded
+    current: int
     replicas: int
     uncapped: int
     asked: int
@@ -72,11 +74,6 @@ class Plan:
     limits: list[tuple[Cap, bool]] = field(default_factory=list)
     caps: list[CapState] = field(default_factory=list)
     own_room: int | None = None
-
-    @property
-    def current(self) -> int:
-        """`spec.replicas` as it was seen."""
-        return self.target.desired_replicas
 
     @property
     def acting(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
@@ -70,27 +70,27 @@ class PodObservation:
 
 
 class Pods(tuple[PodObservation, ...]):
-    """The pods of a target, each count of them made once: while nothing changes the same object is seen again."""
+    """The pods of a target, counted once: while nothing changes the same object is seen again.
 
-    @cached_property
-    def ready(self) -> int:
-        """Those that serve."""
-        return sum(pod.ready for pod in self)
+    Attributes:
+        ready: Those that serve.
+        active: Those that serve or are about to.
+        held: Those that hold devices and are paid for: a pod on its way out still does, a finished one does not.
+    """
 
-    @cached_property
-    def active(self) -> int:
-        """Those that serve or are about to."""
-        return sum(pod.staying for pod in self)
-
-    @cached_property
-    def held(self) -> int:
-        """Those that hold devices and are paid for: a pod on its way out still does, a finished one does not."""
-        return sum(not pod.finished for pod in self)
+    def __init__(self, _: Iterable[PodObservation] = ()) -> None:
+        """The pods themselves are in place already, as with every tuple."""
+        self.ready = self.active = self.held = 0
+        for pod in self:
+            if not pod.finished:
+                self.held += 1
+                self.active += not pod.deleting
+                self.ready += pod.ready
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
         """Nodes they are bound to, each once, in the order of the pods."""
-        return tuple(dict.fromkeys(pod.node for pod in self if pod.node is not None))
+        return tuple(dict.fromkeys([pod.node for pod in self if pod.node is not None]))
 
     @cached_property
     def staying_by_node(self) -> Mapping[str, int]:

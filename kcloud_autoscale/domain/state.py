@@ -15,6 +15,8 @@ from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.series import FloatArray
 
+PodIdentity = tuple[str, float]  # name, and Unix time of creation
+
 
 @frozen
 class ScaleEvent:
@@ -46,8 +48,8 @@ class LeadTimeState:
 
     durations_seconds: tuple[float, ...] = ()
     p95_seconds: float | None = None
-    seen: frozenset[str] = frozenset()
-    awaited: frozenset[str] = frozenset()
+    seen: frozenset[PodIdentity] = frozenset()
+    awaited: frozenset[PodIdentity] = frozenset()
     looked_at: tuple[PodObservation, ...] = ()
 
 

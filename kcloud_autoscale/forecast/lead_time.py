@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from kcloud_autoscale.domain.observation import PodObservation
-from kcloud_autoscale.domain.state import LeadTimeState
+from kcloud_autoscale.domain.state import LeadTimeState, PodIdentity
 
 # Two cycles: a pod first seen not ready at this age has hardly been ready and lost it again.
 YOUNG_SECONDS = 120.0
@@ -38,7 +38,7 @@ def learn(state: LeadTimeState, pods: tuple[PodObservation, ...], now_seconds: f
     """
     if pods is state.looked_at or pods == state.looked_at:
         return state
-    seen, awaited, new = set[str](), set[str](), list[float]()
+    seen, awaited, new = set[PodIdentity](), set[PodIdentity](), list[float]()
     for pod in pods:
         identity = _identity(pod)
         duration = None if identity in state.seen else _duration_seconds(pod, identity in state.awaited)
@@ -64,9 +64,9 @@ def estimate(state: LeadTimeState, fixed_seconds: float | None, default_seconds:
     return default_seconds, "default"
 
 
-def _identity(pod: PodObservation) -> str:
+def _identity(pod: PodObservation) -> PodIdentity:
     # A StatefulSet gives its pods the same names again.
-    return f"{pod.name}@{pod.created_seconds:.0f}"
+    return pod.name, pod.created_seconds
 
 
 def _duration_seconds(pod: PodObservation, awaited: bool) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.observation import (
@@ -92,26 +92,23 @@ def grid_seconds(trace: Trace, step: int) -> float:
 
 @dataclass(slots=True)
 class SimulatedPods:
-    """The pods behind a world's counts; the same object as long as nothing changes."""
+    """The pods behind a world's counts; the same object, and the same pods in it, as long as nothing changes."""
 
     startup_seconds: float
-    created_seconds: list[float] = field(default_factory=list)
-    counts: tuple[int, int] = (-1, -1)
+    counts: tuple[int, int] = (0, 0)
     pods: Pods = NO_PODS
 
     def of(self, world: World, ordered_seconds: float) -> Pods:
         """Pods of the world now; those that are new were ordered at `ordered_seconds`."""
         if self.counts == (world.replicas, world.ready):
             return self.pods
-        del self.created_seconds[world.replicas :]
-        self.created_seconds += [ordered_seconds] * (world.replicas - len(self.created_seconds))
-        self.counts = (world.replicas, world.ready)
-        self.pods = Pods(
-            PodObservation(
-                f"workload-{index}", created, created + self.startup_seconds if index < world.ready else None, _NODE
-            )
-            for index, created in enumerate(self.created_seconds)
-        )
+        pods = list(self.pods[: world.replicas])
+        new = range(len(pods), world.replicas)
+        pods += [PodObservation(f"workload-{index}", ordered_seconds, node=_NODE) for index in new]
+        # The oldest serve; a world never takes one of them while a younger one starts.
+        for index in range(min(self.counts[1], world.ready), world.ready):
+            pods[index] = replace(pods[index], ready_seconds=pods[index].created_seconds + self.startup_seconds)
+        self.counts, self.pods = (world.replicas, world.ready), Pods(pods)
         return self.pods
 
 
