@@ -128,7 +128,7 @@ def _remembered(
     A recommendation that is followed by one at least as large can never be the maximum again.
     """
     oldest = newest.at_seconds - window_seconds
-    return (*(r for r in recommendations if r.at_seconds >= oldest and r.replicas > newest.replicas), newest)
+    return (*[r for r in recommendations if r.at_seconds >= oldest and r.replicas > newest.replicas], newest)
 
 
 def _without_newest(starting: tuple[ScaleEvent, ...], count: int) -> tuple[ScaleEvent, ...]:

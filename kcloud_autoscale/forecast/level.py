@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import functools
 import math
-from bisect import bisect_left
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -61,7 +60,6 @@ LEAST_LEFT = 0.2
 PRIORITY_RATIO = 5.0
 MOST_CANDIDATES = 64
 _PRIOR_MISSES: list[float] = np.minimum(1.0, PRIOR_MISS / PRICES).tolist()
-_RUNGS = range(len(PRICES))
 
 
 @frozen
@@ -153,11 +151,10 @@ def _rung(misses: Misses, moment: Moment) -> int:
     else:
         allowed += min(SPEND * unspent, allowed)
 
-    def good(rung: int) -> bool:
-        return (misses.by_price.item(rung) + prior * _PRIOR_MISSES[rung]) / steps <= allowed
-
-    # A higher price never misses more, so half of the ladder is left out at each look.
-    return min(bisect_left(_RUNGS, True, key=good), len(PRICES) - 1)
+    for rung, missed in enumerate(misses.by_price.tolist()):
+        if (missed + prior * _PRIOR_MISSES[rung]) / steps <= allowed:
+            return rung
+    return len(PRICES) - 1
 
 
 def _counts(values: tuple[float, ...], levels: tuple[float, ...], kappa: float) -> FloatArray:

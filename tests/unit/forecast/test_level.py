@@ -166,7 +166,6 @@ def test_the_rows_are_running_extremes_and_misses_are_counted_by_them():
         assert (state.most_wanted[-1] == orders[-1]).all()
         assert (state.least_run[-1] == np.min(orders[-5:], axis=0)).all()
         assert state.misses.by_price == pytest.approx(missed)
-        # What the search for the lowest price that is allowed rests on.
         assert (np.diff(wanted[-1]) >= 0.0).all()
         assert (np.diff(state.misses.by_price) <= 0.0).all()
     assert missed.max() > missed.min() > 0.0
