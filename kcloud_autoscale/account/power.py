@@ -61,7 +61,9 @@ def replica_power(
 ) -> ReplicaPower:
     """Watts of one replica now; ``node`` is one its pods run on and helps to name the device."""
     envelope = _envelope(policy, seen, node_model(seen, node, table))
-    idle = _sample(envelope.idle_watts * HOST_FACTOR, now_seconds, "estimate") if envelope else _UNKNOWN_MODEL
+    idle: Reading = _UNKNOWN_MODEL
+    if envelope is not None:
+        idle = Sample(envelope.idle_watts * HOST_FACTOR, now_seconds, "estimate")
     measured = _measured(seen, envelope, now_seconds)
     if isinstance(measured, Sample):
         state = _remembered(state, measured.value, now_seconds)
@@ -71,12 +73,8 @@ def replica_power(
         return ReplicaPower(now, Sample(high_watts, now_seconds, "measured"), idle, state)
     if envelope is None:
         return ReplicaPower(measured, measured, idle, state)
-    high = _sample(envelope.peak_watts * HOST_FACTOR, now_seconds, "estimate")
+    high = Sample(envelope.peak_watts * HOST_FACTOR, now_seconds, "estimate")
     return ReplicaPower(_estimated(seen, envelope), high, idle, state)
-
-
-def _sample(watts: float, at_seconds: float, source: str) -> Reading:
-    return Sample(watts, at_seconds, source)
 
 
 def _envelope(policy: WorkloadPolicy, seen: WorkloadObservation, model: Accelerator | None) -> _Envelope | None:

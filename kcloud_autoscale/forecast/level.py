@@ -150,7 +150,6 @@ def _rung(misses: Misses, moment: Moment) -> int:
         allowed = max(allowed + MAKE_GOOD * unspent, LEAST_LEFT * allowed)
     else:
         allowed += min(SPEND * unspent, allowed)
-
     for rung, missed in enumerate(misses.by_price.tolist()):
         if (missed + prior * _PRIOR_MISSES[rung]) / steps <= allowed:
             return rung

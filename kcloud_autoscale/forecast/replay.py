@@ -245,7 +245,7 @@ class ReplayedForecaster:
     def _replay_for(self, request: ForecastRequest) -> Replay:
         """The replay that is valid now: the first one, or one with all that has been seen taught at once."""
         key, known = request.key, self._replays.get(request.key)
-        if known is not None and key not in self._reread and (self._at(key, known) >= 0 or self._fits(request, known)):
+        if known is not None and key not in self._reread and (self._fits(request, known) or self._at(key, known) >= 0):
             return known
         taught = self._steps_seen(key) if key in self._reread else self._taught
         known = replay(key, self._histories[key], request.horizon_seconds, taught, self._settings, self._knowledge)
