@@ -37,11 +37,15 @@ from kcloud_autoscale.forecast import capacity, lead_time, level
 
 @frozen
 class ForecastRequest:
-    """Ask for the peak demand of the window ``(now, now + horizon_seconds]`` at ``level`` and at the usual levels."""
+    """Ask for the peak demand of the window ``(now, now + horizon_seconds]`` at ``level`` and at the usual levels.
+
+    ``model`` is to be heard beside the built-in experts; None for those alone.
+    """
 
     key: WorkloadKey
     horizon_seconds: float
     level: float
+    model: str | None = None
 
 
 class DemandForecaster(Protocol):
@@ -184,6 +188,7 @@ def _forecast(
             look.policy.key,
             look.lead_time_seconds + policy.cycle_seconds + _lag(seen_until, look.policy.key, policy, now_seconds),
             look.policy.planned_quantile(),
+            look.policy.forecast.model,
         )
         for look in looks
         if look.policy.forecast.enabled and look.policy.mode is not Mode.OFF

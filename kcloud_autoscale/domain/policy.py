@@ -60,6 +60,10 @@ class DemandSource:
     labels: tuple[tuple[str, str], ...] = ()
 
 
+MODELS = ("AutoReg", "ETS", "HoltWinters", "SARIMAX", "STL")
+"""What a workload may ask for beside the experts that everybody has."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForecastPolicy:
     """How the forecast is used.
@@ -69,11 +73,13 @@ class ForecastPolicy:
         quantile: Level of the peak quantile to provision for, fixed by the user; None lets priority or costs choose.
         max_violation_fraction: Largest share of time the demand may exceed the ready capacity; None leaves it to
             priority and to what an HPA would have missed.
+        model: One of `MODELS` that is fitted for this workload and heard beside the built-in experts; None for none.
     """
 
     enabled: bool = True
     quantile: float | None = None
     max_violation_fraction: float | None = None
+    model: str | None = None
 
 
 class PolicySelect(StrEnum):

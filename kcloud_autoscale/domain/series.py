@@ -53,6 +53,21 @@ class Levels:
 
 
 @frozen
+class AskedModel:
+    """The model that a workload asked for beside the built-in experts.
+
+    Attributes:
+        model: Its name, as in the spec.
+        fitted: Whether it speaks; it may still be drowned out by better ones.
+        message: Why it is silent, or why its last fit failed; empty when all is well.
+    """
+
+    model: str
+    fitted: bool
+    message: str = ""
+
+
+@frozen
 class Forecast:
     """Quantiles of the peak demand over the lead window of one workload.
 
@@ -67,6 +82,7 @@ class Forecast:
         history_seconds: Length of known demand behind the forecast.
         weights: Share of each expert in what was said.
         scores: Live errors by name: ``pinball``, ``coverage``, ``mase``; absent until something has matured.
+        asked: The model that was asked for; None where none was.
     """
 
     model: str
@@ -79,6 +95,7 @@ class Forecast:
     history_seconds: float = 0.0
     weights: tuple[tuple[str, float], ...] = ()
     scores: tuple[tuple[str, float], ...] = ()
+    asked: AskedModel | None = None
 
     def at(self, level: float) -> float:
         """The value at a level between those given, linearly; clamped to the outermost ones.

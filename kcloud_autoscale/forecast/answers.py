@@ -19,7 +19,7 @@ from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings
 
 
 class ForecastRequest(Protocol):
-    """What is asked for: whose peak, over how long a window, at which level."""
+    """What is asked for: whose peak, over how long a window, at which level, and with which model beside the others."""
 
     @property
     def key(self) -> WorkloadKey: ...
@@ -29,6 +29,9 @@ class ForecastRequest(Protocol):
 
     @property
     def level(self) -> float: ...
+
+    @property
+    def model(self) -> str | None: ...
 
 
 def read_curve(quantiles: Sequence[float], level: float) -> float:
@@ -61,7 +64,8 @@ def domain_forecasts(
     for index, key in enumerate(answer.keys):
         request, verdict = requests[key], verdicts[index]
         levels, values = _with_level(quantiles[index], request.level)
-        heard = named_weights(tuple(weights[index]))
+        asked = answer.asked[index]
+        heard = named_weights(tuple(weights[index]), None if asked is None else asked.model)
         forecasts[key] = Forecast(
             model=model_name(heard),
             origin_seconds=origins[index],
@@ -73,6 +77,7 @@ def domain_forecasts(
             history_seconds=known[index],
             weights=heard,
             scores=_named_scores(scores[index]),
+            asked=asked,
         )
     return forecasts
 

@@ -13,7 +13,7 @@ from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.losses import Scores, coverage, mase, over_provision, pinball
 from kcloud_autoscale.forecast.priors import Knowledge
-from kcloud_autoscale.forecast.registry import make_forecaster
+from kcloud_autoscale.forecast.registry import ENSEMBLES, make_forecaster
 from kcloud_autoscale.forecast.replay import replay
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
@@ -166,9 +166,10 @@ def run_task(task: Task) -> Windows | None:
 def _said(task: Task, cutoffs: np.ndarray) -> FloatArray:
     """Quantiles (cutoffs, levels) of the model, fed step by step; the online ensemble in bulk, which is the same."""
     step, values = task.history.step_seconds, task.history.values
-    if task.model == "online-ensemble":
-        key = WorkloadKey("backtest", task.unique_id)
-        told = replay(key, replace(task.history, start_seconds=0.0), task.horizon * step, 0, knowledge=task.knowledge)
+    if task.model in ENSEMBLES:
+        key, history = WorkloadKey("backtest", task.unique_id), replace(task.history, start_seconds=0.0)
+        asked = ENSEMBLES[task.model]
+        told = replay(key, history, task.horizon * step, 0, knowledge=task.knowledge, model=asked)
         return np.asarray(told.quantiles[cutoffs - told.first])
     forecaster = make_forecaster(task.model, step, task.horizon)
     rows, at = [], 0

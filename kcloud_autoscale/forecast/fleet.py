@@ -14,7 +14,9 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.domain.series import AskedModel, DemandHistory
+from kcloud_autoscale.forecast.asking import Askers, remembered
+from kcloud_autoscale.forecast.fitting import Fitter, fitted_here
 from kcloud_autoscale.forecast.layouts import Layouts
 from kcloud_autoscale.forecast.panel import Panel
 from kcloud_autoscale.forecast.priors import Knowledge
@@ -58,10 +60,11 @@ class FleetForecast(Generic[Key]):
         known: Shape (keys,), steps with demand behind each.
         gap: Shape (keys,), steps since demand was last known.
         quantiles: Shape (keys, len(LEVELS)), load per second.
-        weights: Shape (keys, len(EXPERTS), len(LEVELS)).
+        weights: Shape (keys, len(EXPERTS) + 1, len(LEVELS)); the last are those of the model that was asked for.
         scores: Shape (keys, 5, len(LEVELS)): mean pinball of the ensemble and of calibrated last value, share
             covered, mean absolute error of both; NaN until something has matured.
         scored: Shape (keys,), decayed number of matured origins.
+        asked: Per key, what there is to say of the model that was asked for; None where none was.
     """
 
     keys: tuple[Key, ...]
@@ -73,6 +76,7 @@ class FleetForecast(Generic[Key]):
     weights: FloatArray
     scores: FloatArray
     scored: FloatArray
+    asked: tuple[AskedModel | None, ...]
 
 
 class FleetForecaster(Generic[Key]):
@@ -84,17 +88,20 @@ class FleetForecaster(Generic[Key]):
         settings: FleetSettings | None = None,
         knowledge: Knowledge | None = None,
         teacher: Teacher = taught_here,
+        fitter: Fitter = fitted_here,
     ) -> None:
         """An empty fleet on a grid of ``step_seconds``; without ``knowledge`` the priors by hand serve.
 
-        Whole histories are learned by ``teacher``, who may do it elsewhere.
+        Whole histories are learned by ``teacher`` and models that are asked for are fitted by ``fitter``; both may do
+        it elsewhere, and the fitter later.
         """
         self.step_seconds = step_seconds
         self.layouts = Layouts(step_seconds, settings, knowledge)
         self.settings = self.layouts.settings
         self._teacher = teacher
         self._homes: dict[Key, Home] = {}
-        self._shelves: dict[int, list[Shelf]] = {}
+        self._shelves: dict[tuple[int, str | None], list[Shelf]] = {}
+        self._askers: Askers[Key] = Askers(self.home_of, fitter)
 
     def __contains__(self, key: Key) -> bool:
         """Whether the workload has shown any demand yet."""
@@ -108,6 +115,10 @@ class FleetForecaster(Generic[Key]):
         """Steps of the window forecast for a workload."""
         return self._homes[key].shelf.panel.grid.horizon
 
+    def model_of(self, key: Key) -> str | None:
+        """The model a workload has asked for."""
+        return self._homes[key].shelf.panel.model
+
     def home_of(self, key: Key) -> tuple[Panel, int]:
         """The panel and the row a workload lives in, for those who replay it in bulk."""
         home = self._homes[key]
@@ -118,25 +129,39 @@ class FleetForecaster(Generic[Key]):
         home = self._homes[key]
         return int(home.shelf.panel.state.clock[home.row])
 
-    def warm_up(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> set[Key]:
-        """Add workloads with all their history, or teach known ones anew.
+    def warm_up(
+        self,
+        histories: Mapping[Key, DemandHistory],
+        horizon_steps: Mapping[Key, int],
+        models: Mapping[Key, str | None] | None = None,
+    ) -> set[Key]:
+        """Add workloads with all their history, or teach known ones anew; ``models`` are those that they ask for.
 
         Returns:
             Those that are taught. Left out are those without any demand, and those the teacher did not come to.
         """
-        keys = {str(key): key for key in histories}
-        taught: set[Key] = set()
-        for lesson, rows in self._teacher(self.layouts, self._lessons(histories, horizon_steps)):
-            taught |= self._settle([keys[name] for name in lesson.names], lesson.horizon, rows)
+        asked = models or {}
+        taught = self._teach(histories, horizon_steps, asked)
+        if self._askers:
+            self._askers.fit()
+            again = {key: histories[key] for key in taught if self.rehearsed(key)}
+            if again:
+                self._teach(again, horizon_steps, asked)
         return taught
+
+    def fit(self) -> None:
+        """Take the fits of models asked for that have been made, and have those made that are due."""
+        self._askers.fit()
+
+    def rehearsed(self, key: Key) -> bool:
+        """Whether the model a workload asked for has been fitted to its last days, and it is to be taught with that."""
+        return self._askers.rehearsed(key)
 
     def remove(self, keys: Iterable[Key]) -> None:
         """Forget workloads; their rows are used again."""
         for key in keys:
-            home = self._homes.pop(key, None)
-            if home is not None:
-                home.shelf.free.append(home.row)
-                home.shelf.panel.ring.clear(np.array([home.row]))
+            self._askers.forget(key)
+            self._vacate(key)
 
     def update(self, steps: Mapping[Key, Sequence[float] | FloatArray]) -> None:
         """Take the next steps of known workloads, NaN where nothing is known; as many as each has."""
@@ -172,9 +197,10 @@ class FleetForecaster(Generic[Key]):
             known=np.zeros(count, dtype=np.int64),
             gap=np.zeros(count, dtype=np.int64),
             quantiles=np.zeros((count, levels)),
-            weights=np.zeros((count, len(EXPERTS), levels)),
+            weights=np.zeros((count, len(EXPERTS) + 1, levels)),
             scores=np.full((count, 5, levels), np.nan),
             scored=np.zeros(count),
+            asked=tuple(self._askers.said(key) for key in known) if self._askers else (None,) * count,
         )
         for shelf, positions, rows in by_shelf.values():
             state, panel = shelf.panel.state, shelf.panel
@@ -183,7 +209,7 @@ class FleetForecaster(Generic[Key]):
             answer.known[positions] = state.known[rows]
             answer.gap[positions] = state.gap[rows]
             answer.quantiles[positions] = state.quantiles[rows]
-            answer.weights[positions] = state.weights[rows]
+            answer.weights[positions, : panel.experts] = state.weights[rows]
             answer.scored[positions] = state.score_weight[rows]
             seen = np.where(state.score_weight[rows] > 0, state.score_weight[rows], np.nan)
             answer.scores[positions] = state.scores[rows] / seen[:, None, None]
@@ -191,13 +217,21 @@ class FleetForecaster(Generic[Key]):
 
     def remembered(self, key: Key) -> DemandHistory:
         """The last week of demand of a workload as its ring holds it."""
-        home = self._homes[key]
-        panel, row = home.shelf.panel, np.array([home.row])
-        span = min(panel.ring.length, int(panel.state.clock[home.row] - panel.state.born[home.row]) + 1)
-        start = panel.state.clock[row] - (span - 1)
-        signed = panel.ring.read(row, start, span)[0].astype(np.float64)
-        values = np.where(np.signbit(signed), np.nan, signed)
-        return DemandHistory(float(start[0]) * self.step_seconds, self.step_seconds, values)
+        panel, row = self.home_of(key)
+        clock, born = int(panel.state.clock[row]), int(panel.state.born[row])
+        return remembered(panel, row, max(born, clock - panel.ring.length + 1), clock)
+
+    def _teach(
+        self,
+        histories: Mapping[Key, DemandHistory],
+        horizon_steps: Mapping[Key, int],
+        models: Mapping[Key, str | None],
+    ) -> set[Key]:
+        keys = {str(key): key for key in histories}
+        taught: set[Key] = set()
+        for lesson, rows in self._teacher(self.layouts, self._lessons(histories, horizon_steps, models)):
+            taught |= self._settle([keys[name] for name in lesson.names], lesson, rows)
+        return taught
 
     def _step(self, panel: Panel, rows: IntArray, demand: FloatArray) -> None:
         """One step of some rows of a panel, and the refresh of those whose turn it is."""
@@ -206,42 +240,63 @@ class FleetForecaster(Generic[Key]):
         if len(due):
             refresh(panel, due)
 
-    def _lessons(self, histories: Mapping[Key, DemandHistory], horizon_steps: Mapping[Key, int]) -> list[Lesson]:
-        """Histories that can be taught together: of one horizon, one end and one kind."""
-        groups: dict[tuple[int, int, bool], list[Key]] = {}
+    def _lessons(
+        self,
+        histories: Mapping[Key, DemandHistory],
+        horizon_steps: Mapping[Key, int],
+        models: Mapping[Key, str | None],
+    ) -> list[Lesson]:
+        """Histories that can be taught together: of one horizon, one end, one kind and one model."""
+        groups: dict[tuple[int, int, bool, str | None], list[Key]] = {}
         for key, history in histories.items():
             end = first_step(history) + len(history.values)
             short = len(history.values) * self.step_seconds <= self.settings.warm_up_refresh_seconds
-            groups.setdefault((self.layouts.horizon(horizon_steps[key]), end, short), []).append(key)
+            group = (self.layouts.horizon(horizon_steps[key]), end, short, models.get(key))
+            groups.setdefault(group, []).append(key)
         lessons: list[Lesson] = []
-        for (horizon, _, short), keys in groups.items():
+        for (horizon, _, short, model), keys in groups.items():
             names = tuple(str(key) for key in keys)
-            whole = Lesson(names, tuple(histories[key] for key in keys), horizon, short)
+            fits = () if model is None else tuple(self._askers.past_fits(name, model) for name in names)
+            whole = Lesson(names, tuple(histories[key] for key in keys), horizon, short, model, fits)
             lessons += whole.split(WARM_UP_ROWS)
         return lessons
 
-    def _settle(self, keys: Sequence[Key], horizon: int, taught: Rows) -> set[Key]:
+    def _settle(self, keys: Sequence[Key], lesson: Lesson, taught: Rows) -> set[Key]:
         """Move rows that have been taught onto shelves; those without demand are left where they are."""
         remaining = np.flatnonzero(taught.learned.born >= 0)
-        settled = {keys[index] for index in remaining.tolist()}
-        self.remove(settled)
+        settled = [keys[index] for index in remaining.tolist()]
+        for key in settled:
+            self._vacate(key)
         while len(remaining):
-            shelf = self._shelf(horizon)
+            shelf = self._shelf(lesson.horizon, lesson.model)
             source, remaining = remaining[: len(shelf.free)], remaining[len(shelf.free) :]
             rows = np.array([shelf.free.pop() for _ in source], dtype=np.int64)
             transplant(shelf.panel.rows, rows, taught, source)
             for row, index in zip(rows, source, strict=True):
                 self._homes[keys[index]] = Home(shelf, int(row))
-        return settled
+        for key in settled:
+            if lesson.model is not None:
+                self._askers.taught(key, lesson.model, lesson.short)
+            else:
+                self._askers.forget(key)
+        return set(settled)
 
-    def _shelf(self, horizon: int) -> Shelf:
-        """A shelf of the horizon with a free row; opened when all are full."""
-        shelves = self._shelves.setdefault(horizon, [])
+    def _vacate(self, key: Key) -> None:
+        """Leave the row of a workload, if it has one, to others."""
+        home = self._homes.pop(key, None)
+        if home is not None:
+            home.shelf.free.append(home.row)
+            home.shelf.panel.ring.clear(np.array([home.row]))
+
+    def _shelf(self, horizon: int, model: str | None) -> Shelf:
+        """A shelf of the horizon and the model with a free row; opened when all are full."""
+        shelves = self._shelves.setdefault((horizon, model), [])
         for shelf in shelves:
             if shelf.free:
                 return shelf
         rows = SHELF_ROWS[min(len(shelves), len(SHELF_ROWS) - 1)]
-        shelves.append(Shelf(self.layouts.panel(rows, horizon, blank=False), list(range(rows - 1, -1, -1))))
+        panel = self.layouts.panel(rows, horizon, blank=False, model=model)
+        shelves.append(Shelf(panel, list(range(rows - 1, -1, -1))))
         return shelves[-1]
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from kcloud_autoscale.forecast.ring import FloatArray
+from kcloud_autoscale.forecast.ring import BoolArray, FloatArray
 
 
 def hedge_weights(
-    losses: FloatArray, seen: FloatArray, prior: FloatArray, rate: float, prior_steps: float
+    losses: FloatArray,
+    seen: FloatArray,
+    prior: FloatArray,
+    rate: float,
+    prior_steps: float,
+    speaking: BoolArray | None = None,
 ) -> FloatArray:
     """Weights of the experts, proportional to ``exp(-rate * loss / last value's loss)``.
 
@@ -18,6 +23,7 @@ def hedge_weights(
         prior: Shape (experts,), losses relative to last value's before anything is known.
         rate: How sharply a smaller loss is preferred.
         prior_steps: Origins the prior is worth.
+        speaking: Shape (rows, experts), who is not silent; last value never is. All of them if None.
 
     Returns:
         Shape (rows, experts, levels); each column sums to one. Where last value never errs, the prior decides.
@@ -28,4 +34,6 @@ def hedge_weights(
     trust = (seen / (seen + prior_steps))[:, None, None]
     blended = np.minimum(trust * relative + (1.0 - trust) * prior[None, :, None], 50.0)
     loud = np.exp(-rate * (blended - blended.min(axis=1, keepdims=True)))
+    if speaking is not None:
+        loud *= speaking[:, :, None]
     return np.asarray(loud / loud.sum(axis=1, keepdims=True))

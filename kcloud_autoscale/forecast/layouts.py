@@ -43,14 +43,24 @@ class Layouts:
         return min(rung(steps), steps_in(DAY_SECONDS, self.step_seconds))
 
     def phase(self, name: str) -> int:
-        """When in the round a workload refreshes; from its name, so that it does not depend on who else is there."""
-        return zlib.crc32(name.encode()) % self._of(1, None)[0].refresh
+        """When in the round a workload refreshes and refits; from its name, so that company changes nothing."""
+        return zlib.crc32(name.encode()) % self._of(1, None)[0].refit
 
-    def panel(self, rows: int, horizon: int, refresh_seconds: float | None = None, blank: bool = True) -> Panel:
-        """Rows with what is known of workloads in general; ``refresh_seconds`` other than the settings' to warm up."""
+    def panel(
+        self,
+        rows: int,
+        horizon: int,
+        refresh_seconds: float | None = None,
+        blank: bool = True,
+        model: str | None = None,
+    ) -> Panel:
+        """Rows with what is known of workloads in general; ``refresh_seconds`` other than the settings' to warm up.
+
+        With ``model`` they are of workloads that asked for it.
+        """
         grid, prior = self._of(horizon, refresh_seconds)
         boosted = None if self._knowledge is None else self._knowledge.boosted
-        return Panel(rows, grid, self.settings, prior, boosted, blank)
+        return Panel(rows, grid, self.settings, prior, boosted, blank, model)
 
     def _of(self, horizon: int, refresh_seconds: float | None) -> tuple[Grid, Prior]:
         """Grid and prior of a horizon, made once."""

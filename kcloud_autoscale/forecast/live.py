@@ -9,6 +9,7 @@ import numpy as np
 from kcloud_autoscale.domain.series import DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.answers import ForecastRequest, domain_forecasts
+from kcloud_autoscale.forecast.fitting import Fitter, fitted_here
 from kcloud_autoscale.forecast.fleet import FleetForecaster, horizon_steps
 from kcloud_autoscale.forecast.layouts import still_fits
 from kcloud_autoscale.forecast.priors import Knowledge
@@ -24,9 +25,9 @@ class LiveForecaster:
 
     A history waits until it can be taught as a whole: that of a new workload for the first forecast asked for, when
     its horizon is known; one after a gap longer than the refresh of a warm-up, with what is remembered from before it;
-    and one that is read again because the horizon no longer fits. That workload is forecast with its old horizon
-    meanwhile, and says so. Teaching it from the week it remembers would be quicker and lose half of what it has
-    learned: a daily kick must have been seen often.
+    and one that is read again because the horizon no longer fits, because another model is asked for, or because that
+    model has been fitted to its last days. That workload is forecast as before meanwhile, and says so. Teaching it from
+    the week it remembers would be quicker and lose half of what it has learned: a daily kick must have been seen often.
     """
 
     def __init__(
@@ -36,15 +37,17 @@ class LiveForecaster:
         time_scale: float = 1.0,
         knowledge: Knowledge | None = None,
         teacher: Teacher = taught_here,
+        fitter: Fitter = fitted_here,
     ) -> None:
         """An empty fleet; histories must come on a grid of ``step_seconds``.
 
         ``knowledge`` is what a bundle says of workloads in general. ``time_scale`` is for rehearsals: at 10 a "day"
         is 8,640 real seconds, and 6 s steps are learned as minutes. ``teacher`` learns whole histories; who is not
-        taught has no forecast, and its history waits.
+        taught has no forecast, and its history waits. ``fitter`` fits the models that are asked for; without a fit such
+        a model is silent, and nothing waits for it.
         """
         self.fleet: FleetForecaster[WorkloadKey] = FleetForecaster(
-            step_seconds * time_scale, settings, knowledge, teacher
+            step_seconds * time_scale, settings, knowledge, teacher, fitter
         )
         self.step_seconds, self.time_scale = step_seconds, time_scale
         self._waiting: dict[WorkloadKey, DemandHistory] = {}
@@ -79,10 +82,12 @@ class LiveForecaster:
     def forecast(self, requests: Sequence[ForecastRequest], now_seconds: float) -> Mapping[WorkloadKey, Forecast]:
         """Forecasts for all requests at once; a workload without any demand yet, or not taught yet, is absent."""
         wanted = {request.key: horizon_steps(request.horizon_seconds, self.step_seconds) for request in requests}
+        models = {request.key: request.model for request in requests}
         ready = {key: self._waiting[key] for key in wanted if key in self._waiting}
-        for key in self.fleet.warm_up(ready, wanted):
+        for key in self.fleet.warm_up(ready, wanted, models):
             del self._waiting[key]
-        self._rereading.ask([key for key, steps in wanted.items() if not self._fits(key, steps)])
+        self.fleet.fit()
+        self._rereading.ask([key for key, steps in wanted.items() if not self._fits(key, steps, models[key])])
         answer = self.fleet.predict([request.key for request in requests])
         return domain_forecasts(
             answer,
@@ -120,9 +125,12 @@ class LiveForecaster:
             known = self.fleet.remembered(key)
         return history if known is None else merged(known, history)
 
-    def _fits(self, key: WorkloadKey, steps: int) -> bool:
-        """Whether a workload's horizon may stay, or is about to be changed anyway."""
-        return key not in self.fleet or key in self._waiting or still_fits(self.fleet.horizon_of(key), steps)
+    def _fits(self, key: WorkloadKey, steps: int, model: str | None) -> bool:
+        """Whether a workload's horizon and experts may stay, or are about to be changed anyway."""
+        if key not in self.fleet or key in self._waiting:
+            return True
+        same_experts = self.fleet.model_of(key) == model and not self.fleet.rehearsed(key)
+        return same_experts and still_fits(self.fleet.horizon_of(key), steps)
 
 
 def _after(clock: int, history: DemandHistory) -> FloatArray:

@@ -26,20 +26,22 @@ class OnlineEnsemble:
         horizon: int,
         settings: FleetSettings | None = None,
         knowledge: Knowledge | None = None,
+        model: str | None = None,
     ) -> None:
-        """Nothing learned yet; windows of ``horizon`` steps."""
+        """Nothing learned yet; windows of ``horizon`` steps. ``model`` is fitted and heard beside the others."""
         self._fleet: FleetForecaster[str] = FleetForecaster(step_seconds, settings, knowledge)
-        self._horizon, self._steps = horizon, 0
+        self._horizon, self._model, self._steps = horizon, model, 0
 
     def learn(self, values: FloatArray) -> None:
         """Take the next steps; the first known one begins the series."""
         for value in values:
             if self.name in self._fleet:
                 self._fleet.update({self.name: [float(value)]})
+                self._fleet.fit()
             else:
                 step = self._fleet.step_seconds
                 history = DemandHistory(self._steps * step, step, np.array([value], dtype=np.float64))
-                self._fleet.warm_up({self.name: history}, {self.name: self._horizon})
+                self._fleet.warm_up({self.name: history}, {self.name: self._horizon}, {self.name: self._model})
             self._steps += 1
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:

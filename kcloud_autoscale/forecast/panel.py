@@ -21,6 +21,7 @@ from kcloud_autoscale.forecast.features import (
     feature_block,
 )
 from kcloud_autoscale.forecast.priors import Prior
+from kcloud_autoscale.forecast.recurrence import LAGS, forecast_peaks
 from kcloud_autoscale.forecast.ring import BoolArray, DemandRing, FloatArray, IntArray
 from kcloud_autoscale.forecast.rows import Learned, PendingOrigins, Rows, learned_rows
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, EXPERTS, FleetSettings, Grid
@@ -44,15 +45,20 @@ class Panel:
         prior: Prior,
         boosted: Boosted | None = None,
         blank: bool = True,
+        model: str | None = None,
     ) -> None:
         """Allocate ``rows`` rows that know nothing but the prior and what the global model says.
 
+        All of them asked for ``model``, or none for any: it is one more expert, silent until a fit comes.
+
         With ``blank`` False the large arrays take no memory until a row is moved in, which overwrites all of it.
         """
-        self.grid, self.settings, self.prior, self.boosted = grid, settings, prior, boosted
-        self.state: Learned = learned_rows(rows, grid, prior, settings.hedge_rate, blank)
+        self.grid, self.settings, self.boosted, self.model = grid, settings, boosted, model
+        self.prior = prior if model is None else prior.with_asked()
+        self.experts = len(self.prior.relative_losses)
+        self.state: Learned = learned_rows(rows, grid, self.prior, settings.hedge_rate, blank)
         self.ring = DemandRing(rows, grid.ring, blank)
-        self.pending = PendingOrigins(rows, grid.pending)
+        self.pending = PendingOrigins(rows, grid.pending, self.experts)
         self._decays = np.exp2(-grid.step_seconds / np.array(AVERAGE_HALF_LIVES_SECONDS))
         self._fast_decay = float(np.exp2(-grid.step_seconds / FAST_HALF_LIFE_SECONDS))
         self._slow_decay = float(np.exp2(-grid.step_seconds / DAY_SECONDS))
@@ -113,7 +119,7 @@ class Panel:
         origins = Origins(self.grid, self.ring, rows, start, steps, state.floor[rows][:, None])
         block = feature_block(origins, carried)
         spread = intervals.spread_of(carried.fast, carried.slow)
-        points = self._points(rows, block, largest)
+        points = self._points(origins, block, largest)
         curve = self._with_model(rows, start, block, spread, self._curve(rows, points, spread))
         quantiles = self._quantiles(rows, curve, largest)
         parts = (np.swapaxes(block.values, 1, 2), points, spread[:, :, None], curve, quantiles, known[:, :, None])
@@ -147,15 +153,18 @@ class Panel:
         state.averages[rows] = averages[:, :, -1].T
         return Recursions(averages, volatility[0], volatility[1])
 
-    def _points(self, rows: IntArray, block: Block, largest: FloatArray) -> FloatArray:
+    def _points(self, origins: Origins, block: Block, largest: FloatArray) -> FloatArray:
         """What each expert says (rows, steps, experts), log demand, within what has been seen."""
-        state = self.state
-        points = np.empty((*block.present.shape, len(EXPERTS)))
+        state, rows = self.state, origins.rows
+        points = np.empty((*block.present.shape, self.experts))
         points[:, :, 0] = block.present
         points[:, :, 1] = block.smoothed
         points[:, :, 2] = block.yesterday
         points[:, :, 3] = block.present + _weighted_sum(state.short[rows], block.values[:, :LOCAL])
         points[:, :, 4] = block.present + _weighted_sum(state.full[rows], block.values)
+        if self.model is not None:
+            said = forecast_peaks(state.fit[rows], origins.demand(LAGS - 1, 0), origins.start, self.grid.horizon)
+            points[:, :, len(EXPERTS)] = np.where(np.isfinite(said), origins.log(said), block.present)
         floor = state.floor[rows][:, None]
         high = np.log(self.settings.growth_limit * largest + floor)
         return np.clip(points, np.log(floor)[:, :, None], high[:, :, None])

@@ -1,4 +1,4 @@
-"""Lessons and learned rows on a byte stream, for a teacher in another process.
+"""Lessons and learned rows, and stretches of demand and fits, on a byte stream to another process and back.
 
 A line of JSON says what follows, then come the arrays as they lie in memory. Nothing is pickled: what a process that
 may have gone wrong sends back is numbers for arrays of known shape, a sentence, or a ``ValueError``, and never code.
@@ -7,14 +7,17 @@ may have gone wrong sends back is numbers for arrays of known shape, a sentence,
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.forecast.fitting import Fit, Wanted
 from kcloud_autoscale.forecast.layouts import Layouts
+from kcloud_autoscale.forecast.recurrence import PastFit, fit_width
 from kcloud_autoscale.forecast.rows import Learned, Rows, transplant
 from kcloud_autoscale.forecast.teach import Lesson
 
@@ -42,10 +45,20 @@ def send_lesson(stream: BinaryIO, lesson: Lesson) -> None:
     Raises:
         OSError: Nobody reads.
     """
-    about = [(each.start_seconds, each.step_seconds, len(each.values)) for each in lesson.histories]
-    _send_line(stream, {"names": lesson.names, "about": about, "horizon": lesson.horizon, "short": lesson.short})
+    told = {
+        "names": lesson.names,
+        "about": [_about(each) for each in lesson.histories],
+        "horizon": lesson.horizon,
+        "short": lesson.short,
+        "model": lesson.model,
+        "fits": [[(cutoff, len(values)) for cutoff, values in each] for each in lesson.fits],
+    }
+    _send_line(stream, told)
     for each in lesson.histories:
         _send_array(stream, np.asarray(each.values, dtype=np.float64))
+    for fits in lesson.fits:
+        for _, values in fits:
+            _send_array(stream, values)
     stream.flush()
 
 
@@ -59,12 +72,9 @@ def receive_lesson(stream: BinaryIO) -> Lesson | None:
     if not line:
         return None
     told = json.loads(line)
-    histories = []
-    for start_seconds, step_seconds, steps in told["about"]:
-        values = np.empty(steps)
-        _receive_array(stream, values)
-        histories.append(DemandHistory(start_seconds, step_seconds, values))
-    return Lesson(tuple(told["names"]), tuple(histories), told["horizon"], told["short"])
+    histories = tuple(_receive_history(stream, about) for about in told["about"])
+    fits = tuple(tuple(_receive_past_fit(stream, about) for about in each) for each in told["fits"])
+    return Lesson(tuple(told["names"]), histories, told["horizon"], told["short"], told["model"], fits)
 
 
 def send_rows(stream: BinaryIO, layouts: Layouts, lesson: Lesson, taught: Rows) -> None:
@@ -91,10 +101,7 @@ def receive_rows(stream: BinaryIO, layouts: Layouts, lesson: Lesson) -> Rows:
         RefusalError: There is a sentence instead.
         ValueError: The stream has ended, or holds something else.
     """
-    line = stream.readline(_LONGEST_LINE)
-    if not line.endswith(b"\n"):
-        raise ValueError("the stream has ended")
-    if told := json.loads(line.decode(errors="replace")):
+    if told := _answer(stream):
         raise RefusalError(str(told))
     rows = _shelf_rows(layouts, lesson)
     for array in _arrays(rows):
@@ -102,9 +109,87 @@ def receive_rows(stream: BinaryIO, layouts: Layouts, lesson: Lesson) -> Rows:
     return rows
 
 
+def send_wanted(stream: BinaryIO, wanted: Wanted, history: DemandHistory) -> None:
+    """Write which model is to be fitted to which demand.
+
+    Raises:
+        OSError: Nobody reads.
+    """
+    _send_line(stream, {**asdict(wanted), "about": _about(history)})
+    _send_array(stream, np.asarray(history.values, dtype=np.float64))
+    stream.flush()
+
+
+def receive_wanted(stream: BinaryIO) -> tuple[Wanted, DemandHistory] | None:
+    """Read it; None when there will be no more.
+
+    Raises:
+        ValueError: The stream ended within it.
+    """
+    line = stream.readline()
+    if not line:
+        return None
+    told = json.loads(line)
+    history = _receive_history(stream, told.pop("about"))
+    return Wanted(**told), history
+
+
+def send_fit(stream: BinaryIO, fit: Fit) -> None:
+    """Write what came of it."""
+    _send_line(stream, {"refusal": fit.refusal[:1000]} if fit.values is None else {})
+    if fit.values is not None:
+        _send_array(stream, fit.values)
+    stream.flush()
+
+
+def receive_fit(stream: BinaryIO, wanted: Wanted, day: int) -> Fit:
+    """Read what came of it.
+
+    Raises:
+        RefusalError: The other side failed, and says how.
+        ValueError: The stream has ended, or holds something else.
+    """
+    told = _answer(stream)
+    if isinstance(told, dict) and told.keys() == {"refusal"}:
+        return Fit(wanted, None, str(told["refusal"]))
+    if told:
+        raise RefusalError(str(told))
+    values = np.empty(fit_width(day), dtype=np.float32)
+    _receive_array(stream, values)
+    if not np.isfinite(values).all():
+        raise ValueError("a fit that is no number")
+    return Fit(wanted, values)
+
+
+def _answer(stream: BinaryIO) -> Any:
+    """The line before an answer's arrays; empty where arrays follow."""
+    line = stream.readline(_LONGEST_LINE)
+    if not line.endswith(b"\n"):
+        raise ValueError("the stream has ended")
+    return json.loads(line.decode(errors="replace"))
+
+
+def _about(history: DemandHistory) -> tuple[float, float, int]:
+    return history.start_seconds, history.step_seconds, len(history.values)
+
+
+def _receive_history(stream: BinaryIO, about: Sequence[Any]) -> DemandHistory:
+    start_seconds, step_seconds, steps = about
+    values = np.empty(steps)
+    _receive_array(stream, values)
+    return DemandHistory(start_seconds, step_seconds, values)
+
+
+def _receive_past_fit(stream: BinaryIO, about: Sequence[int]) -> PastFit:
+    cutoff, width = about
+    values = np.empty(width, dtype=np.float32)
+    _receive_array(stream, values)
+    return cutoff, values
+
+
 def _shelf_rows(layouts: Layouts, lesson: Lesson) -> Rows:
     """Rows laid out as on a shelf: both sides know the shape of every array."""
-    return layouts.panel(len(lesson.names), lesson.horizon, blank=False).rows
+    return layouts.panel(len(lesson.names), lesson.horizon, blank=False, model=lesson.model).rows
 
 
 def _arrays(rows: Rows) -> list[NDArray[Any]]:

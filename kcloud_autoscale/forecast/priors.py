@@ -39,9 +39,18 @@ class Prior:
     volatility: float = 0.1
     volatility_steps: float = 2.0
 
+    def with_asked(self) -> Prior:
+        """The prior of workloads with one more expert: as wide and as good as last value, until it has shown more."""
+        return replace(
+            self,
+            offsets=np.concatenate([self.offsets, self.offsets[:1]]),
+            relative_losses=np.append(self.relative_losses, 1.0),
+        )
+
     def weights(self, hedge_rate: float) -> FloatArray:
-        """Expert weights (experts, levels) before any loss is known."""
-        loud = np.exp(-hedge_rate * (self.relative_losses - self.relative_losses.min()))
+        """Weights (experts, levels) of the built-in experts before any loss is known."""
+        built_in = self.relative_losses[: len(EXPERTS)]
+        loud = np.exp(-hedge_rate * (built_in - built_in.min()))
         return np.tile((loud / loud.sum())[:, None], (1, len(LEVELS)))
 
 

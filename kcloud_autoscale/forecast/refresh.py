@@ -33,6 +33,10 @@ def refresh(panel: Panel, rows: IntArray, *, score: bool = True, calibrate: bool
         _learn(panel, rows, first, matured, min(count, grid.pending), score)
         state.folded[rows] = np.maximum(matured, first - 1)
     state.floor[rows] = _floor(panel, rows)
+    if panel.model is not None:
+        state.fit[rows] = state.next_fit[rows]
+        due = (state.clock[rows] + state.phase[rows]) % grid.refit == 0
+        state.fit_due[rows] = np.where(due, state.clock[rows], state.fit_due[rows])
     if calibrate:
         recalibrate(panel, rows)
 
@@ -158,4 +162,12 @@ def recalibrate(panel: Panel, rows: IntArray) -> None:
         prior.relative_losses,
         settings.hedge_rate,
         2.0 * panel.grid.refresh,
+        None if panel.model is None else _speaking(panel, rows),
     )
+
+
+def _speaking(panel: Panel, rows: IntArray) -> BoolArray:
+    """Which experts (rows, experts) are heard: the model that was asked for only where it has been fitted."""
+    speaking = np.ones((len(rows), panel.experts), dtype=np.bool_)
+    speaking[:, -1] = panel.state.fit[rows, 0] > 0
+    return speaking

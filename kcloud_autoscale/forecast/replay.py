@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcloud_autoscale.domain.series import DemandHistory, Forecast
+from kcloud_autoscale.domain.series import AskedModel, DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.answers import ForecastRequest, domain_forecasts
 from kcloud_autoscale.forecast.fleet import FleetForecast, FleetForecaster, horizon_steps
@@ -39,9 +39,11 @@ class Replay:
         quantiles: Shape (origins, len(LEVELS)), load per second.
         known, gap: Shape (origins,), steps with demand so far, and since demand was last known.
         version: Shape (origins,), index into the next three: they change when the workload refreshes.
-        weights: Shape (refreshes, len(EXPERTS), len(LEVELS)).
+        weights: Shape (refreshes, len(EXPERTS) + 1, len(LEVELS)).
         scores: Shape (refreshes, 5, len(LEVELS)), as in `FleetForecast`.
         scored: Shape (refreshes,).
+        asked: What there was to say of the model that was asked for, at each refresh.
+        model: Which it was.
     """
 
     first: int
@@ -53,6 +55,8 @@ class Replay:
     weights: FloatArray
     scores: FloatArray
     scored: FloatArray
+    asked: tuple[AskedModel | None, ...]
+    model: str | None
 
     def answers(self, begin: int, count: int) -> FleetForecast[int]:
         """Some of the answers as the fleet gives them, at the origins with the indices from ``begin`` on."""
@@ -68,6 +72,7 @@ class Replay:
             weights=self.weights[version],
             scores=self.scores[version],
             scored=self.scored[version],
+            asked=tuple(self.asked[at] for at in version.tolist()),
         )
 
 
@@ -78,6 +83,7 @@ def replay(
     taught_steps: int,
     settings: FleetSettings | None = None,
     knowledge: Knowledge | None = None,
+    model: str | None = None,
 ) -> Replay:
     """What `LiveForecaster` says at every step of ``history`` from ``taught_steps - 1`` on.
 
@@ -89,6 +95,7 @@ def replay(
             With zero, or without any demand among them, the workload starts with its first known step.
         settings: The defaults if None.
         knowledge: From a bundle, if there is one.
+        model: To be heard beside the built-in experts; it is fitted in this process.
     """
     step, values = history.step_seconds, history.values
     fleet: FleetForecaster[WorkloadKey] = FleetForecaster(step, settings, knowledge)
@@ -96,9 +103,9 @@ def replay(
     begin = first_step(history)
     wanted = horizon_steps(horizon_seconds, step)
     if not len(known):
-        return _nothing(begin, wanted)
+        return _nothing(begin, wanted, model)
     taught = max(taught_steps, int(known[0]) + 1)
-    fleet.warm_up({key: DemandHistory(history.start_seconds, step, values[:taught])}, {key: wanted})
+    fleet.warm_up({key: DemandHistory(history.start_seconds, step, values[:taught])}, {key: wanted}, {key: model})
     return _walk(fleet, key, values[taught:])
 
 
@@ -109,6 +116,7 @@ def _walk(fleet: FleetForecaster[WorkloadKey], key: WorkloadKey, values: FloatAr
     now, gap = fleet.predict([key]), int(state.gap[row])
     quantiles, weights = [now.quantiles], [now.weights[0]]
     scores, scored, version = [now.scores[0]], [now.scored[0]], [np.zeros(1, dtype=np.int64)]
+    asked = [now.asked[0]]
     at = 0
     while at < len(values):
         until = int(panel.steps_until_due(rows, state.clock[rows] + 1)[0]) + 1
@@ -118,7 +126,9 @@ def _walk(fleet: FleetForecaster[WorkloadKey], key: WorkloadKey, values: FloatAr
         at += count
         if count == until:
             refresh(panel, rows)
+            fleet.fit()
             now = fleet.predict([key])
+            asked.append(now.asked[0])
             weights.append(now.weights[0])
             scores.append(now.scores[0])
             scored.append(now.scored[0])
@@ -136,6 +146,8 @@ def _walk(fleet: FleetForecaster[WorkloadKey], key: WorkloadKey, values: FloatAr
         weights=np.stack(weights),
         scores=np.stack(scores),
         scored=np.array(scored),
+        asked=tuple(asked),
+        model=panel.model,
     )
 
 
@@ -146,7 +158,7 @@ def _gaps(before: int, seen: BoolArray) -> IntArray:
     return np.concatenate([[before], at - last])
 
 
-def _nothing(first: int, wanted: int) -> Replay:
+def _nothing(first: int, wanted: int, model: str | None) -> Replay:
     """No demand at all: no origin to forecast from."""
     levels = len(LEVELS)
     empty = np.zeros(0, dtype=np.int64)
@@ -157,9 +169,11 @@ def _nothing(first: int, wanted: int) -> Replay:
         known=empty,
         gap=empty,
         version=empty,
-        weights=np.zeros((0, len(EXPERTS), levels)),
+        weights=np.zeros((0, len(EXPERTS) + 1, levels)),
         scores=np.zeros((0, 5, levels)),
         scored=np.zeros(0),
+        asked=(),
+        model=model,
     )
 
 
@@ -248,13 +262,22 @@ class ReplayedForecaster:
         if known is not None and key not in self._reread and (self._fits(request, known) or self._at(key, known) >= 0):
             return known
         taught = self._steps_seen(key) if key in self._reread else self._taught
-        known = replay(key, self._histories[key], request.horizon_seconds, taught, self._settings, self._knowledge)
+        known = replay(
+            key,
+            self._histories[key],
+            request.horizon_seconds,
+            taught,
+            self._settings,
+            self._knowledge,
+            request.model,
+        )
         self._replays[key] = known
         self._reread.discard(key)
         return known
 
     def _fits(self, request: ForecastRequest, known: Replay) -> bool:
-        return _fits(known.horizon, request.horizon_seconds, self._histories[request.key].step_seconds)
+        step_seconds = self._histories[request.key].step_seconds
+        return known.model == request.model and _fits(known.horizon, request.horizon_seconds, step_seconds)
 
     def _steps_seen(self, key: WorkloadKey) -> int:
         history = self._histories[key]

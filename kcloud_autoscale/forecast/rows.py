@@ -8,6 +8,7 @@ import numpy as np
 
 from kcloud_autoscale.forecast.features import AVERAGE_HALF_LIVES_SECONDS, NAMES
 from kcloud_autoscale.forecast.priors import Prior
+from kcloud_autoscale.forecast.recurrence import fit_width
 from kcloud_autoscale.forecast.ring import (
     BoolArray,
     DemandRing,
@@ -49,6 +50,10 @@ class Learned:
         points: (experts,) at the clock; log demand.
         spread: Volatility at the clock.
         quantiles: (levels,) at the clock; load per second.
+        fit: What the model that was asked for goes on by, packed; zeros while it is silent, empty where nobody asked.
+        next_fit: What it goes on by from the next refresh on.
+        next_cutoff: Last step that ``next_fit`` knows; -1 without one.
+        fit_due: Last step that the fit now due may know; -1 where none is.
     """
 
     clock: IntArray
@@ -79,6 +84,10 @@ class Learned:
     points: FloatArray
     spread: FloatArray
     quantiles: FloatArray
+    fit: SingleArray
+    next_fit: SingleArray
+    next_cutoff: IntArray
+    fit_due: IntArray
 
     def copy_rows(self, rows: IntArray, source: Learned, source_rows: IntArray) -> None:
         """Take over rows of another panel of the same horizon and step."""
@@ -87,9 +96,15 @@ class Learned:
 
 
 def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float, blank: bool = True) -> Learned:
-    """``count`` rows that know nothing but the prior; the windows are only filled with NaN if ``blank``."""
+    """``count`` rows that know nothing but the prior; the windows are only filled with NaN if ``blank``.
+
+    They have as many experts as the prior. One beyond the built-in ones is silent.
+    """
     window = blank_singles if blank else untouched_singles
-    experts, levels, features = len(EXPERTS), len(LEVELS), len(NAMES)
+    experts, levels, features = len(prior.relative_losses), len(LEVELS), len(NAMES)
+    weights = np.zeros((experts, levels))
+    weights[: len(EXPERTS)] = prior.weights(hedge_rate)
+    width = fit_width(grid.day) if experts > len(EXPERTS) else 0
     return Learned(
         clock=np.full(count, -1, dtype=np.int64),
         born=np.full(count, -1, dtype=np.int64),
@@ -113,24 +128,27 @@ def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float, blank:
         offsets=np.tile(prior.offsets, (count, 1, 1)),
         losses=np.zeros((count, experts, levels)),
         loss_weight=np.zeros(count),
-        weights=np.tile(prior.weights(hedge_rate), (count, 1, 1)),
+        weights=np.tile(weights, (count, 1, 1)),
         scores=np.zeros((count, 5, levels)),
         score_weight=np.zeros(count),
         points=np.zeros((count, experts)),
         spread=np.zeros(count),
         quantiles=np.zeros((count, levels)),
+        fit=untouched_singles((count, width)),
+        next_fit=untouched_singles((count, width)),
+        next_cutoff=np.full(count, -1, dtype=np.int64),
+        fit_due=np.full(count, -1, dtype=np.int64),
     )
 
 
 class PendingOrigins:
     """What was said at the last origins, kept until their windows have been seen; a ring by absolute step."""
 
-    WIDTHS = (len(NAMES), len(EXPERTS), 1, len(LEVELS), len(LEVELS), 1)
-
-    def __init__(self, rows: int, length: int) -> None:
+    def __init__(self, rows: int, length: int, experts: int) -> None:
         """Allocate for ``rows`` workloads and ``length`` origins each."""
         self.length = length
-        self.values: SingleArray = np.zeros((rows, length, sum(self.WIDTHS)), dtype=np.float32)
+        self._widths = (len(NAMES), experts, 1, len(LEVELS), len(LEVELS), 1)
+        self.values: SingleArray = np.zeros((rows, length, sum(self._widths)), dtype=np.float32)
 
     def write(self, rows: IntArray, start: IntArray, parts: tuple[FloatArray | BoolArray, ...]) -> None:
         """Store (features, points, spread, curve, quantiles, learnable), each (rows, steps, width), at ``start``."""
@@ -138,7 +156,7 @@ class PendingOrigins:
         columns = (start[:, None] + np.arange(steps)) % self.length
         packed = np.empty((len(rows), steps, self.values.shape[2]), dtype=np.float32)
         at = 0
-        for part, width in zip(parts, self.WIDTHS, strict=True):
+        for part, width in zip(parts, self._widths, strict=True):
             packed[:, :, at : at + width] = part
             at += width
         self.values[rows[:, None], columns] = packed
@@ -147,7 +165,7 @@ class PendingOrigins:
         """The parts of origins ``start .. start + count - 1``, in double precision."""
         columns = (start[:, None] + np.arange(count)) % self.length
         packed = self.values[rows[:, None], columns].astype(np.float64)
-        bounds = np.cumsum(self.WIDTHS)[:-1]
+        bounds = np.cumsum(self._widths)[:-1]
         return np.split(packed, bounds, axis=2)
 
 

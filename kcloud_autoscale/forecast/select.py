@@ -62,12 +62,13 @@ def judge(forecast: FleetForecast[Any], step_seconds: float, settings: FleetSett
 
 
 @functools.lru_cache(maxsize=32_768)
-def named_weights(weights: tuple[float, ...]) -> tuple[tuple[str, float], ...]:
-    """Experts with at least one per cent of the say, loudest first.
+def named_weights(weights: tuple[float, ...], asked: str | None) -> tuple[tuple[str, float], ...]:
+    """Experts with at least one per cent of the say, loudest first; ``asked`` is the model behind the last weight.
 
     Weights change only when a workload refreshes, so most of a fleet's names are those of the cycle before.
     """
-    named = [(name, round(weight, 3)) for name, weight in zip(EXPERTS, weights, strict=True) if weight >= 0.01]
+    names = (*EXPERTS, asked or "")
+    named = [(name, round(weight, 3)) for name, weight in zip(names, weights, strict=True) if weight >= 0.01]
     return tuple(sorted(named, key=lambda each: -each[1]))
 
 

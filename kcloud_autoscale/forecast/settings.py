@@ -10,7 +10,9 @@ LEVELS: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Quantiles kept for every workload; between them one interpolates."""
 
 EXPERTS: tuple[str, ...] = ("last value", "EWMA", "seasonal naive", "short ridge", "ridge")
-"""Who is heard, in the order of every array axis named ``experts``. Last value is always first and always in."""
+"""Who is heard, in the order of every array axis named ``experts``. Last value is always first and always in.
+
+A workload that asks for a model has one more, after these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class FleetSettings:
         residual_count: Size of that window; longer ones are thinned. 576 puts 2.9 residuals above the 0.995 quantile.
         refresh_seconds: Coefficients, quantile offsets and expert weights are recomputed this often, each workload at
             its own phase, so that at a 60 s step one thirtieth of the fleet is recomputed per cycle.
+        refit_seconds: A model that was asked for is fitted anew this often; in between it takes every step in.
         hedge_rate: 30 makes an expert with 16 % less loss than last value exp(30 x 0.16) = 120 times as loud. At 12 the
             others kept a third of the say where the best was 12 % better, and cost half of what it was better.
         hedge_half_life_seconds: A day, so that a model that is good at night and bad by day is judged on both.
@@ -46,6 +49,7 @@ class FleetSettings:
     residual_seconds: float = 4 * DAY_SECONDS
     residual_count: int = 576
     refresh_seconds: float = 1_800.0
+    refit_seconds: float = 3_600.0
     hedge_rate: float = 30.0
     hedge_half_life_seconds: float = DAY_SECONDS
     growth_limit: float = 1.2
@@ -69,6 +73,7 @@ class Grid:
         smooth: Steps averaged when a level is looked up on an earlier day; a power of two.
         recent: Steps before the present that features look at directly.
         refresh: Steps between recomputations.
+        refit: Steps between fits of a model that was asked for; a whole number of recomputations.
         block: Most steps that can be taken in one go.
         ring: Steps of history kept, a week and what surrounds it.
         pending: Origins whose features are kept until their window has been seen and learned from.
@@ -82,6 +87,7 @@ class Grid:
     smooth: int
     recent: int
     refresh: int
+    refit: int
     block: int
     ring: int
     pending: int
@@ -109,6 +115,7 @@ def grid_of(settings: FleetSettings, step_seconds: float, horizon: int, refresh_
         smooth=smooth,
         recent=recent,
         refresh=refresh,
+        refit=refresh * max(1, round(settings.refit_seconds / (refresh * step_seconds))),
         block=refresh,
         ring=7 * day + smooth + 2 * horizon + refresh + recent,
         pending=refresh + horizon + 1,

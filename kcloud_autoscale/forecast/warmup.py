@@ -9,6 +9,7 @@ import numpy as np
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.features import Origins, Recursions, feature_block
 from kcloud_autoscale.forecast.panel import Panel, clean, forward_fill
+from kcloud_autoscale.forecast.recurrence import PastFit
 from kcloud_autoscale.forecast.refresh import FLOOR_SAMPLES, floor_of, recalibrate, refresh
 from kcloud_autoscale.forecast.ring import BoolArray, FloatArray, IntArray, SingleArray, sliding_max
 from kcloud_autoscale.forecast.settings import LEVELS
@@ -62,11 +63,12 @@ def take(panel: Panel, rows: IntArray, begin: int, demand: FloatArray) -> None:
         panel.advance(rows[chosen], demand[chosen][:, offset:steps])
 
 
-def warm_up(panel: Panel, begin: int, demand: FloatArray) -> None:
+def warm_up(panel: Panel, begin: int, demand: FloatArray, fits: Sequence[Sequence[PastFit]] = ()) -> None:
     """Teach rows 0.. of a fresh panel their whole history, refreshing at the panel's own (coarse) pace.
 
     The older part only trains the ridge. The last ``warm_up_score_seconds`` are forecast as they would have been
-    live, so that residuals, expert weights and scores are honest.
+    live, so that residuals, expert weights and scores are honest. Of the ``fits`` of each row each is heard only after
+    its cutoff; the last one goes on.
     """
     rows, block = np.arange(len(demand)), panel.grid.block
     steps = demand.shape[1]
@@ -77,11 +79,23 @@ def warm_up(panel: Panel, begin: int, demand: FloatArray) -> None:
         train(panel, begin, demand[:, :at])
     while at < steps:
         edge = min(at + block, steps)
+        adopt(panel, fits, begin + at)
         take(panel, rows, begin + at, demand[:, at:edge])
         born = rows[panel.state.born >= 0]
         if len(born):
             refresh(panel, born)
         at = edge
+    adopt(panel, fits, begin + steps)
+    panel.state.fit_due[:] = -1  # at the pace of a warm-up, not at the workload's own
+
+
+def adopt(panel: Panel, fits: Sequence[Sequence[PastFit]], step: int) -> None:
+    """Have each of rows 0.. go on by the latest of its fits that ends before ``step``."""
+    state = panel.state
+    for row, mine in enumerate(fits):
+        for cutoff, values in sorted((each for each in mine if each[0] < step), key=lambda each: each[0])[-1:]:
+            state.fit[row] = state.next_fit[row] = values
+            state.next_cutoff[row] = cutoff
 
 
 def train(panel: Panel, begin: int, demand: FloatArray) -> None:

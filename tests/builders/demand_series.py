@@ -19,6 +19,7 @@ class Request:
     key: WorkloadKey
     horizon_seconds: float = 900.0
     level: float = 0.95
+    model: str | None = None
 
 
 def daily_wave(days: float, step_seconds: float, seed: int = 0, noise: float = 0.1, level: float = 50.0) -> np.ndarray:

@@ -165,5 +165,5 @@ def test_a_refit_keeps_the_season_and_the_residuals(name: str) -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"no forecaster 'prophet'; there are online-ensemble, .*stl"):
+    with pytest.raises(ValueError, match=r"no forecaster 'prophet'; there are online-ensemble, .*stl, .*sarimax"):
         make_forecaster("prophet", STEP, HORIZON)

@@ -32,6 +32,11 @@ def test_an_absurd_loss_silences_an_expert_and_breaks_nothing() -> None:
     assert weights[0, 1, 0] < 1e-6
 
 
+def test_who_does_not_speak_is_not_heard_however_good() -> None:
+    losses, silent = np.array([[[10.0], [1.0]]]), np.array([[True, False]])
+    assert hedge_weights(losses, np.array([1e9]), PRIOR, 12.0, 1.0, silent)[0, :, 0].tolist() == [1.0, 0.0]
+
+
 def test_levels_are_judged_apart() -> None:
     losses = np.array([[[1.0, 1.0], [0.5, 2.0]]])
     weights = hedge_weights(losses, np.array([1e9]), PRIOR, 12.0, 1.0)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import io
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from kcloud_autoscale.forecast.fitting import Fit, Wanted
 from kcloud_autoscale.forecast.layouts import Layouts
 from kcloud_autoscale.forecast.parcel import (
     RefusalError,
+    receive_fit,
     receive_lesson,
     receive_rows,
+    receive_wanted,
+    send_fit,
     send_lesson,
     send_refusal,
     send_rows,
+    send_wanted,
 )
+from kcloud_autoscale.forecast.recurrence import fit_width
 from kcloud_autoscale.forecast.rows import Learned
 from kcloud_autoscale.forecast.teach import Lesson, teach
 from tests.builders.demand_series import daily_wave, history
@@ -63,6 +69,61 @@ def test_rows_arrive_as_they_were_learned() -> None:
     last = np.array([0, 1]), clock - 5, 6
     for one, other in zip(arrived.pending.read(*last), learned.pending.read(*last), strict=True):
         assert np.array_equal(one, other)
+
+
+def test_a_lesson_with_a_model_arrives_with_its_fits_and_so_do_its_rows() -> None:
+    layouts, width = Layouts(STEP), fit_width(144)
+    fits = tuple(((100 + row, np.full(width, 1.0 + row, dtype=np.float32)),) for row in range(2))
+    asking = replace(lesson(), model="ETS", fits=fits)
+    stream = io.BytesIO()
+    send_lesson(stream, asking)
+    stream.seek(0)
+    arrived = receive_lesson(stream)
+    assert arrived is not None
+    assert arrived.model == "ETS"
+    assert [[(cutoff, values.tolist()) for cutoff, values in each] for each in arrived.fits] == [
+        [(cutoff, values.tolist()) for cutoff, values in each] for each in fits
+    ]
+    stream = io.BytesIO()
+    send_rows(stream, layouts, arrived, teach(layouts, arrived))
+    stream.seek(0)
+    rows = receive_rows(stream, layouts, asking)
+    assert rows.learned.next_cutoff.tolist() == [100, 101]
+    assert rows.learned.fit[:, 0].tolist() == [1.0, 2.0]
+
+
+def test_what_is_to_be_fitted_arrives_and_so_does_what_came_of_it() -> None:
+    wanted, stream = Wanted("ai/one", "ETS", 7, 600), io.BytesIO()
+    send_wanted(stream, wanted, lesson().histories[0])
+    stream.seek(0)
+    arrived = receive_wanted(stream)
+    assert arrived is not None
+    assert arrived[0] == wanted
+    assert np.array_equal(arrived[1].values, lesson().histories[0].values, equal_nan=True)
+    assert receive_wanted(stream) is None
+    values = np.linspace(1.0, 2.0, fit_width(144), dtype=np.float32)
+    for sent in (Fit(wanted, values), Fit(wanted, None, "it needs 76 steps")):
+        stream = io.BytesIO()
+        send_fit(stream, sent)
+        stream.seek(0)
+        came = receive_fit(stream, wanted, 144)
+        assert (came.wanted, came.refusal) == (wanted, sent.refusal)
+        assert (came.values is None) == (sent.values is None)
+        assert came.values is None or np.array_equal(came.values, values)
+
+
+def test_a_fit_that_is_no_number_or_none_at_all_is_refused() -> None:
+    wanted = Wanted("ai/one", "ETS", 7, 600)
+    stream = io.BytesIO()
+    send_fit(stream, Fit(wanted, np.full(fit_width(144), np.nan, dtype=np.float32)))
+    with pytest.raises(ValueError, match="no number"):
+        receive_fit(io.BytesIO(stream.getvalue()), wanted, 144)
+    with pytest.raises(ValueError, match="ended"):
+        receive_fit(io.BytesIO(stream.getvalue()[:200]), wanted, 144)
+    stream = io.BytesIO()
+    send_refusal(stream, "MemoryError: no more")
+    with pytest.raises(RefusalError, match="no more"):
+        receive_fit(io.BytesIO(stream.getvalue()), wanted, 144)
 
 
 def test_a_sentence_instead_of_rows_is_told() -> None:

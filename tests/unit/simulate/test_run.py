@@ -10,12 +10,14 @@ import pytest
 
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.policy import Caps, ForecastPolicy
 from kcloud_autoscale.domain.reading import value_or_none
+from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
-from kcloud_autoscale.simulate.predictive import Predictive, Sight, fleet_policy, plain_workload
+from kcloud_autoscale.forecast.replay import ReplayedForecaster
+from kcloud_autoscale.simulate.predictive import Predictive, Sight, fleet_policy, plain_workload, whole_history
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import World, WorldRules, replay
@@ -207,6 +209,25 @@ def test_live_and_in_bulk_the_same_is_known_of_steps_that_have_not_settled(
     run, bulk = replay(four_days, rules, live), ran(four_days, "predictive", rules=rules)["predictive"].run
     assert (run.replicas == bulk.replicas).all()
     assert run.reasons == bulk.reasons
+
+
+def test_a_model_that_the_optimizer_asks_for_is_heard_in_bulk_as_it_is_live(four_days: Trace):
+    asking = replace(plain_workload(), forecast=ForecastPolicy(model="AutoReg"))
+    rules = replace(RULES, history_steps=2 * DAY)
+    live, bulk = (
+        Predictive(four_days, rules, forecaster, fleet_policy(four_days, rules, asking))
+        for forecaster in (
+            LiveForecaster(STEP),
+            ReplayedForecaster(whole_history(four_days, asking.key), rules.taught_steps(STEP)),
+        )
+    )
+    runs = [replay(four_days, rules, policy) for policy in (live, bulk)]
+    assert (runs[0].replicas == runs[1].replicas).all()
+    for policy in (live, bulk):
+        assert policy.decision is not None
+        assert policy.decision.forecast is not None
+        assert policy.decision.forecast.asked == AskedModel("AutoReg", True)
+    assert "AutoReg" in dict(live.decision.forecast.weights)  # type: ignore[union-attr]
 
 
 def test_a_step_that_has_not_settled_is_the_demand_of_the_moment_and_no_history():
