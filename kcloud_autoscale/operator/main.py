@@ -25,6 +25,7 @@ from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
 from kcloud_autoscale.operator.connect import load_configuration, login, new_client
+from kcloud_autoscale.operator.fitting import WorkerFitter
 from kcloud_autoscale.operator.handlers import kopf_settings, registry_for, slim
 from kcloud_autoscale.operator.health import Health, serve
 from kcloud_autoscale.operator.leader import AlwaysLeader, LeaderElection
@@ -195,9 +196,10 @@ async def _assemble(
     health.watch_silence_seconds = informers.idle_seconds
     scaler = ScaleWriter(rest, bucket, leader.is_leader, settings.dry_run)
     recorder = Recorder(statuses, events, metrics)
-    teacher = WorkerTeacher(metrics)
+    teacher, fitter = WorkerTeacher(metrics), WorkerFitter(metrics)
     stack.callback(teacher.close)
-    reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher)
+    stack.callback(fitter.close)
+    reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher, fitter)
     cycle = Cycle(reconciler, leader.is_leader, settings.cycle_seconds, health.cycled, metrics)
     resync = Resync(rest, store, settings.watch_namespaces, cycle.wake, health.watched)
     runner, ports = await serve(

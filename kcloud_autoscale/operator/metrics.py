@@ -107,6 +107,21 @@ class Metrics:
             "kcloud_forecast_set_aside_workloads",
             "Workloads not taught for a while because the forecast worker died of them; their ForecastTrusted says so.",
         )
+        self.fit_seconds = Histogram(
+            "kcloud_forecast_fit_seconds",
+            "Duration of one fit of a model that a workload asked for, by model.",
+            ("model",),
+            registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+        )
+        self.fits_waiting = self._gauge(
+            "kcloud_forecast_fits_waiting", "Fits of models asked for that were still to be made after the last cycle."
+        )
+        self.fitter_deaths = self._counter(
+            "kcloud_forecast_fitter_deaths",
+            "Processes fitting models asked for that ended unasked, by reason as above. Each costs one fit its turn.",
+            ("reason",),
+        )
         self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
         self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
         self.source_problems = self._gauge(
@@ -163,6 +178,8 @@ OWN_LABELS: Mapping[str, tuple[str, ...]] = {
     "kcloud_prometheus_queries": ("outcome",),
     "kcloud_cycle_stage_seconds": ("stage",),
     "kcloud_forecast_worker_deaths": ("reason",),
+    "kcloud_forecast_fit_seconds": ("model",),
+    "kcloud_forecast_fitter_deaths": ("reason",),
 }
 
 _HEAD = [

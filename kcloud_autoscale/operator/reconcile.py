@@ -20,6 +20,7 @@ from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import deletion
+from kcloud_autoscale.operator.fitting import WorkerFitter
 from kcloud_autoscale.operator.fleet import Fleet, FleetReader, ref_of
 from kcloud_autoscale.operator.memory import release
 from kcloud_autoscale.operator.metrics import Metrics
@@ -49,6 +50,7 @@ class Reconciler:
         recorder: Recorder,
         metrics: Metrics,
         teacher: WorkerTeacher,
+        fitter: WorkerFitter,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -59,7 +61,7 @@ class Reconciler:
         self._statuses = statuses
         self._recorder = recorder
         self._metrics = metrics
-        self._teacher = teacher
+        self._teacher, self._fitter = teacher, fitter
         self._quarantine = Quarantine()
         self._uids: dict[WorkloadKey, str] = {}
         self._knowledge, missing = default_knowledge()
@@ -89,8 +91,9 @@ class Reconciler:
         self._blank()
 
     def stand_down(self) -> None:
-        """Another process leads: keep neither a worker nor what was learned, which will be old when we lead again."""
+        """Another process leads: keep neither workers nor what was learned, which will be old when we lead again."""
         self._teacher.close()
+        self._fitter.close()
         self._blank()
 
     def _blank(self) -> None:
@@ -162,6 +165,7 @@ class Reconciler:
             time_scale=settings.time_scale,
             knowledge=self._knowledge,
             teacher=self._teacher,
+            fitter=self._fitter,
         )
 
     @contextmanager

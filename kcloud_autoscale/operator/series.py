@@ -119,6 +119,11 @@ def weights(outcome: Outcome) -> Points:
     return [point for name, value in (forecast.weights if forecast else ()) for point in _one(value, name)]
 
 
+def asked(outcome: Outcome) -> Points:
+    found = outcome.decision.forecast.asked if outcome.decision.forecast else None
+    return _one(float(found.fitted), found.model) if found else []
+
+
 def trusted(outcome: Outcome) -> Points:
     forecast = outcome.decision.forecast
     return _one(float(forecast.trusted)) if forecast else []

@@ -9,17 +9,30 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import kcloud_autoscale
 from kcloud_autoscale.domain.errors import KcloudError
+from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.forecast.fitting import Fit, Wanted
 from kcloud_autoscale.forecast.layouts import Layouts
-from kcloud_autoscale.forecast.parcel import RefusalError, receive_ready, receive_rows, send_lesson
+from kcloud_autoscale.forecast.parcel import (
+    RefusalError,
+    receive_fit,
+    receive_ready,
+    receive_rows,
+    send_lesson,
+    send_wanted,
+)
 from kcloud_autoscale.forecast.rows import Rows
+from kcloud_autoscale.forecast.settings import DAY_SECONDS, steps_in
 from kcloud_autoscale.forecast.teach import Lesson
 from kcloud_autoscale.operator import worker_main
+
+Answer = TypeVar("Answer")
 
 # All it gets of our environment: where programs and libraries are. No token, no address, no proxy.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "TZ")
@@ -55,14 +68,14 @@ class WorkerDeathError(KcloudError):
 class Worker:
     """One process, started at once; one lesson at a time."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Start it; on a core of its own it is ready in half a second.
+    def __init__(self, limits: Limits, program: str = worker_main.__name__) -> None:
+        """Start it; on a core of its own one that teaches is ready in half a second, one that fits in two.
 
         Raises:
             WorkerDeathError: There is no process to be had.
         """
         self._ready = False
-        command = [sys.executable, "-P", "-m", worker_main.__name__]
+        command = [sys.executable, "-P", "-m", program]
         try:
             self._process = subprocess.Popen(
                 [*command, str(limits.memory_bytes), str(max(1, round(limits.hard_seconds)))],
@@ -101,12 +114,45 @@ class Worker:
         Raises:
             WorkerDeathError: It ended before, or was killed because the time was up.
         """
+
+        def talk(to: BinaryIO, back: BinaryIO) -> Rows:
+            send_lesson(to, lesson)
+            return receive_rows(back, layouts, lesson)
+
+        return self._within(within_seconds, talk)
+
+    def fit(self, wanted: Wanted, history: DemandHistory, within_seconds: float) -> Fit:
+        """Have a model fitted.
+
+        Raises:
+            WorkerDeathError: It ended before, or was killed because the time was up.
+        """
+
+        def talk(to: BinaryIO, back: BinaryIO) -> Fit:
+            send_wanted(to, wanted, history)
+            return receive_fit(back, wanted, steps_in(DAY_SECONDS, history.step_seconds))
+
+        return self._within(within_seconds, talk)
+
+    def kill(self) -> None:
+        """End it from another thread than the one that talks to it, which is told so."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End it, in whatever state it is; nothing of it is left behind."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # what was not sent any more
+                cast(BinaryIO, stream).close()
+
+    def _within(self, within_seconds: float, talk: Callable[[BinaryIO, BinaryIO], Answer]) -> Answer:
+        """Question and answer, in time or not at all."""
         late = threading.Event()
         killer = threading.Timer(max(0.0, within_seconds), self._kill, (late,))
         killer.start()
         try:
-            send_lesson(cast(BinaryIO, self._process.stdin), lesson)
-            return receive_rows(cast(BinaryIO, self._process.stdout), layouts, lesson)
+            return talk(cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout))
         except RefusalError as refused:
             self.close()
             reason = "OutOfMemory" if "MemoryError" in str(refused) else "Failed"
@@ -119,14 +165,6 @@ class Worker:
         finally:
             killer.cancel()
 
-    def close(self) -> None:
-        """End it, in whatever state it is; nothing of it is left behind."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what was not sent any more
-                cast(BinaryIO, stream).close()
-
     def _kill(self, late: threading.Event) -> None:
         late.set()
         self._process.kill()
@@ -135,7 +173,9 @@ class Worker:
 def _environment() -> dict[str, str]:
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(Path(kcloud_autoscale.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    return {**given, **own, "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    # pyarrow, which pandas loads, would set aside a gigabyte at its first string: more than the limit of memory.
+    lean = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    return {**given, **own, **lean}
 
 
 def _readable(stream: BinaryIO, within_seconds: float) -> bool:

@@ -98,6 +98,12 @@ WORKLOAD_METRICS = (
         ("score",),
     ),
     WorkloadMetric("kcloud_forecast_weight_ratio", "Share of each model, 0-1.", series.weights, ("model",)),
+    WorkloadMetric(
+        "kcloud_forecast_asked_model_fitted",
+        "1 while the model that was asked for speaks, 0 while it is silent; `status.forecast.asked` says why.",
+        series.asked,
+        ("model",),
+    ),
     WorkloadMetric("kcloud_forecast_trusted", "1 when decisions may rest on the forecast.", series.trusted),
     WorkloadMetric("kcloud_lead_time_seconds", "Decision to ready replica.", series.lead_time, ("source",)),
     WorkloadMetric(

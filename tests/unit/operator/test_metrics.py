@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.operator.metrics import OWN_LABELS, Metrics, render_markdown
 from tests.unit.act.outcomes import KEY, account, decision, outcome
@@ -59,6 +61,16 @@ def test_forecast_caps_and_reason_are_exported(metrics: Metrics):
     assert found["kcloud_cap_headroom_ratio{cap=maxCostPerHour}"] == 0.0  # 30 of 30 $/h
     assert found["kcloud_lead_time_seconds{source=learned}"] == 120.0
     assert found["kcloud_decision_reason{reason=MaxCostPerHour}"] == 1.0
+
+
+def test_a_model_that_was_asked_for_has_a_series_and_nobody_else(metrics: Metrics):
+    assert not [name for name in samples(metrics) if "asked_model" in name]
+    forecast = decision().forecast
+    assert forecast is not None
+    for fitted in (True, False):
+        asking = replace(forecast, asked=AskedModel("ETS", fitted))
+        metrics.collector.outcomes = {KEY: outcome(decision=decision(forecast=asking))}
+        assert samples(metrics)["kcloud_forecast_asked_model_fitted{model=ETS}"] == float(fitted)
 
 
 def test_what_is_unknown_has_no_series():

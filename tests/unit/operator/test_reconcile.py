@@ -14,6 +14,7 @@ from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import quarantine, reconcile
+from kcloud_autoscale.operator.fitting import WorkerFitter
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import SET_ASIDE_SECONDS
 from kcloud_autoscale.operator.reconcile import Reconciler
@@ -46,7 +47,8 @@ def reconciler_of(body: dict[str, Any], teacher: WorkerTeacher) -> Reconciler:
     recorder = Recorder(statuses, EventWriter(rest, bucket, "operator", "pod"), metrics)
     gatherer = Gatherer(FakePrometheus(), filled_informers(1, 3, name="llm"))
     scaler = ScaleWriter(rest, bucket, lambda: True)
-    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher)
+    fitter = WorkerFitter(metrics)  # nobody asks: there is neither a process nor a thread
+    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher, fitter)
 
 
 async def test_a_workload_that_was_set_aside_goes_on_from_its_status(
