@@ -13,6 +13,7 @@ from kcloud_autoscale.account.ledger import Account, Budget, savings
 from kcloud_autoscale.act.status_decision import last_decision
 from kcloud_autoscale.api.conditions import CONFLICT, READY, TARGET_FOUND, merge_conditions
 from kcloud_autoscale.api.workload_status import (
+    AskedModelStatus,
     BudgetStatus,
     ForecastErrors,
     ForecastStatus,
@@ -26,6 +27,7 @@ from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading, Sample, value_or_none
+from kcloud_autoscale.domain.series import Forecast
 from kcloud_autoscale.domain.state import Ledger, LevelState, Usage, WorkloadState
 from kcloud_autoscale.domain.workload import Mode
 
@@ -183,6 +185,19 @@ def _forecast(decision: Decision, demand: Reading | None) -> ForecastStatus | No
         peak=None if decision.level is None else rounded(forecast.at(decision.level)),
         history_seconds=forecast.history_seconds,
         error=errors if scores else None,
+        asked=_asked(forecast),
+    )
+
+
+def _asked(forecast: Forecast) -> AskedModelStatus | None:
+    asked = forecast.asked
+    if asked is None:
+        return None
+    return AskedModelStatus(
+        model=asked.model,
+        fitted=asked.fitted,
+        weight=dict(forecast.weights).get(asked.model, 0.0),
+        message=asked.message or None,
     )
 
 

@@ -175,7 +175,7 @@ def _forecast(scaling: AutoScaling) -> ForecastPolicy:
     forecast = scaling.forecast
     if forecast is None:
         return ForecastPolicy()
-    return ForecastPolicy(forecast.enabled, forecast.quantile, forecast.max_violation_ratio)
+    return ForecastPolicy(forecast.enabled, forecast.quantile, forecast.max_violation_ratio, forecast.model)
 
 
 def _rules(given: ScalingRulesSpec | None, default: ScalingRules) -> ScalingRules:

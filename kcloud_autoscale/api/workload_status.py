@@ -33,6 +33,15 @@ class ForecastErrors(StatusModel):
     mase: float | None = _number("Mean absolute error relative to the naive forecast; below 1 beats it.")
 
 
+class AskedModelStatus(StatusModel):
+    """The model of spec.autoScaling.forecast.model."""
+
+    model: str = Field(max_length=63, description="Its name.")
+    fitted: bool = Field(description="Whether it speaks at all; message says why not.")
+    weight: float | None = _number("Its share of what is said at level 0.95, 0-1; 0 where others are better.")
+    message: str | None = _number("Why it is silent, or why its last fit failed.")
+
+
 class ForecastStatus(StatusModel):
     """The forecast behind the last decision."""
 
@@ -47,6 +56,7 @@ class ForecastStatus(StatusModel):
     next_peak_time: datetime | None = _number("When that peak is expected.")
     history_seconds: float | None = _number("Length of the known demand behind the forecast.")
     error: ForecastErrors | None = _number("How well recent forecasts held.")
+    asked: AskedModelStatus | None = _number("The model that was asked for beside the built-in ones.")
 
 
 class BudgetStatus(StatusModel):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kcloud_autoscale.api import conditions
-from kcloud_autoscale.api.workload_status import DecisionStep, ForecastStatus, LastDecision, WorkloadOptimizerStatus
+from kcloud_autoscale.api.workload_status import (
+    AskedModelStatus,
+    DecisionStep,
+    ForecastStatus,
+    LastDecision,
+    WorkloadOptimizerStatus,
+)
 from kcloud_autoscale.report.advice import condition
 from kcloud_autoscale.report.phrases import clock, duration, table
 
@@ -60,8 +66,18 @@ def _forecast(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:
         yield "forecast", f"{seen.model}, not used for the count"
     said = "trusted" if seen.trusted and used else "NOT trusted: HPA's rule decides"
     yield "  trust", "; ".join([f"{said} ({seen.reason or 'no reason given'})", *_evidence(seen)])
+    if seen.asked is not None:
+        yield "  asked for", _asked(seen.asked)
     if seen.next_peak is not None and seen.next_peak_time is not None:
         yield "  next peak", f"{seen.next_peak:g} per second at {clock(seen.next_peak_time)}"
+
+
+def _asked(asked: AskedModelStatus) -> str:
+    """How much the model that was asked for is heard, or why it is silent."""
+    if not asked.fitted:
+        return f"{asked.model}, silent: {asked.message or 'no reason given'}"
+    heard = f"has {asked.weight:.0%} of the say" if asked.weight else "is not heard, the others are better"
+    return f"{asked.model}, which {heard}" + (f"; its last fit failed: {asked.message}" if asked.message else "")
 
 
 def _evidence(seen: ForecastStatus) -> Iterator[str]:

@@ -115,6 +115,8 @@ BROKEN = [
     _broken("quantile 1", f"{AS}.forecast.quantile", 1.0, "1", "less than 1"),
     _broken("quantile of one half", f"{AS}.forecast.quantile", 0.5, "0.5", "greater than 0.5"),
     _broken("violations always", f"{AS}.forecast.maxViolationRatio", 0.9, "0.9", "0.5"),
+    _broken("unknown model", f"{AS}.forecast.model", "ARIMA", '"ARIMA"', "SARIMAX"),
+    _broken("a model that nobody hears", f"{AS}.forecast.enabled", False, "AutoReg", field=f"{AS}.forecast.model"),
     _broken("window of 2 h", f"{AS}.behavior.scaleDown.stabilizationWindowSeconds", 7200, "7200", "3600"),
     _broken("period of 1 h", f"{AS}.behavior.scaleUp.policies[0].periodSeconds", 3600, "3600", "1800"),
     _broken("negative tolerance", f"{AS}.behavior.scaleUp.tolerance", -0.1, "-0.1", "0"),

@@ -9,6 +9,7 @@ from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode
 from kcloud_autoscale.forecast.level import PRICES
@@ -27,6 +28,23 @@ def test_every_number_has_a_source():
     assert status["budget"]["remaining"] == 60.0
     assert (status["savings"]["usd"], status["savings"]["watts"]) == (3.0, 600.0)
     assert status["optimizationScore"] == 0.95
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (AskedModel("ETS", True), {"model": "ETS", "fitted": True, "weight": 0.25}),
+        (AskedModel("STL", True), {"model": "STL", "fitted": True, "weight": 0.0}),
+        (AskedModel("ETS", False, "not yet"), {"model": "ETS", "fitted": False, "weight": 0.25, "message": "not yet"}),
+    ],
+)
+def test_the_model_that_was_asked_for_is_told_with_its_say(asked: AskedModel, told: dict[str, Any]):
+    forecast = decision().forecast
+    assert forecast is not None
+    asking = replace(forecast, weights=(("ridge", 0.75), ("ETS", 0.25)), asked=asked)
+    status = workload_status(outcome(decision=decision(forecast=asking)), {}, remembered(1))
+    assert status["forecast"]["asked"] == told
+    assert "asked" not in workload_status(outcome(), {}, remembered(1))["forecast"]
 
 
 def test_the_decision_is_told_from_its_inputs_to_its_outcome():

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from kcloud_autoscale.api.autoscaling import ForecastSpec
 from kcloud_autoscale.api.resolve import ResourceNames, parse, resolve_workload
 from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import (
+    MODELS,
     BaselineKind,
     BudgetPeriod,
     Caps,
     Ceiling,
     DemandSource,
     Fallback,
+    ForecastPolicy,
     MetricKind,
     MetricTarget,
     PolicySelect,
@@ -21,6 +26,7 @@ from kcloud_autoscale.domain.policy import (
     default_scale_up,
 )
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey, WorkloadType
+from kcloud_autoscale.forecast.registry import ASKED
 from tests.builders.manifests import BROKEN, FULL, REMOVED, Manifest, changed, example
 
 
@@ -64,6 +70,11 @@ def test_llm_serving_holds_100_ms():
     assert (policy.min_replicas, policy.max_replicas) == (2, 20)
 
 
+def test_every_model_that_may_be_asked_for_can_be_fitted():
+    offered = {name for each in get_args(ForecastSpec.model_fields["model"].annotation) for name in get_args(each)}
+    assert offered == set(MODELS) == set(ASKED)
+
+
 def test_everything_that_a_full_manifest_says_arrives():
     policy = resolved(FULL["WorkloadOptimizer"])
     assert policy.target == TargetRef("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "speech-lws")
@@ -73,7 +84,7 @@ def test_everything_that_a_full_manifest_says_arrives():
     assert policy.targets == (MetricTarget("gpu", MetricKind.UTILIZATION, 0.75),)
     assert policy.ceilings == (Ceiling("cost", pytest.approx(72.45)),)  # 90 % of 80.5 $/h
     assert policy.demand == DemandSource(preset="http")
-    assert (policy.forecast.quantile, policy.forecast.max_violation_fraction) == (0.97, 0.01)
+    assert policy.forecast == ForecastPolicy(True, 0.97, 0.01, "AutoReg")
     assert policy.scale_up.policies == (RatePolicy(60.0, percent=100), RatePolicy(60.0, pods=4))
     assert policy.scale_up.tolerance_fraction == 0.05
     assert policy.scale_down.stabilization_window_seconds == 900.0

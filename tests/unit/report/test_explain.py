@@ -1,5 +1,6 @@
 """The last decision in words: every state a status can be in, told from the status alone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.decide.conditions import facts_without_target
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
 from tests.unit.act.outcomes import FACTS, NOW, decision, outcome, remembered
@@ -182,6 +184,26 @@ def test_an_untrusted_forecast_says_who_decides() -> None:
     assert "hedge, not used for the count" in text
     assert "NOT trusted: HPA's rule decides" in text
     assert "ForecastTrusted=False (CoverageDrift)" in part(text, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("asked", "share", "told"),
+    [
+        (AskedModel("ETS", True), 0.25, "asked for ETS, which has 25% of the say"),
+        (AskedModel("ETS", True), 0.0, "asked for ETS, which is not heard, the others are better"),
+        (
+            AskedModel("ETS", False, "it has not been fitted yet"),
+            0.0,
+            "asked for ETS, silent: it has not been fitted yet",
+        ),
+        (AskedModel("ETS", True, "it broke"), 0.25, "has 25% of the say; its last fit failed: it broke"),
+    ],
+)
+def test_a_model_that_was_asked_for_is_told_with_its_say(asked: AskedModel, share: float, told: str) -> None:
+    forecast = decision().forecast
+    assert forecast is not None
+    asking = replace(forecast, weights=(("ridge", 1.0 - share), ("ETS", share)), asked=asked)
+    assert told in part(told_of(decision=decision(forecast=asking)), "What was wanted")
 
 
 def test_a_write_that_failed_is_said_first() -> None:
