@@ -173,7 +173,7 @@ class Worker:
 def _environment() -> dict[str, str]:
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(Path(kcloud_autoscale.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    # pyarrow, which pandas loads, would set aside a gigabyte at its first string: more than the limit of memory.
+    # pyarrow, where it is installed, sets a gigabyte aside at pandas' first string: more than the limit of memory.
     lean = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
     return {**given, **own, **lean}
 
