@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,3 +56,29 @@ class Kubectl:
         """`kubectl get … -o json`, parsed."""
         parsed: dict[str, Any] = json.loads(self("get", *words, "-o", "json"))
         return parsed
+
+    def wait_established(self, *definitions: str, timeout_seconds: float = 30.0) -> None:
+        """Until the API server takes custom resources; ``definitions`` in the words of kubectl get: ``crd/NAME`` or
+        ``-f FOLDER``.
+
+        ``kubectl wait --for=condition=Established`` ends with an error when it meets one too young for conditions.
+
+        Raises:
+            ClusterError: They are not within `timeout_seconds`.
+        """
+        until = time.monotonic() + timeout_seconds
+        while not all(map(_is_established, _items(self.get(*definitions)))):
+            if time.monotonic() > until:
+                raise ClusterError(f"{' '.join(definitions)}: not established within {timeout_seconds:g} s")
+            time.sleep(0.1)
+
+
+def _items(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a list, or the one object that kubectl answers with."""
+    listed: list[dict[str, Any]] = answer["items"] if answer["kind"] == "List" else [answer]
+    return listed
+
+
+def _is_established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)

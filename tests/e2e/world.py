@@ -31,7 +31,7 @@ SERVICE_ACCOUNT = "kcloud-autoscale"
 def install(cluster: Cluster) -> Path:
     """CRDs, ServiceAccount and roles as `make deploy` would; returns the operator's kubeconfig."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(ROOT / "crds"))
+    cluster.kubectl.wait_established("-f", str(ROOT / "crds"))
     for name in ("namespace.yaml", "rbac.yaml"):
         cluster.kubectl("apply", "-f", str(ROOT / "hack" / "deploy" / name))
     return cluster.kubeconfig_for(SYSTEM_NAMESPACE, SERVICE_ACCOUNT)

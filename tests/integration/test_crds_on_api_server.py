@@ -34,7 +34,7 @@ Create = Callable[[dict[str, Any]], list[dict[str, str]]]
 def crds(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     for info in KINDS:
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{info.plural}.kcloud.io", "--timeout=30s")
+        cluster.kubectl.wait_established(f"crd/{info.plural}.kcloud.io")
 
 
 @pytest.fixture(scope="module")

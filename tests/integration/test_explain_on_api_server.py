@@ -25,7 +25,7 @@ def explain(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_last_decision_is_told_from_the_stored_status(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(ROOT / "crds"))
+    cluster.kubectl.wait_established("-f", str(ROOT / "crds"))
     cluster.kubectl.apply([optimizer(namespace, "llm")])
     fresh = explain(cluster, f"{namespace}/llm")
     assert fresh.returncode == 1

@@ -184,7 +184,7 @@ async def test_a_custom_kind_with_a_scale_is_read_each_time_and_one_without_is_r
 ) -> None:
     group = f"{namespace}.example.com"
     cluster.kubectl.apply([crd(group, "Engine", scale=True), crd(group, "Rigid", scale=False)])
-    await kubectl(cluster, "wait", "--for=condition=Established", f"crd/engines.{group}", f"crd/rigids.{group}")
+    await asyncio.to_thread(cluster.kubectl.wait_established, f"crd/engines.{group}", f"crd/rigids.{group}")
     cluster.kubectl.apply([custom(group, "Engine", namespace, 3), custom(group, "Rigid", namespace, 3)])
     targets = Targets(informers)
 
@@ -208,7 +208,7 @@ async def test_keda_is_noticed_once_it_is_there(
     assert await watching.wait_synced(15.0)  # a kind that is not installed holds nothing up
     assert "scaledobjects" not in "".join(watching.problems())
     cluster.kubectl.apply([deployment(namespace, "llm", 1, "0s"), crd("keda.sh", "ScaledObject", False, "v1alpha1")])
-    await kubectl(cluster, "wait", "--for=condition=Established", "crd/scaledobjects.keda.sh")
+    await asyncio.to_thread(cluster.kubectl.wait_established, "crd/scaledobjects.keda.sh")
     scaled = custom("keda.sh", "ScaledObject", namespace, 1, "v1alpha1")
     scaled["spec"] = {"scaleTargetRef": {"name": "llm"}}
     cluster.kubectl.apply([scaled])

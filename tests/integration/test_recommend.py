@@ -101,7 +101,7 @@ def test_what_would_have_been_saved(world: World, tmp_path: Path) -> None:
 def applied(world: World, file: Path) -> None:
     """The API server takes the manifest as it is, and the workload is left alone."""
     world.cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    world.cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", "-f", str(ROOT / "crds"))
+    world.cluster.kubectl.wait_established("-f", str(ROOT / "crds"))
     world.cluster.kubectl("apply", "-f", str(file))
     made = world.cluster.kubectl.get("workloadoptimizer", "llm", "-n", world.namespace)
     assert made["spec"]["autoScaling"]["mode"] == "Recommend"
