@@ -59,10 +59,10 @@ test-unit: deps ## the pure core, no network
 	$(PY) -m pytest tests/unit tests/contract tests/scenarios -q -n 2
 
 test-integration: cluster-deps ## every shell against its real counterpart
-	$(PY) -m pytest tests/integration -q
+	$(PY) -m pytest tests/integration -q -n 2 --dist loadfile
 
 test-e2e: cluster-deps ## the operator as a process on a real control plane
-	$(PY) -m pytest tests/e2e -q
+	$(PY) -m pytest tests/e2e -q -n 2 --dist loadfile
 
 test: check test-unit test-integration test-e2e ## everything
 

@@ -105,21 +105,22 @@ async def test_outages_and_births_leave_gaps_and_never_a_fraction() -> None:
         looking.client.close()
 
     values = [reading.value for _, reading in looking.seen if isinstance(reading, Sample)]
-    # Each of them a whole window's mean; the exporter's clock and Prometheus' differ by some ms of 5 s.
-    assert min(values) > 95.0
-    assert max(values) < 115.0
+    # Each of them a whole window's mean. The exporter counts when it is asked and Prometheus dates it a little earlier,
+    # by half of one of five seconds on a busy machine; a window that lacks a scrape would say four fifths.
+    assert min(values) > 85.0
+    assert max(values) < 125.0
     assert born > WINDOW_SECONDS - 2 * SCRAPE_SECONDS
     assert filled > WINDOW_SECONDS - 3 * SCRAPE_SECONDS
     # A pod that has just started has a short series; the sum stays known, since the others fill the window.
     assert all(isinstance(each, Sample) for each in joined)
-    assert joined[-1].value == pytest.approx(110.0, rel=0.05)  # type: ignore[union-attr]
+    assert joined[-1].value == pytest.approx(110.0, rel=0.08)  # type: ignore[union-attr]
 
     assert history is not None
     ends = history.start_seconds + STEP_SECONDS * np.arange(1, len(history.values) + 1)
     steps = history.values[np.isfinite(history.values)]
     assert len(steps) >= 3
-    assert steps.min() > 95.0
-    assert steps.max() < 115.0
+    assert steps.min() > 85.0
+    assert steps.max() < 125.0
     # Nothing was seen between the stop and a whole window after the start: at least two steps lie in there.
     dark = (ends > stopped + 2 * SCRAPE_SECONDS) & (ends < started + WINDOW_SECONDS - 2 * SCRAPE_SECONDS)
     assert dark.sum() >= 2
