@@ -4,13 +4,13 @@ PY := .venv/bin/python
 CACHE ?= $(HOME)/.cache/kcloud-autoscale
 UV = $(CACHE)/uv-$(shell cksum <hack/uv.lock | cut -d' ' -f1)/bin/uv
 IMAGE ?= kcloud-autoscale:dev
+PURE = tests/unit tests/contract tests/scenarios
 # Forecasts are many small matrix products; threads only fight over the cores.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
-export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-integration test-e2e bench bench-forecast bench-decisions all clean
+.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions all clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -55,8 +55,11 @@ check: deps ## ruff, mypy strict, import contracts, generated files in sync
 	.venv/bin/lint-imports
 	$(PY) -m hack.generate --check
 
-test-unit: deps ## the pure core, no network
-	$(PY) -m pytest tests/unit tests/contract tests/scenarios -q -n 2
+test-unit: deps ## the pure core, no network, in seconds
+	$(PY) -m pytest $(PURE) -q -n 2 -m "not replay"
+
+test-replay: deps ## the pure core over days of demand: forecasts, simulations, backtests, training
+	$(PY) -m pytest $(PURE) -q -n 2 -m replay
 
 test-integration: cluster-deps ## every shell against its real counterpart
 	$(PY) -m pytest tests/integration -q -n 2 --dist loadfile
@@ -64,7 +67,7 @@ test-integration: cluster-deps ## every shell against its real counterpart
 test-e2e: cluster-deps ## the operator as a process on a real control plane
 	$(PY) -m pytest tests/e2e -q -n 2 --dist loadfile
 
-test: check test-unit test-integration test-e2e ## everything
+test: check test-unit test-replay test-integration test-e2e ## everything
 
 bench: deps ## speed and memory, and the model card's scores anew (BENCH="--sizes 1000 --cycles 5" is quick)
 	$(PY) -m hack.bench speed $(BENCH)
