@@ -72,7 +72,7 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
             return await super().query_range(*args, **kwargs)
 
     policy = fleet(190)
-    settings = GatherSettings(history_days=14.0, history_budget_seconds=3.0)
+    settings = GatherSettings(history_days=14.0, history_budget_seconds=1.0)
 
     observation = await Gatherer(Stuck(), filled_informers(190, 1), settings).gather(policy, {}, NOW)
 

@@ -21,6 +21,8 @@ from kcloud_autoscale.simulate.scenario import Member, Scenario, replay_scenario
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
+pytestmark = pytest.mark.replay
+
 STEP = 600.0
 
 
