@@ -4,7 +4,6 @@ PY := .venv/bin/python
 CACHE ?= $(HOME)/.cache/kcloud-autoscale
 UV = $(CACHE)/uv-$(shell cksum <hack/uv.lock | cut -d' ' -f1)/bin/uv
 IMAGE ?= kcloud-autoscale:dev
-PURE = tests/unit tests/contract tests/scenarios
 # Forecasts are many small matrix products; threads only fight over the cores.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -56,10 +55,10 @@ check: deps ## ruff, mypy strict, import contracts, generated files in sync
 	$(PY) -m hack.generate --check
 
 test-unit: deps ## the pure core, no network, in seconds
-	$(PY) -m pytest $(PURE) -q -n 2 -m "not replay"
+	$(PY) -m pytest tests/unit tests/scenarios -q -n 2
 
 test-replay: deps ## the pure core over days of demand: forecasts, simulations, backtests, training
-	$(PY) -m pytest $(PURE) -q -n 2 -m replay
+	$(PY) -m pytest tests/replay tests/contract -q -n 2
 
 test-integration: cluster-deps ## every shell against its real counterpart
 	$(PY) -m pytest tests/integration -q -n 2 --dist loadfile

@@ -12,8 +12,6 @@ from distributed import LocalCluster
 from kcloud_autoscale.cli.main import main
 from tests.builders.demand_series import daily_wave
 
-pytestmark = pytest.mark.replay
-
 STEP = 1_800
 
 

@@ -11,8 +11,6 @@ from kcloud_autoscale.forecast.artifacts import default_bundle_folder, default_k
 from kcloud_autoscale.forecast.evaluate import cold_score
 from kcloud_autoscale.forecast.synthetic import synthetic_demand
 
-pytestmark = pytest.mark.replay
-
 
 def test_it_loads_and_says_what_it_was_made_of() -> None:
     bundle = load_bundle(default_bundle_folder())

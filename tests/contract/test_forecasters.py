@@ -11,8 +11,6 @@ from kcloud_autoscale.forecast.base import Forecaster
 from kcloud_autoscale.forecast.registry import NAMES, make_forecaster
 from tests.builders.demand_series import daily_wave
 
-pytestmark = pytest.mark.replay
-
 STEP = 1_800.0  # 48 a day: two seasons are 96 steps
 HORIZON = 2
 LEVELS = (0.5, 0.8, 0.95, 0.99)

@@ -7,8 +7,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.replay
-
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 LONGEST_CELL_LINES = 25
 

@@ -26,8 +26,6 @@ from kcloud_autoscale.report.recommendation import (
 from kcloud_autoscale.report.recommendation_text import as_json, manifest, manifest_yaml, text
 from kcloud_autoscale.simulate.world import WorldRules
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0
 DAY = 144  # steps of 600 s
 UNKNOWN = Missing(MissingReason.NO_DATA, "no exporter has power of this workload's pods")

@@ -18,8 +18,6 @@ from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.forecast.teach import Lesson, taught_here
 from tests.builders.demand_series import daily_wave, history, peaks
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0  # 144 a day keeps these tests short
 HORIZON = 3
 AT_95 = LEVELS.index(0.95)

@@ -7,13 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from kcloud_autoscale.forecast.backtest import Task, backtest, run_task
 from kcloud_autoscale.forecast.scoreboard import forecast_frame, score_table, summary
 from tests.builders.demand_series import daily_wave, history, peaks
-
-pytestmark = pytest.mark.replay
 
 STEP = 1_800.0
 VALUES = daily_wave(8, STEP, seed=6)

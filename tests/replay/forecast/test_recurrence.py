@@ -18,8 +18,6 @@ from kcloud_autoscale.forecast import statistical
 from kcloud_autoscale.forecast.recurrence import LAGS, Recurrence, fit_width, forecast_peaks, packed
 from kcloud_autoscale.forecast.statistical import day_waves
 
-pytestmark = pytest.mark.replay
-
 DAY = 96
 STEPS, AHEAD = 5 * DAY + 7, 12
 

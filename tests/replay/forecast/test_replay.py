@@ -11,8 +11,6 @@ from kcloud_autoscale.forecast.panel import Panel
 from kcloud_autoscale.forecast.replay import ReplayedForecaster, replay
 from tests.builders.demand_series import Request, daily_wave, history
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0
 KEY = WorkloadKey("shop", "checkout")
 

@@ -17,8 +17,6 @@ from kcloud_autoscale.cli.demand_source import from_prometheus
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError, ObservationError
 
-pytestmark = pytest.mark.replay
-
 STEP = 60.0
 NOW = 1_800_000_030.0  # half a step past a whole one
 

@@ -10,8 +10,6 @@ import pytest
 from kcloud_autoscale.cli.main import main
 from tests.builders.demand_series import daily_wave
 
-pytestmark = pytest.mark.replay
-
 STEP = 1_800
 
 

@@ -19,8 +19,6 @@ from kcloud_autoscale.report.backtest_scopes import normal_scores, scope_of_all,
 from kcloud_autoscale.simulate.traces import Trace
 from tests.builders.demand_series import daily_wave, history
 
-pytestmark = pytest.mark.replay
-
 MODELS = ("ewma", "last-value")
 HOUR = 3_600.0
 RISES = 0.9 + 0.11 * np.arange(len(LEVELS))

@@ -22,8 +22,6 @@ from kcloud_autoscale.observe.promql import Selection
 from kcloud_autoscale.simulate.score import Score
 from tests.builders.demand_series import daily_wave, history
 
-pytestmark = pytest.mark.replay
-
 SELECTION = Selection((NAMESPACE,), (name_of(0), name_of(2)))
 NOW = BEGIN_SECONDS + 60.0
 

@@ -21,8 +21,6 @@ from kcloud_autoscale.simulate.scenario import Member, Scenario, replay_scenario
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0
 
 

@@ -13,8 +13,6 @@ from kcloud_autoscale.cli.training_data import made_up, made_up_again
 from kcloud_autoscale.forecast.artifacts import load_bundle
 from tests.builders.demand_series import daily_wave
 
-pytestmark = pytest.mark.replay
-
 
 def test_made_up_demand_gives_a_bundle_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "models" / "mine" / "3"

@@ -22,8 +22,6 @@ from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import World, WorldRules, replay
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0
 DAY = 144
 RULES = WorldRules(10.0, 700.0)

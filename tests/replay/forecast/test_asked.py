@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-import pytest
 
 from kcloud_autoscale.domain.series import AskedModel, DemandHistory, Forecast
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -16,8 +15,6 @@ from kcloud_autoscale.forecast.recurrence import LAGS, Recurrence, packed
 from kcloud_autoscale.forecast.replay import replay
 from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS
 from tests.builders.demand_series import Request, daily_wave, history, peaks
-
-pytestmark = pytest.mark.replay
 
 STEP = 600.0
 DAY = 144

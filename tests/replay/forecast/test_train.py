@@ -11,8 +11,6 @@ from kcloud_autoscale.forecast.settings import FleetSettings, grid_of
 from kcloud_autoscale.forecast.synthetic import synthetic_demand
 from kcloud_autoscale.forecast.train import train_boosted, train_prior
 
-pytestmark = pytest.mark.replay
-
 STEP = 600.0
 GRID = grid_of(FleetSettings(), STEP, 3)
 
