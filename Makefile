@@ -7,6 +7,8 @@ IMAGE ?= kcloud-autoscale:dev
 # Forecasts are many small matrix products; threads only fight over the cores.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+# Without bytecode each of some hundred processes compiles its libraries: 15 s of a core until an operator runs.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions all clean
