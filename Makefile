@@ -59,8 +59,8 @@ check: deps ## ruff, mypy strict, import contracts, generated files in sync
 test-unit: deps ## the pure core, no network, in seconds
 	$(PY) -m pytest tests/unit tests/scenarios -q -n 2
 
-test-replay: deps ## the pure core over days of demand: forecasts, simulations, backtests, training
-	$(PY) -m pytest tests/replay tests/contract -q -n 2
+test-replay: deps ## forecasts, simulations and backtests over days of demand; the tools in hack/
+	$(PY) -m pytest tests/replay tests/contract tests/hack -q -n 2
 
 test-integration: cluster-deps ## every shell against its real counterpart
 	$(PY) -m pytest tests/integration -q -n 2 --dist loadfile

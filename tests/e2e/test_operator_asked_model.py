@@ -25,8 +25,8 @@ def fitters(world: World) -> list[psutil.Process]:
 
 
 def test_a_model_that_is_asked_for_is_fitted_by_a_process_of_its_own_and_told(own_world: Factory):
-    """Two seconds are taken for ten minutes: 60 steps that ETS needs are seen within two minutes, an hour is 12 s."""
-    world, _ = own_world(TIME_SCALE="300")
+    """A second is taken for ten minutes: 60 steps that ETS needs are seen within a minute, an hour is 6 s."""
+    world, _ = own_world(TIME_SCALE="600", STEP_SECONDS="1", CYCLE_SECONDS="1")
     world.demand.loads["asking"] = world.demand.loads["plain"] = 20.0
     for name, given in (("asking", {"forecast": {"model": "ETS"}}), ("plain", {})):
         world.deploy(name)

@@ -15,7 +15,7 @@ import pytest
 from hack.cluster.errors import ClusterError
 from hack.cluster.processes import Processes
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 OWNER_WITH_A_FORKED_CHILD = """
 import json, os, sys, time
 from pathlib import Path
