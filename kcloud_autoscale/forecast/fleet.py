@@ -142,7 +142,7 @@ class FleetForecaster(Generic[Key]):
         """
         asked = models or {}
         taught = self._teach(histories, horizon_steps, asked)
-        if self._askers:
+        if taught and self._askers:  # for the rehearsals of those just taught; what else is due is for `fit`
             self._askers.fit()
             again = {key: histories[key] for key in taught if self.rehearsed(key)}
             if again:
