@@ -119,7 +119,8 @@ class Metrics:
         )
         self.fitter_deaths = self._counter(
             "kcloud_forecast_fitter_deaths",
-            "Processes fitting models asked for that ended unasked, by reason as above. Each costs one fit its turn.",
+            "Processes fitting models asked for that ended unasked, by reason: Killed, TimedOut, OutOfMemory, Failed, "
+            "NotStarted. Each costs one fit its turn.",
             ("reason",),
         )
         self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
