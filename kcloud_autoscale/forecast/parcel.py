@@ -62,16 +62,13 @@ def send_lesson(stream: BinaryIO, lesson: Lesson) -> None:
     stream.flush()
 
 
-def receive_lesson(stream: BinaryIO) -> Lesson | None:
-    """Read a lesson; None when there will be no more.
+def receive_lesson(stream: BinaryIO) -> Lesson:
+    """Read a lesson.
 
     Raises:
-        ValueError: The stream ended within a lesson.
+        ValueError: The stream ended before its end.
     """
-    line = stream.readline()
-    if not line:
-        return None
-    told = json.loads(line)
+    told = json.loads(stream.readline())
     histories = tuple(_receive_history(stream, about) for about in told["about"])
     fits = tuple(tuple(_receive_past_fit(stream, about) for about in each) for each in told["fits"])
     return Lesson(tuple(told["names"]), histories, told["horizon"], told["short"], told["model"], fits)
@@ -120,16 +117,13 @@ def send_wanted(stream: BinaryIO, wanted: Wanted, history: DemandHistory) -> Non
     stream.flush()
 
 
-def receive_wanted(stream: BinaryIO) -> tuple[Wanted, DemandHistory] | None:
-    """Read it; None when there will be no more.
+def receive_wanted(stream: BinaryIO) -> tuple[Wanted, DemandHistory]:
+    """Read it.
 
     Raises:
-        ValueError: The stream ended within it.
+        ValueError: The stream ended before its end.
     """
-    line = stream.readline()
-    if not line:
-        return None
-    told = json.loads(line)
+    told = json.loads(stream.readline())
     history = _receive_history(stream, told.pop("about"))
     return Wanted(**told), history
 

@@ -8,38 +8,30 @@ that nobody else should pay for, and because a fit of seconds must not stand bet
 from __future__ import annotations
 
 import os
-import signal
 import sys
+from typing import BinaryIO
 
 import numpy as np
 
 from kcloud_autoscale.domain.policy import MODELS
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.forecast.fitting import Wanted, fit
-from kcloud_autoscale.forecast.parcel import receive_wanted, send_fit, send_ready, send_refusal
-from kcloud_autoscale.operator.worker_main import restrict
+from kcloud_autoscale.forecast.parcel import receive_wanted, send_fit
+from kcloud_autoscale.operator.errand import serve
 
 # Whoever decides goes first: nobody waits for a fit.
 NICENESS = 10
 
 
 def main(memory_bytes: int, hard_seconds: int) -> int:
-    """Fit until the input ends; 1 after a fit that failed, because what it left behind is not to be trusted."""
+    """Fit until the input ends."""
     os.nice(NICENESS)
     load_everything()
-    restrict(memory_bytes)
-    send_ready(sys.stdout.buffer)
-    while (asked := receive_wanted(sys.stdin.buffer)) is not None:
-        signal.alarm(hard_seconds)
-        try:
-            send_fit(sys.stdout.buffer, fit(*asked))
-        except BrokenPipeError:
-            return 1
-        except Exception as error:  # noqa: BLE001 - whatever it was, the sentence goes to those who asked
-            send_refusal(sys.stdout.buffer, f"{type(error).__name__}: {error}")
-            return 1
-        signal.alarm(0)
-    return 0
+
+    def answer(questions: BinaryIO, answers: BinaryIO) -> None:
+        send_fit(answers, fit(*receive_wanted(questions)))
+
+    return serve(answer, memory_bytes, hard_seconds)
 
 
 def load_everything() -> None:

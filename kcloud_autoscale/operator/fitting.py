@@ -13,15 +13,12 @@ from kcloud_autoscale.forecast.fitting import Fit, Wanted
 from kcloud_autoscale.operator import fitter_main
 from kcloud_autoscale.operator.banishment import Banishment
 from kcloud_autoscale.operator.metrics import Metrics
-from kcloud_autoscale.operator.worker import Limits, Worker, WorkerDeathError
+from kcloud_autoscale.operator.worker import IDLE_SECONDS, STARTING_SECONDS, Limits, Worker, WorkerDeathError
 
 logger = logging.getLogger(__name__)
 
 # A fit of SARIMAX takes 2 s on a core of its own and ten times that on a busy node. Nobody waits for it.
 LIMITS = Limits(soft_seconds=0.0, hard_seconds=60.0)
-# A process that has nothing to do keeps 130 MB of its own; starting another one costs three seconds of a core.
-IDLE_SECONDS = 300.0
-STARTING_SECONDS = 60.0
 MOST_WAITING = 128
 """Histories handed over and not yet fitted: 10 MB of two weeks of minutes."""
 

@@ -12,13 +12,9 @@ from kcloud_autoscale.forecast.teach import Lesson
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.pace import Pace
 from kcloud_autoscale.operator.strikes import Strikes
-from kcloud_autoscale.operator.worker import Limits, Worker, WorkerDeathError
+from kcloud_autoscale.operator.worker import IDLE_SECONDS, STARTING_SECONDS, Limits, Worker, WorkerDeathError
 
 logger = logging.getLogger(__name__)
-
-# A worker that has nothing to do keeps 60 MB; starting another one costs half a second of a core.
-IDLE_SECONDS = 300.0
-STARTING_SECONDS = 60.0
 
 
 class WorkerTeacher:
