@@ -59,7 +59,7 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
 
 def urgency(old: Mapping[str, Any], new: Mapping[str, Any]) -> Urgency:
     """How soon the difference should be written."""
-    if any(old.get(key) != new.get(key) for key in _AT_ONCE) or _verdicts(old) != _verdicts(new):
+    if any(old.get(key) != new.get(key) for key in _AT_ONCE) or _told(old) != _told(new):
         return Urgency.NOW
     changed = {key for key in (*old, *new) if old.get(key) != new.get(key)}
     if changed - {*_CLOCKWORK, "conditions"}:
@@ -67,9 +67,11 @@ def urgency(old: Mapping[str, Any], new: Mapping[str, Any]) -> Urgency:
     return Urgency.IDLE if changed else Urgency.NONE
 
 
-def _verdicts(status: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Conditions without their sentences: those carry numbers."""
-    return [(one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", [])]
+def _told(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What people wait for among what moves: conditions without their sentences, and whether an asked model speaks."""
+    conditions = [(one.get("type"), one.get("status"), one.get("reason")) for one in status.get("conditions", [])]
+    asked = status.get("forecast", {}).get("asked", {})
+    return conditions, asked.get("model"), asked.get("fitted"), asked.get("message")
 
 
 @dataclass(frozen=True, slots=True)

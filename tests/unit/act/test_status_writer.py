@@ -29,6 +29,9 @@ def test_the_patch_is_the_smallest_one():
         ({"desiredReplicas": 4}, Urgency.NOW),
         ({"conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 4 s"}]}, Urgency.IDLE),
         ({"conditions": [{"type": "Ready", "status": "False", "reason": "A", "message": "in 3 s"}]}, Urgency.NOW),
+        ({"forecast": {"peak": 41.0, "asked": {"model": "ETS", "fitted": True, "weight": 0.3}}}, Urgency.IDLE),
+        ({"forecast": {"peak": 40.0, "asked": {"model": "ETS", "fitted": False, "message": "no"}}}, Urgency.NOW),
+        ({"forecast": {"peak": 40.0}}, Urgency.NOW),
     ],
 )
 def test_how_soon_a_change_is_written(change: dict[str, Any], how_soon: Urgency):
@@ -36,6 +39,7 @@ def test_how_soon_a_change_is_written(change: dict[str, Any], how_soon: Urgency)
         "desiredReplicas": 3,
         "currentCost": 20.0,
         "lastDecision": {"id": "d1"},
+        "forecast": {"peak": 40.0, "asked": {"model": "ETS", "fitted": True, "weight": 0.2}},
         "conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 3 s"}],
     }
     assert urgency(old, {**old, **change}) is how_soon
