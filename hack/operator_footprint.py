@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,12 @@ NAMESPACE = "ai"
 BATCH = 100
 # First look, first decisions, and a status each at 20 writes a second.
 SETTLE_SECONDS = 150.0
-MEASURED_SECONDS = 120.0
+# Statuses that only the clock changes are written every five minutes: as long as all the windows together.
+WINDOWS, MEASURED_SECONDS = 3, 100.0
+COUNTED = {
+    "kcloud_prometheus_queries_total": "to Prometheus",
+    'kcloud_kubernetes_requests_total{code="200",verb="PATCH"}': "patches",
+}
 DEFAULTS = {
     "CYCLE_SECONDS": "60",
     "STEP_SECONDS": "60",
@@ -50,6 +56,16 @@ def resident(worker: psutil.Process) -> int:
         return 0
 
 
+def requests(operator: Operator) -> dict[str, int]:
+    """How many have been answered so far, to whom."""
+    found: Counter[str] = Counter()
+    for line in operator.get("metrics", "/metrics")[1].splitlines():
+        for family, name in COUNTED.items():
+            if line.startswith(family):
+                found[name] += int(float(line.rsplit(" ", 1)[1]))
+    return dict(found)
+
+
 def measure(operator: Operator) -> None:
     """Wait until it is idle, then look twice."""
     assert operator.process is not None
@@ -60,11 +76,12 @@ def measure(operator: Operator) -> None:
         of_worker = max([of_worker, *map(resident, process.children())])
         time.sleep(0.2)
     print(f"peak of the first {SETTLE_SECONDS:g} s: {peak / 1e6:.0f} MB, worker {of_worker / 1e6:.0f} MB", flush=True)
-    for _ in range(2):
-        before, started = sum(process.cpu_times()[:2]), time.monotonic()
+    for _ in range(WINDOWS):
+        before, asked, started = sum(process.cpu_times()[:2]), requests(operator), time.monotonic()
         time.sleep(MEASURED_SECONDS)
         share = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
-        print(f"idle: {share:.1%} of a core, {process.memory_info().rss / 1e6:.0f} MB", flush=True)
+        made = ", ".join(f"{count - asked.get(name, 0)} {name}" for name, count in requests(operator).items())
+        print(f"idle: {share:.1%} of a core, {process.memory_info().rss / 1e6:.0f} MB; {made}", flush=True)
 
 
 def main() -> None:

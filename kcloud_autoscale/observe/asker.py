@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -15,16 +15,21 @@ from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.answer import Point, Row, shown
+from kcloud_autoscale.observe.answer import Point, PrometheusError, Row, shown
 from kcloud_autoscale.observe.fetch import Build, Subject, ask, hand_out, only, selections
 from kcloud_autoscale.observe.history import Span, on_grid
+from kcloud_autoscale.observe.joint import MOST_TOGETHER, Loners, answers_of
 from kcloud_autoscale.observe.promql import Selection
 
 K = TypeVar("K")
+S = TypeVar("S", Point, Row)
 
 # Samples of one answer: 400,000 are 11 MB of text and 40 series of a week at a minute each.
 MAX_SAMPLES = 400_000
 MAX_NAMES = 500
+# Of users' own queries, whose cost nobody knows: the few steps since the last cycle are asked for together, a history
+# is not.
+MAX_JOINT_SAMPLES = 1000
 
 
 class Source(Protocol):
@@ -61,12 +66,14 @@ class Asker:
         limit_seconds: For everything asked through this object, from its creation on.
         max_age_seconds: An older sample does not stand for its series. An instant vector has the age of the query, so
             the server itself must leave out what is too old: by default it repeats a last value for 300 s.
+        loners: Users' own queries that are asked alone.
     """
 
     source: Source
     now_seconds: float
     limit_seconds: float
     max_age_seconds: float | None = None
+    loners: Loners = field(default_factory=Loners)
     _deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,11 +91,10 @@ class Asker:
         except ObservationError as error:
             return Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")
 
-    async def single(self, promql: str, what: str) -> Point | Missing:
-        """The one series of a user's own query."""
-        name = f"{what} {shown(promql)}"
-        found = await self.series(promql, name)
-        return found if isinstance(found, Missing) else only(found, name, self.max_age_seconds)
+    async def own(self, texts: Collection[str], what: str) -> dict[str, Point | Missing]:
+        """The one series of each of some users' own queries, by text."""
+        answers = await answers_of(texts, self._send_own, self.loners, self.now_seconds)
+        return {text: self._only(text, answer, what) for text, answer in answers.items()}
 
     async def grouped(self, build: Build, subjects: Sequence[Subject], what: str) -> dict[WorkloadKey, Point | Missing]:
         """One value per workload."""
@@ -124,17 +130,30 @@ class Asker:
 
         return await _steps(span, chunk)
 
-    async def single_steps(self, promql: str, span: Span, what: str) -> FloatArray | Missing:
-        """Values per step of a user's own query, each no older than what counts at the present."""
-        name = f"{what} {shown(promql)}"
+    async def own_steps(self, texts: Collection[str], span: Span, what: str) -> dict[str, FloatArray | Missing]:
+        """Values per step of users' own queries, each no older than what counts at the present."""
 
         async def chunk(part: Span) -> dict[str, Row | Missing]:
-            try:
-                return {name: only(await self._send_range(promql, part, self.max_age_seconds), name)}
-            except ObservationError as error:
-                return {name: Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")}
+            async def send(text: str, joint: bool) -> list[Row]:
+                return await self._send_range(text, part, self.max_age_seconds, self._limit_seconds(joint))
 
-        return (await _steps(span, chunk))[name]
+            most = min(MOST_TOGETHER, max(1, MAX_JOINT_SAMPLES // part.steps))
+            answers = await answers_of(texts, send, self.loners, self.now_seconds, most)
+            return {text: self._only(text, answer, what) for text, answer in answers.items()}
+
+        return await _steps(span, chunk)
+
+    def _only(self, text: str, answer: Sequence[S] | PrometheusError, what: str) -> S | Missing:
+        if isinstance(answer, PrometheusError):
+            return Missing(MissingReason.SOURCE_ERROR, f"{what}: {answer}")
+        return only(answer, f"{what} {shown(text)}", self.max_age_seconds)
+
+    def _limit_seconds(self, joint: bool) -> float:
+        """A joint question leaves time to ask everyone alone."""
+        return self.left_seconds / 2.0 if joint else self.left_seconds
+
+    async def _send_own(self, promql: str, joint: bool) -> list[Point]:
+        return await self.source.query(promql, self.now_seconds, self._limit_seconds(joint), self.max_age_seconds)
 
     async def _send(self, promql: str) -> list[Point]:
         return await self.source.query(promql, self.now_seconds, self.left_seconds, self.max_age_seconds)
@@ -142,9 +161,16 @@ class Asker:
     async def _send_lasting(self, promql: str) -> list[Point]:
         return await self.source.query(promql, self.now_seconds, self.left_seconds)
 
-    async def _send_range(self, promql: str, span: Span, lookback_seconds: float | None = None) -> list[Row]:
+    async def _send_range(
+        self,
+        promql: str,
+        span: Span,
+        lookback_seconds: float | None = None,
+        limit_seconds: float | None = None,
+    ) -> list[Row]:
+        limit = self.left_seconds if limit_seconds is None else limit_seconds
         return await self.source.query_range(
-            promql, span.first_at, span.end_seconds, span.step_seconds, self.left_seconds, lookback_seconds
+            promql, span.first_at, span.end_seconds, span.step_seconds, limit, lookback_seconds
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -51,8 +52,7 @@ async def demand_steps(
     """
     preset = members[0].preset
     if preset is None:
-        answers = await asyncio.gather(*(_own(asker, each, span) for each in members))
-        return {each.key: answer for each, answer in zip(members, answers, strict=True)}
+        return await _own(asker, members, span)
     scraped = await _scraped(asker, preset, members, span, scrapes)
     values: Steps = {each.key: np.full(span.steps, np.nan) for each in members}
     for interval in sorted({float(each) for row in scraped.values() for each in np.unique(row)}):
@@ -61,11 +61,25 @@ async def demand_steps(
     return values
 
 
-async def _own(asker: Asker, each: Watched, span: Span) -> FloatArray | Missing:
+async def _own(asker: Asker, members: Sequence[Watched], span: Span) -> Steps:
+    """Of queries of their own, those that look back equally far in one go."""
+    alike: defaultdict[int, set[str]] = defaultdict(set)
+    for each in members:
+        alike[looked_back_steps(_query(each), span.step_seconds)].add(_query(each))
+
+    answers: dict[str, FloatArray | Missing] = {}
+
+    async def ask(back: int, texts: set[str]) -> None:
+        for text, found in (await asker.own_steps(texts, span.reaching_back(back), "demand")).items():
+            answers[text] = found if isinstance(found, Missing) else away_from_gaps(found, back)[back:]
+
+    await asyncio.gather(*(ask(*each) for each in alike.items()))
+    return {each.key: answers[_query(each)] for each in members}
+
+
+def _query(each: Watched) -> str:
     assert each.query is not None
-    back = looked_back_steps(each.query, span.step_seconds)
-    values = await asker.single_steps(each.query, span.reaching_back(back), "demand")
-    return values if isinstance(values, Missing) else away_from_gaps(values, back)[back:]
+    return each.query
 
 
 async def _scraped(

@@ -33,6 +33,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.asker import Asker, Source
 from kcloud_autoscale.observe.history import rate_window_seconds
+from kcloud_autoscale.observe.joint import Loners
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.past import Reach, capacity_histories, demand_histories
@@ -95,6 +96,7 @@ class Gatherer:
         self._settings = settings or GatherSettings()
         self._targets = Targets(informers)
         self._scrapes = ScrapeIntervals()
+        self._loners = Loners()
         self._capacity_until: dict[WorkloadKey, float] = {}
         at_once = math.inf if self._settings.single_look else WHOLE_VALUES
         self._demand_turns, self._capacity_turns = Turns(at_once), Turns(at_once)
@@ -109,7 +111,7 @@ class Gatherer:
         """
         targets = await self._targets.find(policy.workloads)
         fleet = [watched(policy.workloads[key], target) for key, target in targets.items()]
-        asker = Asker(self._prometheus, now_seconds, self._settings.budget_seconds, policy.max_metric_age_seconds)
+        asker = self._asker(policy, now_seconds, self._settings.budget_seconds)
         away = await asker.series("vector(1)", "Prometheus does not answer")
         if isinstance(away, Missing):
             return self._without_prometheus(fleet, away, now_seconds)
@@ -128,6 +130,9 @@ class Gatherer:
             carbon_grams_per_kwh=signals.carbon,
             problems=(*self._informers.problems(), *_failures(found.demand)),
         )
+
+    def _asker(self, policy: FleetPolicy, now_seconds: float, limit_seconds: float) -> Asker:
+        return Asker(self._prometheus, now_seconds, limit_seconds, policy.max_metric_age_seconds, self._loners)
 
     async def _now(
         self,
@@ -155,7 +160,7 @@ class Gatherer:
     ) -> _Past:
         settings = self._settings
         history_seconds = settings.history_days * SECONDS_PER_DAY
-        asker = Asker(self._prometheus, now_seconds, settings.history_budget_seconds, policy.max_metric_age_seconds)
+        asker = self._asker(policy, now_seconds, settings.history_budget_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
         demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns)
         taught = [each for each in askable if each.key in since or each.key in demand]

@@ -194,9 +194,9 @@ async def _metric_steps(
 ) -> Steps:
     if target.query is not None:
         query, unit = target.query, user_unit(target.name)
-        answers = await asyncio.gather(*(asker.single_steps(each.filled(query), span, target.name) for each in members))
-        scaled = (each if isinstance(each, Missing) else each / unit for each in answers)
-        return {each.key: answer for each, answer in zip(members, scaled, strict=True)}
+        found = await asker.own_steps({each.filled(query) for each in members}, span, target.name)
+        scaled = {text: each if isinstance(each, Missing) else each / unit for text, each in found.items()}
+        return {each.key: scaled[each.filled(query)] for each in members}
     if target.name in ("gpu", "npu"):
         own = [each.pods_subject for each in members if each.pods_subject is not None]
         return await asker.grouped_steps(

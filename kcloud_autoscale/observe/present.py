@@ -86,8 +86,7 @@ async def present(
             group.create_task(_demand(asker, found, preset, members, window, interval, max_age_seconds))
             group.create_task(_latency(asker, found, preset, members, window))
             group.create_task(_waiting(asker, found, preset, members))
-        for text in {each.query for each in watched if each.query} | _own_queries(watched):
-            group.create_task(_own(asker, found, text))
+        group.create_task(_own(asker, found, watched))
         group.create_task(_cpu_memory(asker, found, watched, window_seconds))
     for each in watched:
         if each.unknown is not None:
@@ -236,8 +235,8 @@ async def _waiting(asker: Asker, found: Present, preset: Preset, members: Sequen
         )
 
 
-async def _own(asker: Asker, found: Present, text: str) -> None:
-    found.own[text] = await asker.single(text, "query")
+async def _own(asker: Asker, found: Present, watched: Sequence[Watched]) -> None:
+    found.own |= await asker.own({each.query for each in watched if each.query} | _own_queries(watched), "query")
 
 
 async def _cpu_memory(asker: Asker, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:

@@ -7,6 +7,7 @@ vowels, which keeps ``llm`` and ``llm-batch`` apart: ``batch-6d9f7c5b8-x2k4z`` i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -17,6 +18,10 @@ _HASH = "[bcdf-hj-np-tv-xz2456789]"
 MAX_QUERY_LENGTH = 16_000
 
 GROUP = ("namespace", "workload")
+
+# Strings and comments are skipped as one, quotes that are left over and brackets are looked at.
+_TOKENS = re.compile(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`|#[^\n]*|["'`]|[(){}\[\]]""")
+_CLOSING = {")": "(", "}": "{", "]": "["}
 
 
 class PodNaming(Enum):
@@ -98,6 +103,24 @@ def quote(value: str) -> str:
 def literal(value: str) -> str:
     """A regular expression (RE2) that matches exactly this text."""
     return "".join("\\" + letter if letter in r"\.+*?()|[]{}^$" else letter for letter in value)
+
+
+def self_contained(text: str) -> bool:
+    """Whether every bracket and string of an expression ends within it, so that it stays inside brackets of ours.
+
+    ``a) or (b`` does not: between our brackets it would say something about what stands beside it. No more is
+    checked: what is no PromQL is for the server to say.
+    """
+    opened: list[str] = []
+    for token in _TOKENS.findall(text):
+        if token in ("(", "{", "["):
+            opened.append(token)
+        elif token in _CLOSING:
+            if not opened or opened.pop() != _CLOSING[token]:
+                return False
+        elif token in ('"', "'", "`"):
+            return False
+    return not opened
 
 
 def any_of(values: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ decided here. An event at most says "look again".
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import kopf
@@ -94,5 +94,24 @@ def kopf_settings() -> kopf.OperatorSettings:
     # Not ours: kopf takes off a finalizer of its own name from every object it has no delete handler for.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = NoDiffs()
     return settings
+
+
+class NoDiffs(kopf.DiffBaseStorage):
+    """Nobody here handles changes, so no object is copied and compared.
+
+    kopf would do so for every event, that is for each of our own statuses as it comes back: as long as all the rest
+    it does with them.
+    """
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:
+        """The same of every object."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """The same of every object."""
+        return kopf.BodyEssence()
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is left on anybody's object."""
