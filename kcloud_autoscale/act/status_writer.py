@@ -32,7 +32,7 @@ PLURALS = {
 }
 _AT_ONCE = ("phase", "target", "desiredReplicas", "observedGeneration", "originalReplicas", "lastOptimizationTime")
 # What changes with the clock alone.
-_CLOCKWORK = ("lastDecision", "savings", "budget", "forecast", "lastUpdated", "currentSpend", "monthlySpend")
+_CLOCKWORK = ("lastDecision", "savings", "budget", "forecast", "misses", "lastUpdated", "currentSpend", "monthlySpend")
 
 
 class Urgency(IntEnum):

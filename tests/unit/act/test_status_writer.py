@@ -25,6 +25,7 @@ def test_the_patch_is_the_smallest_one():
     [
         ({}, Urgency.NONE),
         ({"lastDecision": {"id": "d2"}}, Urgency.IDLE),
+        ({"misses": {"steps": 4.0}}, Urgency.IDLE),
         ({"currentCost": 21.0}, Urgency.NUMBERS),
         ({"desiredReplicas": 4}, Urgency.NOW),
         ({"conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 4 s"}]}, Urgency.IDLE),
