@@ -36,6 +36,7 @@ def events_of(
     yield from _lasting(ref, facts.get(TARGET_FOUND), False, decision)
     yield from _caps(ref, decision)
     yield from _fallback(ref, facts.get(FORECAST_TRUSTED), previous, decision)
+    yield from _model(ref, previous, decision)
     yield from _budget(ref, outcome)
 
 
@@ -74,6 +75,18 @@ def _fallback(
     before = find_condition(previous.get("conditions", []), FORECAST_TRUSTED)
     if fact is not None and fact.status is False and before is not None and before.get("status") == "True":
         yield Event(ref, "ForecastFallback", _with_id(fact.message, decision), warning=True)
+
+
+def _model(ref: ObjectRef, previous: Mapping[str, Any], decision: Decision) -> Iterator[Event]:
+    """Only when the model that is asked for has spoken and a fit fails: a young workload has too little history yet."""
+    before = previous.get("forecast", {}).get("asked", {})
+    asked = decision.forecast.asked if decision.forecast else None
+    if asked is None or not asked.message or before.get("model") != asked.model:
+        return
+    if before.get("fitted") and not before.get("message"):
+        still = "its last fit is still heard" if asked.fitted else "it is silent"
+        note = f"{asked.model} could not be fitted, {still}: {asked.message}"
+        yield Event(ref, "ModelFitFailed", _with_id(note, decision), warning=True)
 
 
 def _budget(ref: ObjectRef, outcome: Outcome) -> Iterator[Event]:

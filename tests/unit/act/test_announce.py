@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from kcloud_autoscale.act.events import ObjectRef
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction
+from kcloud_autoscale.domain.series import AskedModel
 from tests.unit.act.outcomes import KEY, TARGET, account, decision, outcome
 
 REF = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", "ai", "llm", "u1")
@@ -76,3 +78,20 @@ def test_a_fallback_is_news_only_where_the_forecast_was_trusted():
     changed = outcome(decision=lost, account=None)
     assert reasons(changed, previous=TRUSTED) == ["ForecastFallback"]
     assert reasons(changed) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "says"),
+    [
+        (AskedModel("ETS", False, "it took longer than 60 s"), {"model": "ETS", "fitted": True}, ["ModelFitFailed"]),
+        (AskedModel("ETS", True, "it did not converge"), {"model": "ETS", "fitted": True}, ["ModelFitFailed"]),
+        (AskedModel("ETS", True, "it did not converge"), {"model": "ETS", "fitted": True, "message": "the same"}, []),
+        (AskedModel("ETS", False, "it needs 60 steps"), {"model": "ETS", "fitted": False, "message": "not yet"}, []),
+        (AskedModel("STL", False, "not yet"), {"model": "ETS", "fitted": True}, []),
+        (AskedModel("ETS", True), {"model": "ETS", "fitted": True}, []),
+    ],
+)
+def test_a_fit_that_fails_is_news_where_the_model_had_spoken(now: AskedModel, before: dict[str, Any], says: list[str]):
+    forecast = replace(decision().forecast, asked=now)  # type: ignore[type-var]
+    changed = outcome(decision=decision(caps=(), forecast=forecast), account=None)
+    assert reasons(changed, previous={"forecast": {"asked": before}}) == says
