@@ -26,6 +26,8 @@ from kcloud_autoscale.operator.workload_metrics import WORKLOAD, WORKLOAD_METRIC
 
 Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
 
+BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
 
 class OutcomeCollector(Collector):
     """Series of the last cycle."""
@@ -52,53 +54,75 @@ def _family(metric: WorkloadMetric, outcomes: Iterable[tuple[WorkloadKey, Outcom
 
 
 class Metrics:
-    """What the operator counts, and what a scrape gets."""
+    """What the operator counts, and what a scrape gets.
+
+    Attributes:
+        registry: Of everything.
+        labels: By name of the family, for what is counted here.
+    """
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series and tell nobody anything
         self.registry = CollectorRegistry()
+        self.labels: dict[str, tuple[str, ...]] = {}
         ProcessCollector(registry=self.registry)
         self.collector = OutcomeCollector()
         self.registry.register(self.collector)
+        self._fleet()
+        self._cycles()
+        self._sources()
+        self._teaching()
+        self._fitting()
+
+    def _fleet(self) -> None:
+        self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
+        self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
         self.optimizations = self._counter(
-            "kcloud_workload_optimizations", "Changes of the replica count that were written.", (*WORKLOAD, "direction")
+            "kcloud_workload_optimizations", "Changes of the replica count that were written.", *WORKLOAD, "direction"
         )
-        self.scale_outcomes = self._counter(
-            "kcloud_scale_actions", "Attempts to write a count, by outcome.", ("outcome",)
+        self.scale_outcomes = self._counter("kcloud_scale_actions", "Attempts to write a count, by outcome.", "outcome")
+
+    def _cycles(self) -> None:
+        self.cycles = self._counter("kcloud_cycles", "Fleet cycles, by outcome: ok, error.", "outcome")
+        self.cycle_stage = self._histogram(
+            "kcloud_cycle_stage_seconds",
+            "Duration of each stage of a cycle: observe, tick, act, record.",
+            60.0,
+            "stage",
         )
-        self.cycles = self._counter("kcloud_cycles", "Fleet cycles, by outcome: ok, error.", ("outcome",))
+        self.last_cycle = self._gauge("kcloud_last_cycle_timestamp_seconds", "End of the last cycle that went well.")
+        self.leader = self._gauge("kcloud_leader", "1 while this process may act.")
+        self.loop_lag = self._gauge("kcloud_event_loop_lag_seconds", "How late the event loop runs.")
+
+    def _sources(self) -> None:
+        self.source_problems = self._gauge(
+            "kcloud_source_problems", "Sources that failed as a whole in the last cycle."
+        )
         self.kubernetes_requests = self._counter(
             "kcloud_kubernetes_requests",
             "Answers of the API server by verb and HTTP status; `none` is no answer.",
-            ("verb", "code"),
-        )
-        self.prometheus_queries = self._counter(
-            "kcloud_prometheus_queries", "Queries by outcome: ok, error.", ("outcome",)
+            "verb",
+            "code",
         )
         self.events_dropped = self._gauge(
             "kcloud_events_dropped", "Kubernetes Events not written because too many waited."
         )
-        self.cycle_stage = Histogram(
-            "kcloud_cycle_stage_seconds",
-            "Duration of each stage of a cycle: observe, tick, act, record.",
-            ("stage",),
-            registry=self.registry,
-            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+        self.prometheus_queries = self._counter(
+            "kcloud_prometheus_queries", "Queries by outcome: ok, error.", "outcome"
         )
-        self.prometheus_seconds = Histogram(
-            "kcloud_prometheus_query_seconds", "Duration of a query.", registry=self.registry
-        )
+        self.prometheus_seconds = self._histogram("kcloud_prometheus_query_seconds", "Duration of a query.", 10.0)
+
+    def _teaching(self) -> None:
         self.worker_deaths = self._counter(
             "kcloud_forecast_worker_deaths",
             "Forecast workers that ended unasked, by reason: Killed, TimedOut, OutOfMemory, Failed, NotStarted. "
             "Each costs a cycle of forecasts of those not taught yet.",
-            ("reason",),
+            "reason",
         )
-        self.lesson_seconds = Histogram(
+        self.lesson_seconds = self._histogram(
             "kcloud_forecast_lesson_seconds",
             "Duration of one lesson of the forecast worker: the whole histories of 1 to 128 workloads.",
-            registry=self.registry,
-            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+            5.0,
         )
         self.untaught = self._gauge(
             "kcloud_forecast_untaught_workloads", "Workloads whose history was still to be taught after the last cycle."
@@ -107,12 +131,13 @@ class Metrics:
             "kcloud_forecast_set_aside_workloads",
             "Workloads not taught for a while because the forecast worker died of them; their ForecastTrusted says so.",
         )
-        self.fit_seconds = Histogram(
+
+    def _fitting(self) -> None:
+        self.fit_seconds = self._histogram(
             "kcloud_forecast_fit_seconds",
             "Duration of one fit of a model that a workload asked for, by model.",
-            ("model",),
-            registry=self.registry,
-            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+            60.0,
+            "model",
         )
         self.fits_waiting = self._gauge(
             "kcloud_forecast_fits_waiting", "Fits of models asked for that were still to be made after the last cycle."
@@ -121,22 +146,20 @@ class Metrics:
             "kcloud_forecast_fitter_deaths",
             "Processes fitting models asked for that ended unasked, by reason: Killed, TimedOut, OutOfMemory, Failed, "
             "NotStarted. Each costs one fit its turn.",
-            ("reason",),
+            "reason",
         )
-        self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
-        self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
-        self.source_problems = self._gauge(
-            "kcloud_source_problems", "Sources that failed as a whole in the last cycle."
-        )
-        self.leader = self._gauge("kcloud_leader", "1 while this process may act.")
-        self.loop_lag = self._gauge("kcloud_event_loop_lag_seconds", "How late the event loop runs.")
-        self.last_cycle = self._gauge("kcloud_last_cycle_timestamp_seconds", "End of the last cycle that went well.")
 
-    def _counter(self, name: str, documentation: str, labels: tuple[str, ...]) -> Counter:
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        self.labels[name] = labels
         return Counter(name, documentation, labels, registry=self.registry)
 
     def _gauge(self, name: str, documentation: str) -> Gauge:
         return Gauge(name, documentation, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, longest_seconds: float, *labels: str) -> Histogram:
+        self.labels[name] = labels
+        buckets = [each for each in BUCKETS_SECONDS if each <= longest_seconds]
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
 
     def kubernetes_answered(self, verb: str, status: int | None) -> None:
         """One answer of the API server."""
@@ -160,28 +183,18 @@ class Metrics:
 
 def render_markdown() -> str:
     """``docs/metrics.md``."""
-    families = sorted(Metrics().registry.collect(), key=lambda family: family.name)
-    labels = {metric.name.removesuffix("_total"): (*WORKLOAD, *metric.labels) for metric in WORKLOAD_METRICS}
+    metrics = Metrics()
+    families = sorted(metrics.registry.collect(), key=lambda family: family.name)
+    of_workloads = {metric.name.removesuffix("_total"): (*WORKLOAD, *metric.labels) for metric in WORKLOAD_METRICS}
+    labels = {**metrics.labels, **of_workloads}
     rows = [
         f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} | "
-        f"{', '.join(labels.get(family.name.removesuffix('_total'), OWN_LABELS.get(family.name, ())))} | "
+        f"{', '.join(labels.get(family.name.removesuffix('_total'), ()))} | "
         f"{family.documentation} |"
         for family in families
     ]
     return "\n".join([*_HEAD, *rows]) + "\n"
 
-
-OWN_LABELS: Mapping[str, tuple[str, ...]] = {
-    "kcloud_workload_optimizations": (*WORKLOAD, "direction"),
-    "kcloud_scale_actions": ("outcome",),
-    "kcloud_cycles": ("outcome",),
-    "kcloud_kubernetes_requests": ("verb", "code"),
-    "kcloud_prometheus_queries": ("outcome",),
-    "kcloud_cycle_stage_seconds": ("stage",),
-    "kcloud_forecast_worker_deaths": ("reason",),
-    "kcloud_forecast_fit_seconds": ("model",),
-    "kcloud_forecast_fitter_deaths": ("reason",),
-}
 
 _HEAD = [
     "# Metrics",

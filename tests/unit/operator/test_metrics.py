@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.state import Usage
-from kcloud_autoscale.operator.metrics import OWN_LABELS, Metrics, render_markdown
+from kcloud_autoscale.operator.metrics import Metrics, render_markdown
 from tests.unit.act.outcomes import KEY, account, decision, outcome
 
 
@@ -103,14 +103,6 @@ def test_every_metric_has_help_and_a_unit_or_a_count(metrics: Metrics):
     for family in metrics.registry.collect():
         assert family.documentation, family.name
         assert family.name.startswith(("kcloud_", "process_")), family.name
-
-
-def test_labels_in_the_document_are_those_declared():
-    made = Metrics()
-    for attribute in vars(made).values():
-        name = getattr(attribute, "_name", None)
-        if name is not None:
-            assert tuple(attribute._labelnames) == tuple(OWN_LABELS.get(name, ())), name
 
 
 def test_the_document_is_in_step_with_the_declarations():
