@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,26 @@ def check_outputs(args: argparse.Namespace, options: Sequence[str]) -> None:
             raise ConfigError(f"{option}: there is no folder {path.parent}")
         if path is not None and path.is_dir():
             raise ConfigError(f"{option}: {path} is a folder, a file is needed")
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ConfigError(f"{option}: {path} must not be written")
+
+
+def make_folders(args: argparse.Namespace, options: Sequence[str]) -> None:
+    """The folders that files are written to at the end of a long run are there.
+
+    Raises:
+        ConfigError: The folder that one of the options names cannot be made or written to; says which option, and why.
+    """
+    for option in options:
+        path: Path | None = getattr(args, option.removeprefix("--"))
+        if path is None:
+            continue
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{option}: {error.filename} cannot be made a folder: {error.strerror}") from error
+        if not os.access(path, os.W_OK):
+            raise ConfigError(f"{option}: {path} must not be written to")
 
 
 @contextmanager

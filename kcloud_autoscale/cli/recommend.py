@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from kcloud_autoscale.cli.cluster import add_flags, client
-from kcloud_autoscale.cli.options import positive, writing
+from kcloud_autoscale.cli.options import make_folders, positive, writing
 from kcloud_autoscale.cli.recommend_reading import ANSWER_SECONDS, Reading, Wish, read
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
@@ -81,6 +81,7 @@ def _add_terms(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Recommend; the exit code is as the help says."""
     wish, terms = _wish(args), _terms(args)
+    make_folders(args, ("--manifests", "--html"))
     found = asyncio.run(_read(args, wish))
     for problem in found.problems:
         print(f"not read: {problem}", file=sys.stderr)
@@ -111,9 +112,6 @@ def _watched(pasts: Sequence[Past]) -> Iterable[Past]:
 
 
 def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
-    for folder in (args.manifests, args.html):
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
     for each in found:
         name = f"{each.past.key.namespace}.{each.past.key.name}"
         if args.manifests is not None and not each.past.has_optimizer:

@@ -1,5 +1,7 @@
 """`kcloud-autoscale recommend`: what is asked for that cannot be, said before anything is read."""
 
+from pathlib import Path
+
 import pytest
 
 from kcloud_autoscale.cli.main import main
@@ -29,3 +31,14 @@ def test_what_cannot_be_is_said(
     monkeypatch.delenv("PROMETHEUS_URL", raising=False)
     assert main(["recommend", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--manifests", "--html"])
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_read(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert main(["recommend", *URL, "--kubeconfig", "/nowhere", option, str(tmp_path / "file" / "pages")]) == 2
+    assert (
+        f"{option}: {tmp_path / 'file' / 'pages'} cannot be made a folder: Not a directory" in capsys.readouterr().err
+    )
