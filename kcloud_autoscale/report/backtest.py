@@ -37,7 +37,7 @@ def write_report(path: Path, windows: Sequence[Windows], traces: Sequence[Trace]
         traces: The series, by name.
         command: What was run, to be run again.
     """
-    write_page(path, "backtest.html", _data(windows, {trace.name: trace for trace in traces}, command))
+    write_page(path, "backtest", _data(windows, {trace.name: trace for trace in traces}, command))
 
 
 def _data(windows: Sequence[Windows], traces: Mapping[str, Trace], command: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One self-contained HTML file from a template, the style and script that all reports share, and data."""
+"""One self-contained HTML file: the frame, style and script that all reports share, a report's own, and its data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ import numpy as np
 _DIGITS = 5
 
 
-def write_page(path: Path, template: str, data: Mapping[str, Any]) -> None:
-    """Write the template of this name with its data; it opens from disk and asks nothing of the network."""
-    page = _part(template).replace("@STYLE@", _part("page.css")).replace("@SCRIPT@", _part("page.js"))
+def write_page(path: Path, name: str, data: Mapping[str, Any]) -> None:
+    """Write a report with its own body, style and script (``NAME.html`` and so on); it opens from disk, without network."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    # A script element ends at the first "</", wherever it stands.
-    path.write_text(page.replace("@DATA@", text.replace("</", "<\\/")), encoding="utf-8")
+    parts = {
+        "@TITLE@": f"{name.capitalize()} report",
+        "@STYLE@": _part("page.css") + _part(f"{name}.css"),
+        "@BODY@": _part(f"{name}.html"),
+        "@SCRIPT@": _part("page.js") + _part(f"{name}.js"),
+        # A script element ends at the first "</", wherever it stands. Last, for names of series are anybody's.
+        "@DATA@": text.replace("</", "<\\/"),
+    }
+    page = _part("page.html")
+    for place, part in parts.items():
+        page = page.replace(place, part)
+    path.write_text(page, encoding="utf-8")
 
 
 def _part(name: str) -> str:

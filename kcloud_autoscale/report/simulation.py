@@ -23,7 +23,7 @@ def write_report(
     path: Path, outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]
 ) -> None:
     """Write the report; the first policy is the one it tells about, the others stand beside it."""
-    write_page(path, "simulation.html", _data(outcomes, trace, rules, command))
+    write_page(path, "simulation", _data(outcomes, trace, rules, command))
 
 
 def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]) -> dict[str, Any]:
