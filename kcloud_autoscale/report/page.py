@@ -16,7 +16,7 @@ _DIGITS = 5
 
 
 def write_page(path: Path, name: str, data: Mapping[str, Any]) -> None:
-    """Write a report with its own body, style and script (``NAME.html`` and so on); it opens from disk, without network."""
+    """Write a report with its own body, style and script (``NAME.html`` and so on); it needs no network."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     parts = {
         "@TITLE@": f"{name.capitalize()} report",
