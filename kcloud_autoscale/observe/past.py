@@ -81,7 +81,8 @@ async def demand_histories(
             if not isinstance(each, Missing) and (piece := demand_history(each, job.span, job.whole)) is not None:
                 found[key] = piece
 
-    jobs = _jobs(watched, since, reach, asker.now_seconds, turns)
+    # A whole history is a question of its own: four jobs of 40 that are given up half done would be none at all.
+    jobs = _jobs(watched, since, reach, asker.now_seconds, turns, own_together=1)
     await _within(asker, [lambda job=job: run(job) for job in jobs])  # type: ignore[misc]
     return found
 
@@ -114,8 +115,12 @@ def _jobs(
     now_seconds: float,
     turns: Turns,
     series_each: int = 1,
+    own_together: int = MAX_NAMES,
 ) -> list[_Job]:
-    """Known workloads first: their few steps cost little and are what decisions wait for."""
+    """Known workloads first: their few steps cost little and are what decisions wait for.
+
+    Whole histories of ``own_together`` workloads with queries of their own are one job at most.
+    """
     alike: defaultdict[tuple[bool, Span, str], list[Watched]] = defaultdict(list)
     whole_steps = math.ceil(reach.history_seconds / reach.step_seconds)
     new = turns.take([each for each in watched if each.key not in since], whole_steps * series_each)
@@ -125,8 +130,10 @@ def _jobs(
         if span is not None:
             alike[known is None, span, each.preset.name if each.preset else ""].append(each)
     jobs = []
-    for (whole, span, _), members in sorted(alike.items(), key=lambda item: (item[0][0], item[0][1].steps)):
+    for (whole, span, preset), members in sorted(alike.items(), key=lambda item: (item[0][0], item[0][1].steps)):
         size = max(1, min(MAX_NAMES, MAX_SAMPLES // min(span.steps, MAX_STEPS)))
+        if whole and not preset:
+            size = min(size, own_together)
         jobs += [_Job(span, tuple(members[i : i + size]), whole) for i in range(0, len(members), size)]
     return jobs
 

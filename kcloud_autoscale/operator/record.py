@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.announce import events_of
@@ -121,9 +122,11 @@ def _outcome(
     untaught: str | None,
 ) -> Outcome:
     written = result is not None and result.written
+    seen = observation.workloads.get(decision.key)
     return Outcome(
         policy=fleet.policy.workloads[decision.key],
-        seen=observation.workloads.get(decision.key),
+        # Outcomes live until the next cycle's: with the histories of 198 new workloads that would be 32 MB.
+        seen=None if seen is None else replace(seen, demand_history=None, capacity_history=()),
         decision=decision,
         account=ticked.accounts.get(decision.key),
         scaled_at_seconds=decision.at_seconds if written else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -80,6 +81,31 @@ async def test_history_that_does_not_fit_the_budget_comes_later_and_the_rest_now
     assert 0 < len(come) < 190
     assert all(each.demand_history.start_seconds < NOW - 13 * 86_400 for each in come if each.demand_history)
     assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
+
+
+async def test_whole_histories_of_own_queries_come_one_by_one_from_a_server_that_is_slow() -> None:
+    """4 at once, 50 ms each, two requests per history: within a second some 40 of 190, and not none at all."""
+
+    class Slow(FakePrometheus):
+        slots = asyncio.Semaphore(4)
+
+        async def query_range(self, promql, *args, **kwargs):  # type: ignore[no-untyped-def]
+            async with self.slots:
+                await asyncio.sleep(0.05)
+            rows = await super().query_range('pod=~"(?:x)"', *args, **kwargs)
+            return [replace(row, labels={}) for row in rows]
+
+    plain = fleet(190)
+    own = {
+        key: replace(each, demand=DemandSource(query=f"load{{app={key.name!r}}}"))
+        for key, each in plain.workloads.items()
+    }
+    settings = GatherSettings(history_days=14.0, history_budget_seconds=1.0)
+    observation = await Gatherer(Slow(), filled_informers(190, 1), settings).gather(
+        replace(plain, workloads=own), {}, NOW
+    )
+    come = [each for each in observation.workloads.values() if each.demand_history is not None]
+    assert 0 < len(come) < 190
 
 
 async def test_a_large_fleet_is_read_in_parts_and_those_nobody_knows_hold_up_no_others() -> None:
