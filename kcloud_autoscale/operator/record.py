@@ -125,7 +125,7 @@ def _outcome(
     seen = observation.workloads.get(decision.key)
     return Outcome(
         policy=fleet.policy.workloads[decision.key],
-        # Outcomes live until the next cycle's: with the histories of 198 new workloads that would be 32 MB.
+        # Outcomes live until the next cycle's: with the histories of 99 new workloads that would be 16 MB.
         seen=None if seen is None else replace(seen, demand_history=None, capacity_history=()),
         decision=decision,
         account=ticked.accounts.get(decision.key),
