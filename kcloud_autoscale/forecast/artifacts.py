@@ -27,6 +27,7 @@ from kcloud_autoscale.forecast.settings import EXPERTS, LEVELS
 
 SCHEMA = 1
 LARGEST_BYTES = 32 * 2**20
+DEFAULT = Path("models", "default", "2")
 MANIFEST, ARRAYS, CARD, SCORES_FILE = "manifest.json", "arrays.npz", "card.md", "scores.csv"
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "kcloud-autoscale")
 _PRIOR_SHAPES: Mapping[str, tuple[int, ...]] = {
@@ -136,8 +137,8 @@ def load_bundle(folder: Path) -> Bundle:
 def default_bundle_folder() -> Path:
     """Where the bundle of this release lies: in the installed package, else in the checkout."""
     package = Path(__file__).resolve().parent.parent
-    inside = package / "models" / "default" / "1"
-    return inside if inside.exists() else package.parent / "models" / "default" / "1"
+    inside = package / DEFAULT
+    return inside if inside.exists() else package.parent / DEFAULT
 
 
 def default_knowledge() -> tuple[Knowledge | None, str]:

@@ -162,6 +162,7 @@ class Panel:
         points[:, :, 2] = block.yesterday
         points[:, :, 3] = block.present + _weighted_sum(state.short[rows], block.values[:, :LOCAL])
         points[:, :, 4] = block.present + _weighted_sum(state.full[rows], block.values)
+        points[:, :, 5] = block.present + _weighted_sum(state.scaled[rows], block.values)
         if self.model is not None:
             said = forecast_peaks(state.fit[rows], origins.demand(LAGS - 1, 0), origins.start, self.grid.horizon)
             points[:, :, len(EXPERTS)] = np.where(np.isfinite(said), origins.log(said), block.present)

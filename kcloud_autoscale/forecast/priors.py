@@ -20,7 +20,7 @@ class Prior:
 
     Attributes:
         short: Shape (local features,), coefficients of the short ridge.
-        full: Shape (features,), of the ridge.
+        full: Shape (features,), of the ridge and of the scaled one.
         scatter: Shape (features, features), what one row adds to the ridge statistics on average.
         offsets: Shape (experts, levels), in units of the spread.
         relative_losses: Shape (experts,), pinball relative to last value.
@@ -94,5 +94,5 @@ def default_prior(grid: Grid) -> Prior:
         scatter=np.diag(scale),
         scale_rows=10.0,
         offsets=np.tile(levels * np.sqrt(1.0 + grid.horizon), (len(EXPERTS), 1)),
-        relative_losses=np.array([1.0, 0.95, 1.3, 0.85, 0.8]),
+        relative_losses=np.array([1.0, 0.95, 1.3, 0.85, 0.8, 0.8]),
     )

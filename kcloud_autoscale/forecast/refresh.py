@@ -16,6 +16,8 @@ from kcloud_autoscale.forecast.settings import LEVELS
 FLOOR_SAMPLES = 288
 SCORED_ORIGINS = 36
 """Origins scored per refresh at most; a warm-up's long blocks are thinned to it."""
+SCALE_ROWS = 10.0
+"""What the sizes in a prior are worth to the scaled ridge, measured or not: it goes by the workload's own."""
 ALIKE_WINDOWS = 3.0
 """Peaks of windows this many lengths apart are about independent: noise and bursts outlast a window."""
 
@@ -143,6 +145,8 @@ def recalibrate(panel: Panel, rows: IntArray) -> None:
     state, prior, settings = panel.state, panel.prior, panel.settings
     penalty = ridge.penalties(state.gram[rows], prior.scatter, settings.prior_rows, prior.scale_rows)
     state.full[rows] = ridge.solve(state.gram[rows], state.moment[rows], penalty, prior.full)
+    scaled = ridge.penalties(state.gram[rows], prior.scatter, settings.prior_rows, SCALE_ROWS, strength=1.0)
+    state.scaled[rows] = ridge.solve(state.gram[rows], state.moment[rows], scaled, prior.full)
     local = slice(0, len(LOCAL_NAMES))
     state.short[rows] = ridge.solve(
         state.gram[rows, local, local], state.moment[rows, local], penalty[:, local, local], prior.short

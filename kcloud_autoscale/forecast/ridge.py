@@ -35,11 +35,13 @@ def fold(
     return new_gram, new_moment
 
 
-def penalties(gram: FloatArray, scatter: FloatArray, prior_rows: float, scale_rows: float) -> FloatArray:
+def penalties(
+    gram: FloatArray, scatter: FloatArray, prior_rows: float, scale_rows: float, strength: float = 0.5
+) -> FloatArray:
     """Pseudo-rows of a prior, smaller for a series whose features are smaller than ``scatter`` says.
 
     A guess of their size is a wall for a calm workload: 2,000 rows of 2 % add 0.8 to the statistics, 100 pseudo-rows
-    of 22 % would add 5. At half strength: a sixteenth of the guessed mean square is pulled a quarter as hard. At full
+    of 22 % would add 5. At half strength a sixteenth of the guessed mean square is pulled a quarter as hard. At full
     strength calm workloads gain more, and those with rare waves fit all their features to the waves.
 
     Args:
@@ -47,6 +49,7 @@ def penalties(gram: FloatArray, scatter: FloatArray, prior_rows: float, scale_ro
         scatter: Shape (p, p), what one row adds on average.
         prior_rows: How many pseudo-rows.
         scale_rows: Rows that the guessed sizes are worth; infinite where they were measured, and stay.
+        strength: How much of the difference in size is followed.
 
     Returns:
         Shape (series, p, p), as correlated as ``scatter``.
@@ -55,7 +58,7 @@ def penalties(gram: FloatArray, scatter: FloatArray, prior_rows: float, scale_ro
         return np.broadcast_to(prior_rows * scatter, gram.shape)
     guessed = np.diagonal(scatter)
     squares = (np.einsum("npp->np", gram) + scale_rows * guessed) / (gram[:, :1, 0] + scale_rows)
-    size = np.clip(squares / guessed, LEAST_SQUARE, 1.0) ** 0.25
+    size = np.clip(squares / guessed, LEAST_SQUARE, 1.0) ** (0.5 * strength)
     return np.asarray(prior_rows * scatter * size[:, :, None] * size[:, None, :])
 
 

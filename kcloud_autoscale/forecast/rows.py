@@ -38,7 +38,7 @@ class Learned:
         averages: Exponential averages of demand.
         fast, slow: (sum, weight) of absolute log changes over half an hour and a day.
         gram, moment: Ridge statistics with forgetting.
-        short, full: Ridge coefficients over the local features, and over all.
+        short, full, scaled: Ridge coefficients over the local features, and over all with either penalty.
         residuals: (experts, window) of past errors in units of the spread.
         outcomes: (window,) of normal scores at which past peaks fell on the curve the experts agreed on.
         readings: (levels, levels) that read that curve where the levels were met.
@@ -72,6 +72,7 @@ class Learned:
     moment: FloatArray
     short: FloatArray
     full: FloatArray
+    scaled: FloatArray
     residuals: SingleArray
     outcomes: SingleArray
     readings: FloatArray
@@ -122,6 +123,7 @@ def learned_rows(count: int, grid: Grid, prior: Prior, hedge_rate: float, blank:
         moment=np.zeros((count, features)),
         short=np.tile(prior.short, (count, 1)),
         full=np.tile(prior.full, (count, 1)),
+        scaled=np.tile(prior.full, (count, 1)),
         residuals=window((count, experts, grid.residuals)),
         outcomes=window((count, grid.residuals)),
         readings=np.tile(np.eye(levels), (count, 1, 1)),

@@ -9,7 +9,7 @@ DAY_SECONDS = 86_400.0
 LEVELS: tuple[float, ...] = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 """Quantiles kept for every workload; between them one interpolates."""
 
-EXPERTS: tuple[str, ...] = ("last value", "EWMA", "seasonal naive", "short ridge", "ridge")
+EXPERTS: tuple[str, ...] = ("last value", "EWMA", "seasonal naive", "short ridge", "ridge", "scaled ridge")
 """Who is heard, in the order of every array axis named ``experts``. Last value is always first and always in.
 
 A workload that asks for a model has one more, after these."""

@@ -65,10 +65,10 @@ def test_a_long_step_is_not_stale_before_two_were_missed() -> None:
 
 
 def test_who_was_heard_is_named_loudest_first() -> None:
-    heard = named_weights((0.2, 0.005, 0.0, 0.1, 0.695, 0.0), None)
+    heard = named_weights((0.2, 0.005, 0.0, 0.1, 0.695, 0.0, 0.0), None)
     assert heard == (("ridge", 0.695), ("last value", 0.2), ("short ridge", 0.1))
     assert model_name(heard) == "hedge(ridge 0.69, last value 0.20, short ridge 0.10)"
 
 
 def test_the_model_that_was_asked_for_is_named_like_any_expert() -> None:
-    assert named_weights((0.0, 0.0, 0.0, 0.0, 0.25, 0.75), "ETS") == (("ETS", 0.75), ("ridge", 0.25))
+    assert named_weights((0.0, 0.0, 0.0, 0.0, 0.25, 0.0, 0.75), "ETS") == (("ETS", 0.75), ("ridge", 0.25))
