@@ -171,14 +171,15 @@ class FleetForecaster(Generic[Key]):
             entry = by_shelf.setdefault(id(home.shelf), (home.shelf, [], []))
             entry[1].append(home.row)
             entry[2].append(values)
-        for shelf, rows, arrays in by_shelf.values():
-            lengths = np.array([len(each) for each in arrays])
-            demand = np.full((len(rows), int(lengths.max())), np.nan)
-            for index, each in enumerate(arrays):
-                demand[index, : len(each)] = each
-            for step in range(demand.shape[1]):
-                going = lengths > step
-                self._step(shelf.panel, np.array(rows, dtype=np.int64)[going], demand[going, step])
+        for shelf, places, arrays in by_shelf.values():
+            rows, lengths = np.array(places, dtype=np.int64), np.array([len(each) for each in arrays])
+            most = int(lengths.max())
+            going = np.arange(most)[None, :] < lengths[:, None]
+            demand = np.full((len(rows), most), np.nan)
+            demand[going] = np.concatenate(arrays)
+            for step in range(most):
+                left = going[:, step]
+                self._step(shelf.panel, rows[left], demand[left, step])
 
     def predict(self, keys: Sequence[Key]) -> FleetForecast[Key]:
         """Forecasts at each workload's own last step; unknown workloads are left out."""
@@ -202,8 +203,9 @@ class FleetForecaster(Generic[Key]):
             scored=np.zeros(count),
             asked=tuple(self._askers.said(key) for key in known) if self._askers else (None,) * count,
         )
-        for shelf, positions, rows in by_shelf.values():
+        for shelf, found, places in by_shelf.values():
             state, panel = shelf.panel.state, shelf.panel
+            positions, rows = np.array(found, dtype=np.int64), np.array(places, dtype=np.int64)
             answer.horizon_steps[positions] = panel.grid.horizon
             answer.origin[positions] = state.clock[rows]
             answer.known[positions] = state.known[rows]

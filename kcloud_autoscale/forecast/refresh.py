@@ -143,14 +143,12 @@ def floor_of(demand: SingleArray, otherwise: FloatArray) -> FloatArray:
 def recalibrate(panel: Panel, rows: IntArray) -> None:
     """Coefficients, offsets and weights from what has been learned."""
     state, prior, settings = panel.state, panel.prior, panel.settings
-    penalty = ridge.penalties(state.gram[rows], prior.scatter, settings.prior_rows, prior.scale_rows)
-    state.full[rows] = ridge.solve(state.gram[rows], state.moment[rows], penalty, prior.full)
-    scaled = ridge.penalties(state.gram[rows], prior.scatter, settings.prior_rows, SCALE_ROWS, strength=1.0)
-    state.scaled[rows] = ridge.solve(state.gram[rows], state.moment[rows], scaled, prior.full)
-    local = slice(0, len(LOCAL_NAMES))
-    state.short[rows] = ridge.solve(
-        state.gram[rows, local, local], state.moment[rows, local], penalty[:, local, local], prior.short
-    )
+    gram, moment, local = state.gram[rows], state.moment[rows], slice(0, len(LOCAL_NAMES))
+    penalty = ridge.penalties(gram, prior.scatter, settings.prior_rows, prior.scale_rows)
+    state.full[rows] = ridge.solve(gram, moment, penalty, prior.full)
+    state.short[rows] = ridge.solve(gram[:, local, local], moment[:, local], penalty[:, local, local], prior.short)
+    scaled = ridge.penalties(gram, prior.scatter, settings.prior_rows, SCALE_ROWS, strength=1.0)
+    state.scaled[rows] = ridge.solve(gram, moment, scaled, prior.full)
     empirical, count = intervals.empirical_offsets(state.residuals[rows])
     independent = count * panel.grid.stride / panel.grid.horizon
     state.offsets[rows] = intervals.blended_offsets(
