@@ -24,6 +24,7 @@ from kcloud_autoscale.observe.promql import MAX_QUERY_LENGTH, quote, self_contai
 S = TypeVar("S", Point, Row)
 
 TAG = "kcloud_query"
+_OR = " or "
 # The server compares each series of a join with all before it: 64 of them with 2,000, 500 with 125,000.
 MOST_TOGETHER = 64
 # How long those are asked alone who were in a request that failed.
@@ -91,18 +92,27 @@ async def answers_of(
 
 def joined(texts: Sequence[str]) -> str:
     """One query for all of them, each with its place in the label `TAG`."""
+    return _OR.join(_tagged(text, place) for place, text in enumerate(texts))
+
+
+def _tagged(text: str, place: int) -> str:
     # A comment at the end of a text ends with its line.
-    return " or ".join(f'label_replace(({text}\n), "{TAG}", {quote(str(i))}, "", "")' for i, text in enumerate(texts))
+    return f'label_replace(({text}\n), "{TAG}", {quote(str(place))}, "", "")'
 
 
 def _groups(texts: Iterable[str], most: int) -> list[list[str]]:
     """As few as are short enough for every server."""
     groups: list[list[str]] = []
+    length = 0  # of the last group, joined
     for text in texts:
-        if groups and len(groups[-1]) < most and len(joined([*groups[-1], text])) <= MAX_QUERY_LENGTH:
-            groups[-1].append(text)
-        else:
-            groups.append([text])
+        if groups and len(groups[-1]) < most:
+            longer = length + len(_OR) + len(_tagged(text, len(groups[-1])))
+            if longer <= MAX_QUERY_LENGTH:
+                groups[-1].append(text)
+                length = longer
+                continue
+        groups.append([text])
+        length = len(_tagged(text, 0))
     return groups
 
 
