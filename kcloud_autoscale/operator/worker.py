@@ -120,12 +120,9 @@ class Worker:
             WorkerDeathError: It ended before, or was killed because the time was up.
         """
 
-        def talk(to: BinaryIO, back: BinaryIO) -> Rows:
-            with contextlib.suppress(BrokenPipeError):  # then the answer says why, or that there is none
-                send_lesson(to, lesson)
-            return receive_rows(back, layouts, lesson)
-
-        return self._within(within_seconds, talk)
+        return self._within(
+            within_seconds, lambda to: send_lesson(to, lesson), lambda back: receive_rows(back, layouts, lesson)
+        )
 
     def fit(self, wanted: Wanted, history: DemandHistory, within_seconds: float) -> Fit:
         """Have a model fitted.
@@ -134,12 +131,10 @@ class Worker:
             WorkerDeathError: It ended before, or was killed because the time was up.
         """
 
-        def talk(to: BinaryIO, back: BinaryIO) -> Fit:
-            with contextlib.suppress(BrokenPipeError):
-                send_wanted(to, wanted, history)
-            return receive_fit(back, wanted, steps_in(DAY_SECONDS, history.step_seconds))
-
-        return self._within(within_seconds, talk)
+        day = steps_in(DAY_SECONDS, history.step_seconds)
+        return self._within(
+            within_seconds, lambda to: send_wanted(to, wanted, history), lambda back: receive_fit(back, wanted, day)
+        )
 
     def kill(self) -> None:
         """End it from another thread than the one that talks to it, which is told so."""
@@ -153,13 +148,17 @@ class Worker:
             with contextlib.suppress(OSError):  # what was not sent any more
                 cast(BinaryIO, stream).close()
 
-    def _within(self, within_seconds: float, talk: Callable[[BinaryIO, BinaryIO], Answer]) -> Answer:
+    def _within(
+        self, within_seconds: float, send: Callable[[BinaryIO], None], receive: Callable[[BinaryIO], Answer]
+    ) -> Answer:
         """Question and answer, in time or not at all."""
         late = threading.Event()
         killer = threading.Timer(max(0.0, within_seconds), self._kill, (late,))
         killer.start()
         try:
-            return talk(cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout))
+            with contextlib.suppress(BrokenPipeError):  # then the answer says why, or that there is none
+                send(cast(BinaryIO, self._process.stdin))
+            return receive(cast(BinaryIO, self._process.stdout))
         except RefusalError as refused:
             self.close()
             reason = "OutOfMemory" if "MemoryError" in str(refused) else "Failed"
