@@ -57,7 +57,7 @@ def past(days: float, folder: Path) -> Path:
     """Blocks with a daily wave that ended some hours ago: what came after is in nobody's block."""
     length = int(days * 86_400)
     start = int(time.time()) - PAST_ENDED_SECONDS - length
-    wave = Series("demo_past", {}, lambda at: 5.0 + 2.0 * math.sin(math.tau * at / 86_400.0) + at % 7 / 7.0)
+    wave = Series(PAST, {}, lambda at: 5.0 + 2.0 * math.sin(math.tau * at / 86_400.0) + at % 7 / 7.0)
     return write_blocks([wave], start, length, folder)
 
 

@@ -29,6 +29,13 @@ def executable(path: Path, script: str) -> Path:
     return path
 
 
+def go_fails(folder: Path, monkeypatch: pytest.MonkeyPatch, verb: str, said: str) -> None:
+    """The Go on the PATH is the right release, and fails at one of its verbs."""
+    script = f'case "$1" in {verb}) echo "{said}" >&2; exit 1;; *) echo go version go1.26.1 linux;; esac'
+    go = executable(folder / "bin" / "go", script)
+    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
+
+
 @pytest.mark.parametrize(
     ("printed", "release"),
     [
@@ -142,9 +149,7 @@ def test_a_cached_part_needs_no_go(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failing_build_shows_what_go_said_and_caches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = 'case "$1" in build) echo "main.go:1: undefined: x" >&2; exit 1;; *) echo go version go1.26.1 linux;; esac'
-    go = executable(tmp_path / "bin" / "go", script)
-    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
+    go_fails(tmp_path, monkeypatch, "build", "main.go:1: undefined: x")
 
     with pytest.raises(ClusterError, match=r"(?s)building certificates failed.*undefined: x"):
         build.tool("certificates")
@@ -152,9 +157,7 @@ def test_a_failing_build_shows_what_go_said_and_caches_nothing(tmp_path: Path, m
 
 
 def test_modules_that_cannot_be_had_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = 'case "$1" in list) echo "no such host" >&2; exit 1;; *) echo go version go1.26.1 linux;; esac'
-    go = executable(tmp_path / "bin" / "go", script)
-    monkeypatch.setenv("PATH", f"{go.parent}:{os.environ['PATH']}")
+    go_fails(tmp_path, monkeypatch, "list", "no such host")
 
     with pytest.raises(ClusterError, match=r"(?s)modules of etcd.*no such host"):
         build.tool("etcd")
