@@ -8,89 +8,33 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from kcloud_autoscale.api.resolve import ResourceNames
 from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.operator.setting_kinds import (
+    HTTP_URL,
+    NAMES,
+    READABLE_FILE,
+    SWITCH,
+    TEXT,
+    Kind,
+    number,
+    one_of,
+    whole,
+)
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
-def _text(raw: str) -> str:
-    return raw
-
-
-def _names(raw: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in raw.split(",") if name.strip())
-
-
-def _switch(raw: str) -> bool:
-    if raw.lower() in ("true", "1", "yes", "on"):
-        return True
-    if raw.lower() in ("false", "0", "no", "off"):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
-        try:
-            value = float(raw)
-        except ValueError:
-            raise ValueError(f"must be a number from {low:g} to {high:g}") from None
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low:g} to {high:g}")
-        return value
-
-    return parse
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        if not raw.isascii() or not raw.isdigit() or not low <= int(raw) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(raw)
-
-    return parse
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        found = next((choice for choice in allowed if choice.lower() == raw.lower()), None)
-        if found is None:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return found
-
-    return parse
-
-
-def _http_url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    if parts.username or parts.password:
-        raise ValueError("must not carry a password; use PROMETHEUS_TOKEN_FILE")
-    return raw.rstrip("/")
-
-
-def _readable_file(raw: str) -> Path:
-    path = Path(raw)
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise ValueError(f"must be a readable file: {error.strerror}") from error
-    return path
-
-
-def _variable(name: str, parse: Callable[[str], Any], doc: str, default: Any, shown: str | None = None) -> Any:
+def _variable(name: str, kind: Kind, doc: str, default: Any, shown: str | None = None) -> Any:
     """A field that is read from the environment variable ``name``."""
     if shown is None:
         shown = f"{default:g}" if isinstance(default, float) else str(default)
-    return field(default=default, metadata={"variable": name, "parse": parse, "doc": doc, "shown": shown})
+    return field(default=default, metadata={"variable": name, "kind": kind, "doc": doc, "shown": shown})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,79 +42,79 @@ class Settings:
     """Every setting of ``kcloud-autoscale run``."""
 
     prometheus_url: str = _variable(
-        "PROMETHEUS_URL", _http_url, "Prometheus or anything that speaks its HTTP API. Required.", "", "none"
+        "PROMETHEUS_URL", HTTP_URL, "Prometheus or anything that speaks its HTTP API. Required.", "", "none"
     )
     prometheus_token_file: Path | None = _variable(
-        "PROMETHEUS_TOKEN_FILE", _readable_file, "File with a bearer token, read anew for each query.", None, "none"
+        "PROMETHEUS_TOKEN_FILE", READABLE_FILE, "File with a bearer token, read anew for each query.", None, "none"
     )
     prometheus_tenant: str = _variable(
-        "PROMETHEUS_TENANT", _text, "Sent as `X-Scope-OrgID` to Mimir, Cortex or Thanos.", "", "none"
+        "PROMETHEUS_TENANT", TEXT, "Sent as `X-Scope-OrgID` to Mimir, Cortex or Thanos.", "", "none"
     )
     prometheus_ca_file: Path | None = _variable(
-        "PROMETHEUS_CA_FILE", _readable_file, "CA certificates Prometheus is checked against.", None, "the system's"
+        "PROMETHEUS_CA_FILE", READABLE_FILE, "CA certificates Prometheus is checked against.", None, "the system's"
     )
     prometheus_timeout_seconds: float = _variable(
-        "PROMETHEUS_TIMEOUT_SECONDS", _number(0.1, 300), "Longest a single query may take.", 30.0
+        "PROMETHEUS_TIMEOUT_SECONDS", number(0.1, 300), "Longest a single query may take.", 30.0
     )
     watch_namespaces: tuple[str, ...] = _variable(
-        "WATCH_NAMESPACE", _names, "Namespaces to serve, separated by commas. Empty: all of them.", (), "all"
+        "WATCH_NAMESPACE", NAMES, "Namespaces to serve, separated by commas. Empty: all of them.", (), "all"
     )
     pod_name: str = _variable(
-        "POD_NAME", _text, "Identity in the Lease and in Events.", socket.gethostname(), "the host name"
+        "POD_NAME", TEXT, "Identity in the Lease and in Events.", socket.gethostname(), "the host name"
     )
     pod_namespace: str = _variable(
         "POD_NAMESPACE",
-        _text,
+        TEXT,
         "Where the Lease lives. Read from the service account's mount when not set.",
         "",
         "of the service account, else `default`",
     )
     operator_name: str = _variable(
-        "OPERATOR_NAME", _text, "Name of the Lease and the reporting controller of Events.", "kcloud-autoscale"
+        "OPERATOR_NAME", TEXT, "Name of the Lease and the reporting controller of Events.", "kcloud-autoscale"
     )
-    cycle_seconds: float = _variable("CYCLE_SECONDS", _number(1, 3600), "Time between two fleet cycles.", 60.0)
-    step_seconds: float = _variable("STEP_SECONDS", _number(1, 3600), "Grid of the demand history.", 60.0)
+    cycle_seconds: float = _variable("CYCLE_SECONDS", number(1, 3600), "Time between two fleet cycles.", 60.0)
+    step_seconds: float = _variable("STEP_SECONDS", number(1, 3600), "Grid of the demand history.", 60.0)
     history_days: float = _variable(
-        "HISTORY_DAYS", _number(0.01, 90), "Demand read from Prometheus for a workload seen for the first time.", 14.0
+        "HISTORY_DAYS", number(0.01, 90), "Demand read from Prometheus for a workload seen for the first time.", 14.0
     )
     settle_seconds: float = _variable(
         "SETTLE_SECONDS",
-        _number(0, 600),
+        number(0, 600),
         "A step of demand is read this long after its end: scrapes arrive late.",
         10.0,
     )
     time_scale: float = _variable(
-        "TIME_SCALE", _number(1, 1000), "For rehearsals only: the forecaster takes 1 s for this many.", 1.0
+        "TIME_SCALE", number(1, 1000), "For rehearsals only: the forecaster takes 1 s for this many.", 1.0
     )
     max_metric_age_seconds: float = _variable(
-        "MAX_METRIC_AGE_SECONDS", _number(1, 3600), "Older readings are stale: nothing is decided on them.", 180.0
+        "MAX_METRIC_AGE_SECONDS", number(1, 3600), "Older readings are stale: nothing is decided on them.", 180.0
     )
     default_lead_time_seconds: float = _variable(
-        "DEFAULT_LEAD_TIME_SECONDS", _number(1, 7200), "Time to a ready replica until start-ups have been seen.", 300.0
+        "DEFAULT_LEAD_TIME_SECONDS", number(1, 7200), "Time to a ready replica until start-ups have been seen.", 300.0
     )
     npu_resource_names: tuple[str, ...] = _variable(
         "NPU_RESOURCE_NAMES",
-        _names,
+        NAMES,
         "Extended resources `resources.npu` may stand for, most wanted first.",
         ResourceNames().npu,
         ",".join(ResourceNames().npu),
     )
     leader_election: bool = _variable(
-        "LEADER_ELECTION", _switch, "Act only while holding the Lease. Off only where one process runs.", True, "true"
+        "LEADER_ELECTION", SWITCH, "Act only while holding the Lease. Off only where one process runs.", True, "true"
     )
     dry_run: bool = _variable(
-        "DRY_RUN", _switch, "Let the API server check every scaling and keep none.", False, "false"
+        "DRY_RUN", SWITCH, "Let the API server check every scaling and keep none.", False, "false"
     )
-    write_qps: float = _variable("WRITE_QPS", _number(1, 1000), "Writes to the API server per second.", 20.0)
-    write_burst: int = _variable("WRITE_BURST", _whole(11, 10_000), "Writes at once after a quiet time.", 40)
+    write_qps: float = _variable("WRITE_QPS", number(1, 1000), "Writes to the API server per second.", 20.0)
+    write_burst: int = _variable("WRITE_BURST", whole(11, 10_000), "Writes at once after a quiet time.", 40)
     resync_seconds: float = _variable(
-        "RESYNC_SECONDS", _number(5, 86_400), "How often our objects are listed anew, in case a watch lost one.", 600.0
+        "RESYNC_SECONDS", number(5, 86_400), "How often our objects are listed anew, in case a watch lost one.", 600.0
     )
-    bind_address: str = _variable("BIND_ADDRESS", _text, "Address the two ports listen on.", "0.0.0.0")
-    metrics_port: int = _variable("METRICS_PORT", _whole(0, 65_535), "`/metrics`. 0 takes any free port.", 8080)
-    probe_port: int = _variable("PROBE_PORT", _whole(0, 65_535), "`/healthz` and `/readyz`. 0: any free one.", 8081)
-    log_level: str = _variable("LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severity.", "INFO")
-    log_format: str = _variable("LOG_FORMAT", _one_of("text", "json"), "One line per record, in this form.", "text")
+    bind_address: str = _variable("BIND_ADDRESS", TEXT, "Address the two ports listen on.", "0.0.0.0")
+    metrics_port: int = _variable("METRICS_PORT", whole(0, 65_535), "`/metrics`. 0 takes any free port.", 8080)
+    probe_port: int = _variable("PROBE_PORT", whole(0, 65_535), "`/healthz` and `/readyz`. 0: any free one.", 8081)
+    log_level: str = _variable("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "Least severity.", "INFO")
+    log_format: str = _variable("LOG_FORMAT", one_of("text", "json"), "One line per record, in this form.", "text")
 
 
 def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -219,7 +163,7 @@ def _read(item: Field[Any], environment: Mapping[str, str]) -> Any:
     variable = item.metadata["variable"]
     raw = environment[variable].strip()
     try:
-        return item.metadata["parse"](raw)
+        return item.metadata["kind"].parse(raw)
     except ValueError as error:
         raise ConfigError(f"{variable}={raw}: {error}") from error
 
