@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 CACHE ?= $(HOME)/.cache/kcloud-autoscale
 UV = $(CACHE)/uv-$(shell cksum <hack/uv.lock | cut -d' ' -f1)/bin/uv
+# repository:tag of the operator's image; the repository may have a port of its own.
 IMAGE ?= kcloud-autoscale:dev
 # Forecasts are many small matrix products; threads only fight over the cores.
 export OMP_NUM_THREADS := 1
@@ -25,7 +26,7 @@ lock: deps ## refresh the lock files from pyproject.toml
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -o requirements.lock
 	$(UV) pip compile pyproject.toml --group dev --universal --generate-hashes --no-header -q -c requirements.lock -o requirements-dev.lock
 
-cluster-deps: deps ## build the local control plane and Prometheus (cached)
+cluster-deps: deps ## build the local control plane, Prometheus and helm (cached)
 	@$(PY) -m hack.cluster build
 
 generate: deps ## render crds/ and the generated docs from the code
@@ -42,9 +43,9 @@ run: deps ## the operator against the current kubeconfig
 install: generate ## the CRDs into the current cluster
 	kubectl apply --server-side -f crds/
 
-deploy: install ## the operator into the current cluster (IMAGE=…)
-	kubectl apply -f hack/deploy/
-	kubectl -n kcloud-system set image deployment/kcloud-autoscale operator=$(IMAGE)
+deploy: generate ## the operator into the current cluster, by helm (IMAGE=repository:tag HELM="--set …")
+	helm upgrade --install kcloud-operator charts/kcloud-operator --namespace kcloud-system --create-namespace \
+	  --take-ownership --set image.repository=$(shell i=$(IMAGE); echo $${i%:*}),image.tag=$(shell i=$(IMAGE); echo $${i##*:}) $(HELM)
 
 demo: cluster-deps ## everything from nothing: a cluster, a load, the operator beside the real HPA, a report
 	@$(PY) -m hack.demo

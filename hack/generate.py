@@ -6,15 +6,21 @@ import argparse
 import sys
 from pathlib import Path
 
+from hack.chart.dashboards import render_dashboards
+from hack.chart.values_schema import render_values_schema
 from kcloud_autoscale.api import crd
 from kcloud_autoscale.operator import metrics, settings
 
 ROOT = Path(__file__).resolve().parents[1]
+CHART = Path("charts/kcloud-operator")
 
 
 def rendered() -> dict[Path, str]:
     """Content by path relative to the repository."""
-    files = {Path("crds") / name: text for name, text in crd.render_all().items()}
+    crds = crd.render_all()
+    files = {folder / name: text for folder in (Path("crds"), CHART / "files" / "crds") for name, text in crds.items()}
+    files |= {CHART / "dashboards" / name: text for name, text in render_dashboards().items()}
+    files[CHART / "values.schema.json"] = render_values_schema()
     files[Path("docs/metrics.md")] = metrics.render_markdown()
     files[Path("docs/configuration.md")] = settings.render_markdown()
     return files

@@ -2,7 +2,7 @@
 
 Starts the local control plane and Prometheus, makes that many Deployments and WorkloadOptimizers with a steady demand
 each (a query of its own per workload: the dearest case, presets are grouped), runs the operator with its defaults
-under the roles of hack/deploy, and prints memory of controller and forecast worker, and CPU once everything has been
+under the roles of the chart, and prints memory of controller and forecast worker, and CPU once everything has been
 decided and written. With ``--history-days 14`` each of them has a past of its own to be read and learned: all pasts
 are one series under as many queries, so that Prometheus need not hold a thousand.
 """
@@ -18,8 +18,9 @@ from pathlib import Path
 
 import psutil
 
+from hack.chart.release import install
 from hack.cluster import Cluster, Node
-from tests.e2e.world import Demand, Operator, exported, install, optimizer
+from tests.e2e.world import Demand, Operator, exported, optimizer
 from tests.integration.manifests import deployment
 from tests.integration.series import Series, write_blocks
 

@@ -13,7 +13,7 @@ from hack.cluster.build import ensure
 from hack.cluster.cache import report
 from hack.cluster.cluster import Cluster
 from hack.cluster.errors import ClusterError
-from hack.cluster.parts import CONTROL_PLANE, PARTS
+from hack.cluster.parts import PARTS
 
 EXAMPLE = 'python3 -m hack.cluster up && eval "$(python3 -m hack.cluster env)" && kubectl get nodes'
 
@@ -33,9 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     build = verbs.add_parser("build", help="build the binaries that are not cached yet")
     known = [part.name for part in PARTS]
-    build.add_argument(
-        "parts", nargs="*", help=f"of: {', '.join(known)}; without any: what a cluster and Prometheus need"
-    )
+    build.add_argument("parts", nargs="*", help=f"of: {', '.join(known)}; without any: all of them")
     build.set_defaults(verb=_build)
     for name, verb, text in (
         ("up", _up, "start a cluster that stays until `down`"),
@@ -76,7 +74,7 @@ def _build(options: argparse.Namespace) -> None:
     unknown = set(options.parts) - {part.name for part in PARTS}
     if unknown:
         raise ClusterError(f"unknown part {', '.join(sorted(unknown))}; there are: {', '.join(p.name for p in PARTS)}")
-    ensure(options.parts or [*CONTROL_PLANE, "prometheus"])
+    ensure(options.parts or [part.name for part in PARTS])
 
 
 def _up(options: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from hack.cluster.build import ensure
 from hack.cluster.certificates import ServerCertificate, issue_server
 from hack.cluster.control_plane import ControlPlane, HpaTiming
 from hack.cluster.errors import ClusterError
+from hack.cluster.helm import Helm
 from hack.cluster.kubeconfig import write_kubeconfig
 from hack.cluster.kubectl import Kubectl
 from hack.cluster.nodes import Node, metrics_api
@@ -35,12 +36,14 @@ class Cluster:
         directory: holds kubeconfigs, certificates, logs and data; deleted when the cluster stops, unless kept.
         kubeconfig: the administrator's.
         kubectl: callable, `cluster.kubectl("get", "pods", "-A")`.
+        helm: callable, `cluster.helm("list", "-A")`; built when it is first called.
     """
 
     def __init__(self, directory: Path, kubeconfig: Path, processes: Processes, plane: ControlPlane | None) -> None:
         self.directory = directory
         self.kubeconfig = kubeconfig
         self.kubectl = Kubectl(kubeconfig, directory)
+        self.helm = Helm(kubeconfig, directory)
         self._processes = processes
         self._plane = plane
         self._ports = plane.ports if plane else Ports()

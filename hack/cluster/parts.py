@@ -87,4 +87,4 @@ PARTS = (
 )
 
 CONTROL_PLANE = ("certificates", "etcd", "kubernetes", "kwok")
-"""Parts that `Cluster.start` needs. Prometheus and helm are built when first asked for."""
+"""Parts that `Cluster.start` needs. Prometheus and helm are built when first asked for, or by `make cluster-deps`."""

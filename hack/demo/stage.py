@@ -14,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from hack.chart import release
 from hack.cluster import Cluster, Node, tool
 from hack.cluster.ports import Ports
 from hack.demo import manifests
@@ -47,7 +48,6 @@ from hack.load.watch import ready_pods
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTPUT = REPOSITORY / "out"
-OPERATOR_NAMESPACE, OPERATOR_ACCOUNT = "kcloud-system", "kcloud-autoscale"
 # From the control plane's start to the ramp, where that start took 5 s: pods, history, operator, and its lead.
 SETUP_SECONDS = 66
 
@@ -74,7 +74,7 @@ async def stage(progress: Progress) -> AsyncIterator[Stage]:
         cluster = await asyncio.to_thread(Cluster.start, nodes=nodes, hpa_sync_seconds=HPA_SYNC_SECONDS)
         slowness = min(3.0, max(1.0, (time.monotonic() - began) / 5.0))
     with cluster:
-        with progress.step("two Deployments, CRDs, the operator's ServiceAccount and Role"):
+        with progress.step("two Deployments, and the chart: CRDs, the operator's ServiceAccount and roles"):
             await asyncio.to_thread(_apply, cluster)
         # The daily wave is in the history, so its time is settled now, and a slow machine is given longer.
         timeline = Timeline(time.time() // CYCLE_SECONDS * CYCLE_SECONDS + round(SETUP_SECONDS * slowness))
@@ -93,9 +93,7 @@ async def stage(progress: Progress) -> AsyncIterator[Stage]:
 def _apply(cluster: Cluster) -> None:
     cluster.kubectl("create", "namespace", NAMESPACE)
     cluster.kubectl.apply([manifests.deployment(name, 4) for name in (OURS, TWIN)])
-    cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    for manifest in ("namespace.yaml", "rbac.yaml"):
-        cluster.kubectl("apply", "-f", str(REPOSITORY / "hack" / "deploy" / manifest))
+    release.install(cluster)
 
 
 @asynccontextmanager
@@ -173,10 +171,11 @@ def _prometheus_config(load_port: int, operator_port: int) -> str:
 def _operator(cluster: Cluster, port: int, log: Path) -> subprocess.Popen[bytes]:
     """As in a cluster: a process with a token and a Prometheus address, and nothing else to know the load by."""
     environment = os.environ | {
-        "KUBECONFIG": str(cluster.kubeconfig_for(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT)),
+        "KUBECONFIG": str(cluster.kubeconfig_for(release.NAMESPACE, release.NAME)),
         "PROMETHEUS_URL": cluster.prometheus.url,
         "WATCH_NAMESPACE": NAMESPACE,
-        "POD_NAMESPACE": OPERATOR_NAMESPACE,
+        "POD_NAMESPACE": release.NAMESPACE,
+        "OPERATOR_NAME": release.NAME,
         "CYCLE_SECONDS": str(CYCLE_SECONDS),
         "STEP_SECONDS": str(CYCLE_SECONDS),
         "SETTLE_SECONDS": str(2 * SCRAPE_SECONDS),

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hack.chart.release import install
 from hack.cluster import Cluster, Prometheus
-from tests.e2e.world import Demand, Operator, World, exported, install
+from tests.e2e.world import Demand, Operator, World, exported
 
 
 @pytest.fixture(scope="module")
 def operator_kubeconfig(cluster: Cluster) -> Path:
-    """Identity of the ServiceAccount of hack/deploy."""
+    """Identity of the chart's ServiceAccount."""
     return install(cluster)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hack.chart.release import install
 from hack.cluster import Cluster, ClusterError, Node, Prometheus
 from tests.e2e.test_operator_faults import Factory, always, eventually, settled
-from tests.e2e.world import ROOT, Demand, Operator, World, exported, install, optimizer
+from tests.e2e.world import ROOT, Demand, Operator, World, exported, optimizer
 
 pytestmark = pytest.mark.e2e
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hack.chart.release import install
 from hack.cluster import Cluster, Node
-from tests.e2e.world import Demand, Operator, World, eventually, exported, install, optimizer
+from tests.e2e.world import Demand, Operator, World, eventually, exported, optimizer
 
 pytestmark = pytest.mark.e2e
 

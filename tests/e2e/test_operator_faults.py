@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from hack.chart import release
 from hack.cluster import Cluster, Prometheus
-from tests.e2e.world import SYSTEM_NAMESPACE, Demand, Operator, World, always, eventually, optimizer
+from tests.e2e.world import Demand, Operator, World, always, eventually, optimizer
 
 pytestmark = pytest.mark.e2e
 
@@ -78,7 +79,7 @@ def test_a_second_operator_waits_for_the_lease_and_takes_over(
         eventually(lambda: "second holds the Lease" in second.said(), 8, second.said)
         world.demand.loads["llm"] = 42.0
         eventually(lambda: world.replicas("llm") == 6, 30, second.said)
-        lease = cluster.kubectl.get("lease", "kcloud-autoscale", "-n", SYSTEM_NAMESPACE)
+        lease = cluster.kubectl.get("lease", release.NAME, "-n", release.NAMESPACE)
         assert lease["spec"]["holderIdentity"] == "second"
     finally:
         second.close()

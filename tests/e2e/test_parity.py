@@ -1,6 +1,6 @@
 """The simulator tells what the operator does: one recorded day through both, the same decision at every step.
 
-Real: the API server (the Deployment, its ``/scale``, statuses, watches), the roles of ``hack/deploy``, a Prometheus
+Real: the API server (the Deployment, its ``/scale``, statuses, watches), the roles of the chart, a Prometheus
 that holds the recorded days, and the operator's own parts as `operator.main` puts them together. The test calls
 `Reconciler.reconcile` with recorded instants, so a day takes seconds; both sides read demand from the same Prometheus
 and their knobs from the same manifest.
@@ -30,6 +30,7 @@ import numpy as np
 import pytest
 from kubernetes.aio import config
 
+from hack.chart import release
 from hack.cluster import Cluster, Prometheus
 from hack.load.demand import DemandShape, Gap, Ramp
 from kcloud_autoscale.act.rest import Rest
@@ -45,7 +46,6 @@ from kcloud_autoscale.simulate import run as simulate_run
 from kcloud_autoscale.simulate.predictive import SimulatedPods, grid_seconds
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import Run, World, WorldRules, initial_replicas
-from tests.e2e.world import SERVICE_ACCOUNT, SYSTEM_NAMESPACE, install
 from tests.integration.manifests import Manifest, deployment
 from tests.integration.series import Series, write_blocks
 
@@ -114,7 +114,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 def still_cluster() -> Iterator[Cluster]:
     """An API server on which nobody but us acts: what the test says of pods is all there is to say."""
     with Cluster.start() as cluster:
-        install(cluster)
+        release.install(cluster)
         for part in cluster.pids.keys() - {"etcd", "kube-apiserver"}:
             cluster.stop_part(part, kill=True)
         yield cluster
@@ -272,7 +272,8 @@ def settings_for(server: Prometheus, settle_seconds: float) -> Settings:
     return Settings(
         prometheus_url=server.url,
         watch_namespaces=(NAMESPACE,),
-        pod_namespace=SYSTEM_NAMESPACE,
+        pod_namespace=release.NAMESPACE,
+        operator_name=release.NAME,
         history_days=float(HISTORY_DAYS),
         settle_seconds=settle_seconds,
         leader_election=False,
@@ -302,7 +303,7 @@ def test_operator_and_simulator_decide_alike_at_every_step_of_a_recorded_day(
     still_cluster.kubectl("create", "namespace", NAMESPACE)
     before = initial_replicas(trace, rules)
     still_cluster.kubectl.apply([deployment(NAMESPACE, NAME, before, "0s"), PRICES, optimizer()])
-    kubeconfig = still_cluster.kubeconfig_for(SYSTEM_NAMESPACE, SERVICE_ACCOUNT)
+    kubeconfig = still_cluster.kubeconfig_for(release.NAMESPACE, release.NAME)
     operator = asyncio.run(lived(settings_for(server, settle_seconds), kubeconfig, trace, rules))
 
     pairs = zip(operator.decisions, noted, strict=True)

@@ -1,6 +1,6 @@
 """A small world for the operator: a demand of our choosing in a real Prometheus, and the operator as a process.
 
-The operator runs under the ServiceAccount and the roles of `hack/deploy`, as it would in a cluster.
+The operator runs under the ServiceAccount and the roles of the chart, as it would in a cluster.
 """
 
 from __future__ import annotations
@@ -19,22 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hack.chart import release
 from hack.cluster import Cluster
 from hack.cluster.processes import loopback_environment
 from tests.integration.manifests import Manifest, deployment
 
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEM_NAMESPACE = "kcloud-system"
-SERVICE_ACCOUNT = "kcloud-autoscale"
-
-
-def install(cluster: Cluster) -> Path:
-    """CRDs, ServiceAccount and roles as `make deploy` would; returns the operator's kubeconfig."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    cluster.kubectl.wait_established("-f", str(ROOT / "crds"))
-    for name in ("namespace.yaml", "rbac.yaml"):
-        cluster.kubectl("apply", "-f", str(ROOT / "hack" / "deploy" / name))
-    return cluster.kubeconfig_for(SYSTEM_NAMESPACE, SERVICE_ACCOUNT)
 
 
 @dataclass
@@ -92,7 +82,8 @@ class Operator:
             **loopback_environment(),
             "KUBECONFIG": str(kubeconfig),
             "PROMETHEUS_URL": prometheus_url,
-            "POD_NAMESPACE": SYSTEM_NAMESPACE,
+            "POD_NAMESPACE": release.NAMESPACE,
+            "OPERATOR_NAME": release.NAME,
             "POD_NAME": "operator-under-test",
             "BIND_ADDRESS": "127.0.0.1",
             "METRICS_PORT": "0",
