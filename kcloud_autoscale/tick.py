@@ -1,4 +1,4 @@
-"""The whole story of one instant: learn, forecast, price, decide, account. Pure, but for the state it is handed.
+"""The whole story of one instant: learn, forecast, price, account, decide. Pure, but for the state it is handed.
 
 ``tick`` is the same in the operator, the simulator and the tests. It asks no clock and touches no network. The
 fleet's state is handed in, used up and handed back: the forecaster inside it keeps arrays for ten thousand workloads
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from kcloud_autoscale.account.ledger import Account
-from kcloud_autoscale.account.settle import settle
+from kcloud_autoscale.account.settle import Interval, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.case import Case
@@ -27,7 +27,6 @@ from kcloud_autoscale.domain.state import (
     CapacityState,
     DecisionState,
     LeadTimeState,
-    Ledger,
     LevelState,
     WorkloadState,
 )
@@ -97,13 +96,15 @@ class _Look:
 
 @frozen
 class _Known:
-    """A case, and what has been learned on the way to it."""
+    """A case, what has been learned on the way to it, and what was spent."""
 
     case: Case
     worth: Worth
     start_ups: LeadTimeState
     capacities: tuple[CapacityState, ...]
     level: LevelState | None
+    account: Account
+    baseline: BaselineState
 
 
 @frozen
@@ -135,13 +136,9 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
     forecasts = _forecast(looks, policy, state.forecaster, now_seconds)
     known = [_know(look, forecasts.get(look.policy.key), observation, policy, now_seconds) for look in looks]
     outcome = decide_fleet([one.case for one in known], policy, now_seconds)
-    accounts: dict[WorkloadKey, Account] = {}
     for one, decided in zip(known, outcome.states, strict=True):
-        key = one.case.policy.key
-        account, baseline = settle(one.case, one.worth, observation.carbon_grams_per_kwh, policy, now_seconds)
-        accounts[key] = account
-        state.workloads[key] = _state(one, decided, baseline, account.ledger)
-    return TickResult(outcome.fleet, accounts, state)
+        state.workloads[one.case.policy.key] = _state(one, decided)
+    return TickResult(outcome.fleet, {one.case.policy.key: one.account for one in known}, state)
 
 
 def _forget_the_gone(policy: FleetPolicy, state: FleetState) -> None:
@@ -209,11 +206,13 @@ def _lag(seen_until: Mapping[WorkloadKey, float], key: WorkloadKey, policy: Flee
 def _know(
     look: _Look, forecast: Forecast | None, observation: Observation, policy: FleetPolicy, now_seconds: float
 ) -> _Known:
-    """Everything a decision rests on: with the forecast, what one replica can serve, costs and draws."""
+    """Everything a decision rests on: the forecast, what one replica serves, costs and draws, what was spent."""
     workload, seen, state = look.policy, look.seen, look.state
     capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
     kappa, kappa_source = capacity.estimate(capacities, workload)
     worth = replica_worth(workload, seen, state.power, observation, policy, now_seconds)
+    past = Interval(workload, seen, state, kappa, look.lead_time_seconds)
+    account, baseline = settle(past, worth, observation.carbon_grams_per_kwh, policy, now_seconds)
     shadows, chosen = _choose_levels(look, forecast, kappa, policy, now_seconds)
     case = Case(
         workload,
@@ -227,8 +226,9 @@ def _know(
         worth.usd_per_hour,
         worth.power.high,
         chosen,
+        account.ledger,
     )
-    return _Known(case, worth, look.start_ups, capacities, shadows)
+    return _Known(case, worth, look.start_ups, capacities, shadows, account, baseline)
 
 
 def _choose_levels(
@@ -261,7 +261,7 @@ def _ours(workload: WorkloadPolicy, seen: WorkloadObservation, replicas: int) ->
     return workload.mode is Mode.AUTO and seen.conflict is None and not paused
 
 
-def _state(known: _Known, decided: DecisionState, baseline: BaselineState, ledger: Ledger) -> WorkloadState:
+def _state(known: _Known, decided: DecisionState) -> WorkloadState:
     """What each rule has to remember, as one."""
     return WorkloadState(
         decided=decided,
@@ -270,6 +270,6 @@ def _state(known: _Known, decided: DecisionState, baseline: BaselineState, ledge
         capacity=known.capacities,
         power=known.worth.power.state,
         level=known.level,
-        baseline=baseline,
-        ledger=ledger,
+        baseline=known.baseline,
+        ledger=known.account.ledger,
     )

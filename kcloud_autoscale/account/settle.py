@@ -1,4 +1,8 @@
-"""One workload's account for one instant: the shadow baseline moves on, the ledger takes in the interval."""
+"""One workload's account for one instant: the ledger takes in the interval, the shadow baseline moves on.
+
+What was spent is settled before the next count is decided: a budget that is judged by the spend of the tick before is
+crossed by the interval in between.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,39 @@ from kcloud_autoscale.account.devices import device_count
 from kcloud_autoscale.account.ledger import Account, Running
 from kcloud_autoscale.account.score import optimization_score
 from kcloud_autoscale.account.worth import Worth
-from kcloud_autoscale.domain.case import Case
+from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
-from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading, times
-from kcloud_autoscale.domain.state import BaselineState
+from kcloud_autoscale.domain.state import BaselineState, WorkloadState
+
+
+@frozen
+class Interval:
+    """One workload in the time since the last tick.
+
+    Attributes:
+        policy: Its caps and its baseline.
+        seen: What ran, and the load of that time.
+        state: The ledger so far, and the baseline as it ran in the interval.
+        capacity_per_replica: κ; None while unknown.
+        lead_time_seconds: Of the baseline's replicas as of ours.
+    """
+
+    policy: WorkloadPolicy
+    seen: WorkloadObservation
+    state: WorkloadState
+    capacity_per_replica: float | None
+    lead_time_seconds: float
 
 
 def settle(
-    case: Case, worth: Worth, carbon_grams_per_kwh: Reading, fleet: FleetPolicy, now_seconds: float
+    past: Interval, worth: Worth, carbon_grams_per_kwh: Reading, fleet: FleetPolicy, now_seconds: float
 ) -> tuple[Account, BaselineState]:
     """Account for the interval since the last tick, then let the baseline decide for the next.
 
     Args:
-        case: The workload as it was decided on; the baseline in its state is what ran in the interval.
+        past: The workload.
         worth: What one of its replicas costs and draws.
         carbon_grams_per_kwh: Of the grid.
         fleet: What the workloads share.
@@ -29,7 +52,7 @@ def settle(
     Returns:
         The account, and the baseline as it runs from now on.
     """
-    policy, seen, state, kappa = case.policy, case.seen, case.state, case.capacity_per_replica
+    policy, seen, state, kappa = past.policy, past.seen, past.state, past.capacity_per_replica
     actual = _actual(seen, worth)
     shadow = _shadow(baseline.matured(state.baseline, now_seconds), actual, worth)
     totals = ledger.record(
@@ -49,7 +72,7 @@ def settle(
         policy,
         seen.demand,
         kappa,
-        case.lead_time_seconds,
+        past.lead_time_seconds,
         fleet,
         now_seconds,
         history=seen.demand_history,

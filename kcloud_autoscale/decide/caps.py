@@ -68,7 +68,7 @@ def _caps(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> Iterator[Cap]:
     if caps.max_watts is not None:
         yield Cap(MAX_POWER, CapUnit.WATTS, caps.max_watts)
     if caps.budget_usd is not None:
-        ledger, cycle = plan.case.state.ledger, fleet.cycle_seconds
+        ledger, cycle = plan.case.ledger, fleet.cycle_seconds
         allowed = allowance(plan.case.policy, ledger, caps.budget_usd, cycle, now_seconds)
         yield Cap(BUDGET, CapUnit.USD_PER_HOUR, allowed.usd_per_hour, caps.budget_usd, allowed.spent_usd)
 

@@ -7,7 +7,7 @@ from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.series import Forecast, Levels
-from kcloud_autoscale.domain.state import WorkloadState
+from kcloud_autoscale.domain.state import Ledger, WorkloadState
 
 
 @frozen
@@ -26,6 +26,7 @@ class Case:
         usd_per_replica_hour: Price of one replica.
         watts_per_replica: Upper quantile of its draw.
         levels: Quantiles of the forecast to order and to keep by; None leaves it to priority.
+        ledger: What was spent until now; None while nobody has counted.
     """
 
     policy: WorkloadPolicy
@@ -39,3 +40,4 @@ class Case:
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
     levels: Levels | None = None
+    ledger: Ledger | None = None

@@ -94,7 +94,7 @@ def a_case(
     return Case(
         policy=WorkloadPolicy(**knobs),
         seen=seen,
-        state=WorkloadState(settled() if state is None else state, ledger=ledger),
+        state=WorkloadState(settled() if state is None else state),
         forecast=a_forecast(forecast) if isinstance(forecast, float | int) else forecast,
         lead_time_seconds=300.0,
         lead_time_source="default",
@@ -102,6 +102,7 @@ def a_case(
         capacity_source="spec" if kappa is not None else "unknown",
         usd_per_replica_hour=fresh(usd) if isinstance(usd, float | int) else usd,
         watts_per_replica=fresh(watts) if isinstance(watts, float | int) else watts,
+        ledger=ledger,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import Caps, ForecastPolicy
+from kcloud_autoscale.domain.policy import BudgetPeriod, Caps, ForecastPolicy
 from kcloud_autoscale.domain.reading import value_or_none
 from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -135,6 +135,21 @@ def trace_file(tmp_path: Path) -> Path:
     lines = [f"{int(i * STEP)},{'' if math.isnan(value) else value}" for i, value in enumerate(trace.demand)]
     path.write_text("t_seconds,rps\n" + "\n".join(lines) + "\n")
     return path
+
+
+@pytest.mark.parametrize("period", [BudgetPeriod.TOTAL, BudgetPeriod.DAILY])
+def test_a_budget_is_never_crossed_while_more_than_the_floor_runs(four_days: Trace, period: BudgetPeriod):
+    """Half of what the load of a day needs: the last step before the floor spends what is left, and no more."""
+    rules = replace(RULES, usd_per_replica_hour=2.0)
+    caps = Caps(budget_usd=200.0, budget_period=period)
+    run = ran(four_days, "predictive", rules=rules, caps=caps)["predictive"].run
+    day = np.arange(len(run.replicas)) // (DAY if period is BudgetPeriod.DAILY else len(run.replicas))
+    for each in np.unique(day):
+        replicas = run.replicas[day == each]
+        spent = np.cumsum(replicas) * 2.0 * STEP / 3_600.0
+        above = replicas > rules.min_replicas
+        assert spent[above].max() <= 200.0 + 1e-6
+        assert spent[-1] > 190.0
 
 
 def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

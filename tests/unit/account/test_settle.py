@@ -6,9 +6,8 @@ import pytest
 
 from kcloud_autoscale.account.ledger import Account, savings
 from kcloud_autoscale.account.power import ReplicaPower
-from kcloud_autoscale.account.settle import settle
+from kcloud_autoscale.account.settle import Interval, settle
 from kcloud_autoscale.account.worth import Worth
-from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import NOT_ASKED, PodObservation, PodPhase, WorkloadObservation
 from kcloud_autoscale.domain.policy import Caps, FleetPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
@@ -25,8 +24,13 @@ NEW = WorkloadState(DecisionState(NOW))
 
 
 def at_minute(minute: int, state: WorkloadState, workload: WorkloadObservation) -> tuple[Account, WorkloadState]:
-    case = Case(POLICY, workload, state, None, 120.0, "spec", 10.0, "spec", SPOT, POWER.high)
-    account, baseline = settle(case, WORTH, NOT_ASKED, FleetPolicy({KEY: POLICY}), NOW + 60.0 * minute)
+    account, baseline = settle(
+        Interval(POLICY, workload, state, 10.0, 120.0),
+        WORTH,
+        NOT_ASKED,
+        FleetPolicy({KEY: POLICY}),
+        NOW + 60.0 * minute,
+    )
     return account, replace(state, baseline=baseline, ledger=account.ledger)
 
 
