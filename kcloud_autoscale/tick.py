@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.account.scope import settle_scope
 from kcloud_autoscale.account.settle import Interval, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
@@ -28,6 +29,7 @@ from kcloud_autoscale.domain.state import (
     DecisionState,
     LeadTimeState,
     LevelState,
+    ScopeSpend,
     WorkloadState,
 )
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
@@ -72,6 +74,7 @@ class FleetState:
 
     forecaster: DemandForecaster
     workloads: dict[WorkloadKey, WorkloadState] = field(default_factory=dict)
+    spends: dict[str, ScopeSpend] = field(default_factory=dict)
 
     def seen_until(self) -> Mapping[WorkloadKey, float]:
         """Up to when each workload's demand has been learned; observation reads on from there.
@@ -135,10 +138,15 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
     ]
     forecasts = _forecast(looks, policy, state.forecaster, now_seconds)
     known = [_know(look, forecasts.get(look.policy.key), observation, policy, now_seconds) for look in looks]
-    outcome = decide_fleet([one.case for one in known], policy, now_seconds)
+    accounts = {one.case.policy.key: one.account for one in known}
+    state.spends = {
+        scope.name: settle_scope(state.spends.get(scope.name), scope, accounts, now_seconds)
+        for scope in policy.cost_scopes
+    }
+    outcome = decide_fleet([one.case for one in known], policy, now_seconds, state.spends)
     for one, decided in zip(known, outcome.states, strict=True):
         state.workloads[one.case.policy.key] = _state(one, decided)
-    return TickResult(outcome.fleet, {one.case.policy.key: one.account for one in known}, state)
+    return TickResult(outcome.fleet, accounts, state)
 
 
 def _forget_the_gone(policy: FleetPolicy, state: FleetState) -> None:

@@ -1,8 +1,8 @@
-"""Status of the cluster-wide policies: what their members cost and draw now, and whether the shared limit holds."""
+"""Status of the cluster-wide policies: what their members cost, spent and draw, and whether the shared limits hold."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from kcloud_autoscale.api.power_policy import PowerPolicyStatus
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
 from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.reading import Reading, Sample
+from kcloud_autoscale.domain.state import ScopeSpend
 from kcloud_autoscale.domain.workload import WorkloadKey
 
 Phase = Literal["Active", "Suspended", "Violated"]
@@ -38,35 +39,57 @@ _COST = _Quantity(lambda account: account.usd_per_hour, PRICE_KNOWN, "price", "$
 _POWER = _Quantity(lambda account: account.watts, POWER_KNOWN, "power", "W", PowerPolicyStatus, "current_power_usage")
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """One limit of a policy and how much of it is used, as far as known."""
+
+    name: str
+    limit: float
+    used: float
+    unit: str
+
+    @property
+    def exceeded(self) -> bool:
+        # A billionth is rounding of the sum.
+        return self.used > self.limit * (1.0 + 1e-9)
+
+
 def policy_status(
     policy: CostPolicy | PowerPolicy,
     members: Iterable[WorkloadKey],
     accounts: Mapping[WorkloadKey, Account],
     previous: Mapping[str, Any],
     now_seconds: float,
+    spend: ScopeSpend | None = None,
 ) -> Json:
-    """What the members cost or draw together, beside ``costPerHourLimit`` or ``maxPowerUsage``."""
-    if isinstance(policy, CostPolicy):
-        quantity, limit = _COST, policy.spec.cost_per_hour_limit
-    else:
-        quantity, limit = _POWER, policy.spec.max_power_usage
+    """What the members cost, spent or draw together, beside each limit that the policy sets on it.
+
+    Args:
+        policy: Of either kind.
+        members: The workloads it covers.
+        accounts: Of this cycle.
+        previous: Status as last read.
+        now_seconds: Unix time of this cycle.
+        spend: Of a CostPolicy; None before the first cycle that counts.
+    """
+    quantity = _COST if isinstance(policy, CostPolicy) else _POWER
     readings = {key: quantity.of(accounts[key]) for key in sorted(members) if key in accounts}
     total, unknown = _sum(readings)
-    used: dict[str, Any] = {} if unknown else {quantity.field: rounded(total)}
+    numbers: dict[str, Any] = {} if unknown else {quantity.field: rounded(total)}
+    if isinstance(policy, CostPolicy):
+        limits = _cost_limits(policy, total, spend)
+        numbers |= _spent(policy, spend)
+    else:
+        limits = _limits(("maxPowerUsage", policy.spec.max_power_usage, total, "W"))
     status = quantity.status(
-        phase=_phase(readings, total, limit),
+        phase=_phase(readings, limits),
         workloads=len(readings),
-        violations=int(_exceeded(total, limit)),
+        violations=sum(limit.exceeded for limit in limits),
         last_updated=datetime.fromtimestamp(int(now_seconds), UTC),
         observed_generation=policy.metadata.generation,
-        **used,
+        **numbers,
     )
-    facts = [
-        _ready(readings),
-        _known(quantity, unknown),
-        _within(total, limit, unknown, quantity.unit),
-        fields_honoured(policy),
-    ]
+    facts = [_ready(readings), _known(quantity, unknown), _within(limits, unknown), fields_honoured(policy)]
     return _with_conditions(dump(status), previous, facts, now_seconds, policy.metadata.generation)
 
 
@@ -85,15 +108,35 @@ def _sum(readings: Mapping[WorkloadKey, Reading]) -> tuple[float, list[str]]:
     return sum(known), [str(key) for key, reading in readings.items() if not isinstance(reading, Sample)]
 
 
-def _exceeded(total: float, limit: float | None) -> bool:
-    # A billionth is rounding of the sum.
-    return limit is not None and total > limit * (1.0 + 1e-9)
+def _limits(*given: tuple[str, float | None, float, str]) -> list[_Limit]:
+    """Those that are set, of (name, limit, used, unit)."""
+    return [_Limit(name, limit, used, unit) for name, limit, used, unit in given if limit is not None]
 
 
-def _phase(readings: Mapping[WorkloadKey, Reading], total: float, limit: float | None) -> Phase:
+def _cost_limits(policy: CostPolicy, usd_per_hour: float, spend: ScopeSpend | None) -> list[_Limit]:
+    spec = policy.spec
+    return _limits(
+        ("costPerHourLimit", spec.cost_per_hour_limit, usd_per_hour, "$/h"),
+        ("budgetLimit", spec.budget_limit, spend.total_usd if spend else 0.0, "$"),
+        ("monthlyBudget", spec.monthly_budget, spend.month_usd if spend else 0.0, "$"),
+    )
+
+
+def _spent(policy: CostPolicy, spend: ScopeSpend | None) -> dict[str, Any]:
+    """What has been spent, and how much of the budget that is the nearest to its end."""
+    if spend is None:
+        return {}
+    budgets = [limit for limit in _cost_limits(policy, 0.0, spend) if limit.unit == "$"]
+    numbers = {"current_spend": rounded(spend.total_usd), "monthly_spend": rounded(spend.month_usd)}
+    if budgets:
+        numbers["budget_utilization"] = rounded(max(100.0 * each.used / each.limit for each in budgets))
+    return numbers
+
+
+def _phase(readings: Mapping[WorkloadKey, Reading], limits: Sequence[_Limit]) -> Phase:
     if not readings:
         return "Suspended"
-    return "Violated" if _exceeded(total, limit) else "Active"
+    return "Violated" if any(limit.exceeded for limit in limits) else "Active"
 
 
 def _ready(readings: Mapping[WorkloadKey, Reading]) -> ConditionFact:
@@ -110,17 +153,19 @@ def _known(quantity: _Quantity, unknown: list[str]) -> ConditionFact:
     return ConditionFact(quantity.known, False, "Unknown", text)
 
 
-def _within(total: float, limit: float | None, unknown: list[str], unit: str) -> ConditionFact:
-    if limit is None:
+def _within(limits: Sequence[_Limit], unknown: list[str]) -> ConditionFact:
+    if not limits:
         return ConditionFact(WITHIN_CAPS, True, "NoLimit", "It sets no limit on the sum.")
-    if _exceeded(total, limit):
-        excess = f"{total:.6g} {unit} is {total - limit:.4g} {unit} above the limit of {limit:g} {unit}."
-        return ConditionFact(WITHIN_CAPS, False, "LimitExceeded", excess)
+    exceeded = [limit for limit in limits if limit.exceeded]
+    if exceeded:
+        told = [f"{each.name}: {each.used:.6g} {each.unit} is {each.used - each.limit:.4g} {each.unit} above "
+                f"the limit of {each.limit:g} {each.unit}" for each in exceeded]  # fmt: skip
+        return ConditionFact(WITHIN_CAPS, False, "LimitExceeded", f"{'; '.join(told)}.")
+    least = "at least " if unknown else ""
+    told = [f"{each.name}: {least}{each.used:.6g} of {each.limit:g} {each.unit}" for each in limits]
     if unknown:
-        return ConditionFact(
-            WITHIN_CAPS, None, "Unknown", f"At least {total:.6g} of {limit:g} {unit}; {len(unknown)} are unknown."
-        )
-    return ConditionFact(WITHIN_CAPS, True, "WithinLimit", f"{total:.6g} of {limit:g} {unit}.")
+        return ConditionFact(WITHIN_CAPS, None, "Unknown", f"{'; '.join(told)}; {len(unknown)} are unknown.")
+    return ConditionFact(WITHIN_CAPS, True, "WithinLimit", f"{'; '.join(told)}.")
 
 
 def _with_conditions(

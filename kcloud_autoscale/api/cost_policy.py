@@ -94,15 +94,14 @@ class CostPolicySpec(PolicySpec):
         default=None,
         gt=0,
         le=1e12,
-        description="USD for everything since the policy was created. "
-        "Not in effect yet: see the condition FieldsHonoured.",
+        description="USD that the workloads together may spend, counted since the policy was created, of each for as "
+        "long as it is covered. Shared by priority, after every workload's minReplicas.",
     )
     monthly_budget: float | None = Field(
         default=None,
         gt=0,
         le=1e12,
-        description="USD per calendar month (UTC), paced to its end. "
-        "Not in effect yet: see the condition FieldsHonoured.",
+        description="USD per calendar month (UTC) that the workloads together may spend, paced to its end.",
     )
     cost_per_hour_limit: float | None = Field(
         default=None,

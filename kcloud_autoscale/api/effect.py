@@ -11,7 +11,7 @@ from kcloud_autoscale.domain.decision import ConditionFact
 
 _WITHOUT_EFFECT: Mapping[type, tuple[str, ...]] = {
     WorkloadOptimizer: ("costConstraints.preferSpot", "powerConstraints.preferGreen", "placementPolicy"),
-    CostPolicy: ("budgetLimit", "monthlyBudget", "spotInstancePolicy", "alertThresholds"),
+    CostPolicy: ("spotInstancePolicy", "alertThresholds"),
     PowerPolicy: ("powerEfficiencyTarget", "greenEnergyPolicy", "powerSchedulingPolicy", "powerAlertThresholds"),
 }
 

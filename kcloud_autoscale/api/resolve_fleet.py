@@ -9,7 +9,7 @@ from kcloud_autoscale.api.policies import PolicySpec
 from kcloud_autoscale.api.resolve import ResourceNames, resolve_workload
 from kcloud_autoscale.api.selectors import matches
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy, WorkloadOptimizer
-from kcloud_autoscale.domain.policy import CapUnit, FleetPolicy, PriceOverride, SharedCap
+from kcloud_autoscale.domain.policy import CapUnit, CostScope, FleetPolicy, PriceOverride, SharedCap
 from kcloud_autoscale.domain.workload import WorkloadKey
 
 Labels = Mapping[str, str]
@@ -55,6 +55,7 @@ def resolve_fleet(objects: FleetObjects, names: ResourceNames | None = None) -> 
     return FleetPolicy(
         workloads={key_of(optimizer): resolve_workload(optimizer, names) for optimizer in objects.optimizers},
         shared_caps=(*_cost_caps(cost, objects), *_power_caps(power, objects)),
+        cost_scopes=tuple(_cost_scope(policy, objects) for policy in cost),
         price_overrides=_prices(cost, objects),
     )
 
@@ -64,6 +65,11 @@ def _cost_caps(policies: Iterable[CostPolicy], objects: FleetObjects) -> Iterabl
         limit, members = policy.spec.cost_per_hour_limit, covered(policy.spec, objects)
         if limit is not None and members:
             yield SharedCap(f"{policy.metadata.name}/costPerHourLimit", CapUnit.USD_PER_HOUR, limit, members)
+
+
+def _cost_scope(policy: CostPolicy, objects: FleetObjects) -> CostScope:
+    spec = policy.spec
+    return CostScope(policy.metadata.name, covered(spec, objects), spec.budget_limit, spec.monthly_budget)
 
 
 def _power_caps(policies: Iterable[PowerPolicy], objects: FleetObjects) -> Iterable[SharedCap]:

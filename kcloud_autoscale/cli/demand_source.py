@@ -24,6 +24,8 @@ from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
 _MAX_AGE_SECONDS = 180.0
+# Ten years; at a minute that is 480 range queries.
+MOST_DAYS = 3_660.0
 
 
 def from_options(args: argparse.Namespace, now_seconds: float) -> list[Trace]:
@@ -79,6 +81,8 @@ def all_of_prometheus(
     steps = round(days * SECONDS_PER_DAY / step)
     if steps < 1:
         raise ConfigError(f"{days:g} days hold no step of {step:g} s")
+    if days > MOST_DAYS:
+        raise ConfigError(f"--days is {days:g}, at most {MOST_DAYS:g} are read")
     end = math.floor(now_seconds / step) * step
     # Beside a gap a rate over five minutes sees a part of them: as for the operator, such steps are unknown. So those
     # before the first are read too.

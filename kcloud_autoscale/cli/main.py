@@ -43,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the answer is no (problems found), 2 it could not be done.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="kcloud-autoscale", description=kcloud_autoscale.__doc__)
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('kcloud-autoscale')}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -55,5 +62,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KcloudError as error:
         print(f"kcloud-autoscale {args.verb}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130

@@ -111,8 +111,10 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _documents(source: str, text: str) -> Iterator[Manifest]:
-    loader = _Loader(text)
+    loader = None
     try:
+        # A control character is refused as soon as the loader is made.
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None or (isinstance(node, yaml.ScalarNode) and node.value == ""):
@@ -126,7 +128,8 @@ def _documents(source: str, text: str) -> Iterator[Manifest]:
         where = f"{source}:{mark.line + 1}" if mark else source
         raise UnreadableError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _items(source: str, line: int, content: Any, lines: dict[Location, int]) -> Iterator[Manifest]:

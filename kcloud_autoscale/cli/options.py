@@ -45,10 +45,14 @@ def check_outputs(args: argparse.Namespace, options: Sequence[str]) -> None:
     """What is written at the end of a long run has a place to go.
 
     Raises:
-        ConfigError: The file that one of the options names cannot be written; says which option, and why.
+        ConfigError: The file that one of the options names cannot be written, or two name the same; says which option,
+            and why.
     """
-    for option in options:
-        path: Path | None = getattr(args, option.removeprefix("--"))
+    paths: list[Path | None] = [getattr(args, option.removeprefix("--")) for option in options]
+    given = [path.resolve() for path in paths if path is not None]
+    if len(set(given)) < len(given):
+        raise ConfigError(f"{' and '.join(options)} name the same file, {given[0]}")
+    for option, path in zip(options, paths, strict=True):
         if path is not None and not path.parent.is_dir():
             raise ConfigError(f"{option}: there is no folder {path.parent}")
         if path is not None and path.is_dir():

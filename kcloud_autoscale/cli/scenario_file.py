@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from kcloud_autoscale.api.effect import without_effect
 from kcloud_autoscale.api.resolve import parse
-from kcloud_autoscale.api.resolve_fleet import FleetObjects, resolve_fleet
+from kcloud_autoscale.api.resolve_fleet import FleetObjects, covered, resolve_fleet
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy, WorkloadOptimizer
 from kcloud_autoscale.api.validate import is_ours
 from kcloud_autoscale.cli.manifests import read
@@ -23,6 +24,8 @@ from kcloud_autoscale.simulate.traces import read_trace
 from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
 
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+# NAME or NAMESPACE/NAME.
+_NAME = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 _Count = Annotated[int, Field(ge=0, strict=True)]
 
 
@@ -33,7 +36,7 @@ class _Model(BaseModel):
 class _Workload(_Model):
     """One workload; what is left out comes from the WorkloadOptimizer of its name, where there is one."""
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9]([-a-z0-9./]*[a-z0-9])?$")]
+    name: Annotated[str, Field(pattern=_NAME)]
     trace: Path
     column: str | None = None
     capacity_per_replica: _Positive | None = None
@@ -69,13 +72,26 @@ class _File(_Model):
     grams_co2e_per_kwh: _Positive | None = Field(None, alias="gramsCO2ePerKWh")
 
 
-def read_fleet(path: Path) -> FleetPolicy:
-    """The WorkloadOptimizers, CostPolicies and PowerPolicies of a manifest, resolved as the operator resolves them."""
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """WorkloadOptimizers, CostPolicies and PowerPolicies of a file, as the operator would have them.
+
+    Attributes:
+        fleet: What they come to.
+        notes: What of them changes nothing here, a sentence each.
+    """
+
+    fleet: FleetPolicy
+    notes: tuple[str, ...]
+
+
+def read_fleet(path: Path) -> Resolved:
+    """The objects of a manifest; those of other kinds are none of ours."""
     return _resolved(manifest.content for manifest in read([str(path)]) if is_ours(manifest.content))
 
 
-def read_scenario(path: Path) -> Scenario:
-    """Read a scenario; traces are looked for beside it.
+def read_scenario(path: Path) -> tuple[Scenario, tuple[str, ...]]:
+    """Read a scenario, and what of its objects changes nothing; traces are looked for beside it.
 
     Raises:
         ConfigError: Names file and field of what cannot be used.
@@ -89,9 +105,10 @@ def read_scenario(path: Path) -> Scenario:
     except ValidationError as error:
         raise ConfigError("; ".join(_told(path, found) for found in error.errors())) from error
     try:
-        fleet = _resolved(file.objects)
+        resolved = _resolved(file.objects)
     except ConfigError as error:
         raise ConfigError(f"{path}: objects: {error}") from error
+    fleet = resolved.fleet
     members = tuple(_member(path, index, file, fleet) for index in range(len(file.workloads)))
     keys = [member.key for member in members]
     if len(set(keys)) < len(keys):
@@ -99,7 +116,9 @@ def read_scenario(path: Path) -> Scenario:
     strangers = fleet.workloads.keys() - set(keys)
     if strangers:
         raise ConfigError(f"{path}: objects: no workload has a trace for {', '.join(sorted(map(str, strangers)))}")
-    return Scenario(members, (*_shared(file.shared, frozenset(keys)), *fleet.shared_caps))
+    caps = (*_shared(file.shared, frozenset(keys)), *fleet.shared_caps)
+    scenario = Scenario(members, caps, tuple(scope for scope in fleet.cost_scopes if scope.limited and scope.members))
+    return scenario, resolved.notes
 
 
 def _told(path: Path, found: Mapping[str, Any]) -> str:
@@ -113,15 +132,24 @@ def _told(path: Path, found: Mapping[str, Any]) -> str:
     )
 
 
-def _resolved(contents: Iterable[Mapping[str, Any]]) -> FleetPolicy:
-    objects = [parse(content) for content in contents]
-    return resolve_fleet(
-        FleetObjects(
-            [found for found in objects if isinstance(found, WorkloadOptimizer)],
-            [found for found in objects if isinstance(found, CostPolicy)],
-            [found for found in objects if isinstance(found, PowerPolicy)],
-        )
+def _resolved(contents: Iterable[Mapping[str, Any]]) -> Resolved:
+    parsed = [parse(content) for content in contents]
+    objects = FleetObjects(
+        [found for found in parsed if isinstance(found, WorkloadOptimizer)],
+        [found for found in parsed if isinstance(found, CostPolicy)],
+        [found for found in parsed if isinstance(found, PowerPolicy)],
     )
+    return Resolved(resolve_fleet(objects), tuple(_notes(parsed, objects)))
+
+
+def _notes(parsed: Iterable[WorkloadOptimizer | CostPolicy | PowerPolicy], objects: FleetObjects) -> Iterator[str]:
+    for each in parsed:
+        named = f"{type(each).__name__} {each.metadata.name}"
+        if not isinstance(each, WorkloadOptimizer) and not covered(each.spec, objects):
+            yield f"{named} covers no WorkloadOptimizer of this file, and limits nothing"
+        idle = without_effect(each)
+        if idle:
+            yield f"{named}: this version does not act on {', '.join(idle)}"
 
 
 def _shared(shared: _Shared, members: frozenset[WorkloadKey]) -> Iterable[SharedCap]:

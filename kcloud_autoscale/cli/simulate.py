@@ -16,7 +16,7 @@ from kcloud_autoscale.cli.demand_source import from_options, only
 from kcloud_autoscale.cli.options import add_prometheus, check_outputs, positive, refuse_prometheus, writing
 from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, WorkloadPolicy
+from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, CostScope, WorkloadPolicy
 from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
@@ -31,10 +31,9 @@ foresight with the same start-up lag. A step violates when its demand exceeds wh
 
 _DEFAULT_POLICIES = "predictive,hpa,static,oracle"
 
-# What a scenario says of each of its workloads.
-_OF_ONE_WORKLOAD = [
+# What a scenario says of each of its workloads, what its objects say, and what it has no place for.
+_IN_THE_FILE = [
     "column",
-    "query",
     "step_seconds",
     "history_steps",
     "settle_seconds",
@@ -48,10 +47,9 @@ _OF_ONE_WORKLOAD = [
     "grams_co2e_per_kwh",
     "max_cost_per_hour",
     "max_power_usage",
-    "budget_limit",
-    "budget_period",
-    "report",
 ]
+_IN_ITS_OBJECTS = ["budget_limit", "budget_period"]
+_NOT_OF_SEVERAL = ["policy", "report", "query", "days", "prometheus_token_file"]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -123,33 +121,37 @@ def run(args: argparse.Namespace) -> int:
     check_outputs(args, ("--decisions", "--report"))
     if args.scenario is not None:
         return _scenario(args)
-    workload = _workload(args)
+    workload, scopes = _workload(args)
     rules = _rules(args, workload)
     trace = _trace(args)
-    outcomes = _simulated(args, trace, rules, workload)
+    outcomes = _simulated(args, trace, rules, workload, scopes)
+    print(comparison(outcomes))
     with writing():
         _write(args, trace, rules, outcomes)
-    print(comparison(outcomes))
     return 0
 
 
 def _scenario(args: argparse.Namespace) -> int:
     """Several workloads at once; everything about them is in the file."""
-    if args.policy is not None:
-        raise ConfigError("--policy cannot be used with --scenario, which replays predictive alone")
-    scenario = read_scenario(args.scenario)
-    given = [f"--{name.replace('_', '-')}" for name in _OF_ONE_WORKLOAD if getattr(args, name) is not None]
-    if given:
-        raise ConfigError(f"{', '.join(given)} cannot be used with --scenario: it goes into the file")
-    if not args.quiet:
-        for member in scenario.members:
-            for repair in member.trace.repairs:
-                print(f"{member.trace.name}: {repair}", file=sys.stderr)
+    for names, why in (
+        (_NOT_OF_SEVERAL, "which replays files under predictive alone, and writes no report"),
+        (_IN_ITS_OBJECTS, "whose objects may be a WorkloadOptimizer or a CostPolicy with a budget"),
+        (_IN_THE_FILE, "whose file says it"),
+    ):
+        given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]
+        if given:
+            raise ConfigError(f"{', '.join(given)} cannot be used with --scenario, {why}")
+    scenario, notes = read_scenario(args.scenario)
+    for note in notes:
+        _say(args, f"{args.scenario}: {note}")
+    for member in scenario.members:
+        for repair in member.trace.repairs:
+            _say(args, f"{member.trace.name}: {repair}")
     outcome = replay_scenario(scenario, lambda steps: _progress(args, steps))
+    print(scenario_table(scenario, outcome))
     if args.decisions is not None:
         with writing():
             _write_scenario(args.decisions, scenario, outcome)
-    print(scenario_table(scenario, outcome))
     return 0
 
 
@@ -158,6 +160,11 @@ def _write_scenario(path: Path, scenario: Scenario, outcome: ScenarioOutcome) ->
     for member, run in zip(scenario.members, outcome.runs, strict=True):
         name = f"{path.stem}.{member.key.namespace}.{member.key.name}{path.suffix}"
         write_decisions(path.with_name(name), run, member.trace, member.rules)
+
+
+def _say(args: argparse.Namespace, words: str) -> None:
+    if not args.quiet:
+        print(words, file=sys.stderr)
 
 
 def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
@@ -170,29 +177,32 @@ def _trace(args: argparse.Namespace) -> Trace:
     if args.trace is not None:
         refuse_prometheus(args)
         return read_trace(args.trace, args.column, step_seconds)
+    if args.column is not None:
+        raise ConfigError(f"--column {args.column} is a column of a file: it needs --trace")
     return only(from_options(args, time.time()), args.query)
 
 
 def _simulated(
-    args: argparse.Namespace, trace: Trace, rules: WorldRules, workload: WorkloadPolicy
+    args: argparse.Namespace, trace: Trace, rules: WorldRules, workload: WorkloadPolicy, scopes: tuple[CostScope, ...]
 ) -> dict[str, Outcome]:
     asked = _DEFAULT_POLICIES if args.policy is None else args.policy
     names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
     if not names:
         raise ConfigError(f"--policy names none; there are {', '.join(POLICIES)}")
-    if not args.quiet:
-        for repair in trace.repairs:
-            print(f"{trace.name}: {repair}", file=sys.stderr)
+    for repair in trace.repairs:
+        _say(args, f"{trace.name}: {repair}")
     began = time.perf_counter()
 
     def told(name: str) -> None:
         nonlocal began
         took = time.perf_counter() - began
-        if not args.quiet:
-            print(f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s", file=sys.stderr)
+        _say(args, f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s")
         began = time.perf_counter()
 
-    return simulate(trace, rules, names, workload, told, args.report is not None, lambda steps: _progress(args, steps))
+    def watch(steps: Iterable[int]) -> Iterable[int]:
+        return _progress(args, steps)
+
+    return simulate(trace, rules, names, workload, told, args.report is not None, watch, scopes)
 
 
 def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:
@@ -205,9 +215,9 @@ def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: 
         write_decisions(beside if index else args.decisions, outcome.run, trace, rules)
 
 
-def _workload(args: argparse.Namespace) -> WorkloadPolicy:
-    """The optimizer's knobs, or the defaults, with the caps that the command line names."""
-    workload = plain_workload() if args.optimizer is None else _optimizer(args.optimizer)
+def _workload(args: argparse.Namespace) -> tuple[WorkloadPolicy, tuple[CostScope, ...]]:
+    """The optimizer's knobs, or the defaults, with the caps that the command line names; budgets of its policies."""
+    workload, scopes = (plain_workload(), ()) if args.optimizer is None else _optimizer(args)
     caps = workload.caps
     if args.max_cost_per_hour is not None:
         caps = replace(caps, max_usd_per_hour=positive(args.max_cost_per_hour, "--max-cost-per-hour"))
@@ -216,21 +226,29 @@ def _workload(args: argparse.Namespace) -> WorkloadPolicy:
     if args.budget_limit is not None:
         caps = replace(caps, budget_usd=positive(args.budget_limit, "--budget-limit"))
     if args.budget_period is not None:
+        if caps.budget_usd is None:
+            raise ConfigError(f"--budget-period {args.budget_period} needs a budget: --budget-limit")
         caps = replace(caps, budget_period=BudgetPeriod(args.budget_period))
     # A cap without the price or the watts it is counted in could not hold.
-    if args.usd_per_replica_hour is None and (caps.max_usd_per_hour or caps.budget_usd):
+    if args.usd_per_replica_hour is None and (caps.max_usd_per_hour or caps.budget_usd or scopes):
         raise ConfigError("a cost cap or budget needs --usd-per-replica-hour")
     if args.watts_per_replica is None and caps.max_watts:
         raise ConfigError("a power cap needs --watts-per-replica")
-    return replace(workload, caps=caps)
+    if args.watts_per_replica is None and args.grams_co2e_per_kwh is not None:
+        raise ConfigError("--grams-co2e-per-kwh needs --watts-per-replica")
+    return replace(workload, caps=caps), scopes
 
 
-def _optimizer(path: Path) -> WorkloadPolicy:
+def _optimizer(args: argparse.Namespace) -> tuple[WorkloadPolicy, tuple[CostScope, ...]]:
     """The one WorkloadOptimizer of a manifest with the caps of the policies beside it, resolved as the operator does.
 
     The workload is the only one in its world, so a limit it shares is its own: the lower of the two counts.
     """
-    fleet = read_fleet(path)
+    path: Path = args.optimizer
+    resolved = read_fleet(path)
+    fleet = resolved.fleet
+    for note in resolved.notes:
+        _say(args, f"{path}: {note}")
     if len(fleet.workloads) != 1:
         raise ConfigError(f"{path}: one WorkloadOptimizer is needed, there are {len(fleet.workloads)}")
     workload = next(iter(fleet.workloads.values()))
@@ -240,7 +258,8 @@ def _optimizer(path: Path) -> WorkloadPolicy:
             caps = replace(caps, max_usd_per_hour=min(cap.limit, caps.max_usd_per_hour or cap.limit))
         else:
             caps = replace(caps, max_watts=min(cap.limit, caps.max_watts or cap.limit))
-    return replace(workload, caps=caps)
+    budgets = tuple(scope for scope in fleet.cost_scopes if scope.limited and scope.members)
+    return replace(workload, caps=caps), budgets
 
 
 def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:

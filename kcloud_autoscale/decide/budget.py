@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.periods import period_bounds
-from kcloud_autoscale.domain.policy import WorkloadPolicy
-from kcloud_autoscale.domain.state import Ledger
+from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, CostScope, SharedCap, WorkloadPolicy
+from kcloud_autoscale.domain.state import Ledger, ScopeSpend
 from kcloud_autoscale.domain.units import SECONDS_PER_HOUR
 
 # Of the even pace from here on. Twice, because the load of a day peaks at about twice its mean.
@@ -25,20 +27,64 @@ class Allowance:
     spent_usd: float
 
 
+@frozen
+class SharedBudget:
+    """A budget that several workloads share, as a limit on their rate until the next tick.
+
+    Attributes:
+        cap: The rate, and who shares it.
+        budget_usd: Of the period.
+        spent_usd: In it.
+    """
+
+    cap: SharedCap
+    budget_usd: float
+    spent_usd: float
+
+
 def allowance(
     policy: WorkloadPolicy, ledger: Ledger | None, budget_usd: float, cycle_seconds: float, now_seconds: float
 ) -> Allowance:
-    """The rate a budget allows until the next tick: twice the even pace of what is left, and never more than is left.
+    """What the budget of one workload allows until the next tick."""
+    start, end = period_bounds(policy.caps.budget_period, policy.created_seconds, now_seconds)
+    spent = ledger.period_spent_usd if ledger is not None and ledger.period_start_seconds >= start else 0.0
+    return Allowance(_rate(budget_usd - spent, end, cycle_seconds, now_seconds), spent)
+
+
+def shared_budgets(
+    scopes: Sequence[CostScope], spends: Mapping[str, ScopeSpend], cycle_seconds: float, now_seconds: float
+) -> tuple[SharedBudget, ...]:
+    """The budgets of all scopes that have any, each as what it allows until the next tick."""
+    return tuple(
+        budget
+        for scope in scopes
+        for budget in _of_scope(scope, spends.get(scope.name, ScopeSpend(now_seconds)), cycle_seconds, now_seconds)
+    )
+
+
+def _of_scope(scope: CostScope, spend: ScopeSpend, cycle_seconds: float, now_seconds: float) -> Iterator[SharedBudget]:
+    start, end = period_bounds(BudgetPeriod.MONTHLY, 0.0, now_seconds)
+    this_month = spend.month_usd if spend.month_start_seconds >= start else 0.0
+    for limit, budget_usd, spent, until in (
+        ("budgetLimit", scope.budget_usd, spend.total_usd, None),
+        ("monthlyBudget", scope.monthly_usd, this_month, end),
+    ):
+        if budget_usd is not None and scope.members:
+            rate = _rate(budget_usd - spent, until, cycle_seconds, now_seconds)
+            cap = SharedCap(f"{scope.name}/{limit}", CapUnit.USD_PER_HOUR, rate, scope.members)
+            yield SharedBudget(cap, budget_usd, spent)
+
+
+def _rate(left_usd: float, end_seconds: float | None, cycle_seconds: float, now_seconds: float) -> float:
+    """$/h until the next tick: twice the even pace of what is left, and never more than is left.
 
     240 $ a day are 10 $/h. At midnight 20 $/h are allowed. A night of 8 h at 5 $/h leaves 200 $ for 16 h, and 25 $/h
     are allowed; a rush of 8 h at 20 $/h then leaves 40 $ for 8 h, and 10 $/h are allowed. Whoever takes all that is
     allowed has spent three quarters by noon, then less and less, and never runs dry: what is left falls with the
     square of the time left. A ``Total`` budget has no end to be paced to; it is spent as needed, to the last cycle.
     """
-    start, end = period_bounds(policy.caps.budget_period, policy.created_seconds, now_seconds)
-    spent = ledger.period_spent_usd if ledger is not None and ledger.period_start_seconds >= start else 0.0
-    left = max(0.0, budget_usd - spent)
+    left = max(0.0, left_usd)
     rate = left / cycle_seconds * SECONDS_PER_HOUR
-    if end is not None:
-        rate = min(rate, PACE_ALLOWANCE * left / (end - now_seconds) * SECONDS_PER_HOUR)
-    return Allowance(rate, spent)
+    if end_seconds is not None:
+        rate = min(rate, PACE_ALLOWANCE * left / (end_seconds - now_seconds) * SECONDS_PER_HOUR)
+    return rate

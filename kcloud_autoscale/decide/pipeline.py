@@ -7,8 +7,10 @@ guard → size → stabilize, each workload by itself; (place → consolidate ha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from kcloud_autoscale.decide.budget import shared_budgets
 from kcloud_autoscale.decide.caps import cap, own_caps
 from kcloud_autoscale.decide.counting import count_pods, unchanged
 from kcloud_autoscale.decide.guard import Control, guard
@@ -24,7 +26,9 @@ from kcloud_autoscale.domain.decision import FleetDecision, Stage
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.state import DecisionState
+from kcloud_autoscale.domain.state import DecisionState, ScopeSpend
+
+_NOTHING: Mapping[str, ScopeSpend] = MappingProxyType({})
 
 
 @frozen
@@ -35,20 +39,25 @@ class FleetOutcome:
     states: tuple[DecisionState, ...]
 
 
-def decide_fleet(cases: Sequence[Case], policy: FleetPolicy, now_seconds: float) -> FleetOutcome:
+def decide_fleet(
+    cases: Sequence[Case], policy: FleetPolicy, now_seconds: float, spends: Mapping[str, ScopeSpend] = _NOTHING
+) -> FleetOutcome:
     """Decide for all workloads of one budget scope.
 
     Args:
         cases: One per workload, with its forecast, capacity and price.
         policy: What they share.
         now_seconds: Unix time of this tick.
+        spends: What each of its cost scopes has spent until now; a scope that is not in it has spent nothing.
 
     Returns:
         Decisions and states in the order of the cases, and the writes in the order they must be made.
     """
     made = [_plan(case, policy, now_seconds) for case in cases]
     plans = [plan for plan in made if plan is not None]
-    share(plans, policy.shared_caps)
+    # A budget bounds what is spent in a cycle, not what runs at an instant: the order of the writes need not heed it.
+    budgets = shared_budgets(policy.cost_scopes, spends, policy.cycle_seconds, now_seconds)
+    share(plans, policy.shared_caps, budgets, policy.cycle_seconds)
     for limited in plans:
         if limited.limits:
             limited.caps = [*own_caps(limited, policy.cycle_seconds), *limited.caps]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from kcloud_autoscale.decide.budget import SharedBudget
 from kcloud_autoscale.decide.caps import UNIT_TEXT, gives_way
 from kcloud_autoscale.decide.counting import EPSILON, excess
 from kcloud_autoscale.decide.guard import Control
@@ -13,6 +14,7 @@ from kcloud_autoscale.domain.decision import CapState, Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import SharedCap
 from kcloud_autoscale.domain.reading import Missing
+from kcloud_autoscale.domain.units import usd
 from kcloud_autoscale.domain.workload import WorkloadKey
 
 Counts = dict[WorkloadKey, int]
@@ -31,12 +33,14 @@ class _Scope:
         members: Plan and what one of its replicas takes; 0 where that is not known.
         stranger: A member of which it is not known; None when all are.
         wanted: What all that is wanted would take, as far as known.
+        budget: Where the limit is the rate that a budget allows.
     """
 
     cap: SharedCap
     members: tuple[tuple[Plan, float], ...]
     stranger: WorkloadKey | None
     wanted: float
+    budget: SharedBudget | None = None
 
     @property
     def short(self) -> bool:
@@ -44,15 +48,18 @@ class _Scope:
         return self.stranger is not None or excess(self.wanted, self.cap.limit) > 0.0
 
 
-def share(plans: Sequence[Plan], caps: Sequence[SharedCap]) -> None:
+def share(
+    plans: Sequence[Plan], caps: Sequence[SharedCap], budgets: Sequence[SharedBudget], cycle_seconds: float
+) -> None:
     """Lower counts until every shared limit holds, `minReplicas` apart.
 
     Counts that are not ours to change take what they have. A workload in mode Recommend takes what it has as well;
     what is recommended to it is what it would get if it took part.
     """
-    if not caps:
+    if not caps and not budgets:
         return
     scopes = [_scope(cap, plans) for cap in caps]
+    scopes += [_scope(budget.cap, plans, budget) for budget in budgets]
     of_key: dict[WorkloadKey, list[_Scope]] = {}
     for scope in scopes:
         for plan, _ in scope.members:
@@ -65,10 +72,10 @@ def share(plans: Sequence[Plan], caps: Sequence[SharedCap]) -> None:
             key = plan.case.policy.key
             _lower(plan, granted.get(key, plan.replicas), of_key[key])
     for scope in scopes:
-        _note(scope, wanted)
+        _note(scope, wanted, cycle_seconds)
 
 
-def _scope(cap: SharedCap, plans: Sequence[Plan]) -> _Scope:
+def _scope(cap: SharedCap, plans: Sequence[Plan], budget: SharedBudget | None = None) -> _Scope:
     members, stranger, wanted = [], None, 0.0
     for plan in plans:
         if plan.case.policy.key not in cap.members:
@@ -81,7 +88,7 @@ def _scope(cap: SharedCap, plans: Sequence[Plan]) -> _Scope:
         members.append((plan, each))
         # A smaller count that is only recommended frees nothing.
         wanted += each * max(plan.replicas, plan.will_run)
-    return _Scope(cap, tuple(members), stranger, wanted)
+    return _Scope(cap, tuple(members), stranger, wanted, budget)
 
 
 def _granted(concerned: Sequence[Plan], scopes: Sequence[_Scope]) -> Counts:
@@ -184,14 +191,20 @@ def _lower(plan: Plan, granted: int, scopes: Sequence[_Scope]) -> None:
     plan.limit(granted, Step(Stage.CAPS, before, granted, "SharedCap", _TEXT, values))
 
 
-def _note(scope: _Scope, wanted: Counts) -> None:
-    """How every member stands to a limit; what counts is what will run, recommended or not."""
-    cap, used, floors = scope.cap, 0.0, 0.0
+def _note(scope: _Scope, wanted: Counts, cycle_seconds: float) -> None:
+    """How every member stands to a limit; what counts is what will run, recommended or not.
+
+    A budget is looked at as it will stand at the next tick.
+    """
+    name, limit, used, floors = scope.cap.name, scope.cap.limit, 0.0, 0.0
     for plan, each in scope.members:
         used += each * plan.will_run
         floors += each * (plan.floor if plan.acting else plan.current)
-    known_use, over = used if scope.stranger is None else None, excess(floors, cap.limit)
-    free, bound = (CapState(cap.name, cap.limit, known_use, cut, over) for cut in (False, True))
+    if scope.budget is not None:
+        limit, spent = scope.budget.budget_usd, scope.budget.spent_usd
+        used, floors = spent + usd(used, cycle_seconds), spent + usd(floors, cycle_seconds)
+    known_use, over = used if scope.stranger is None else None, excess(floors, limit)
+    free, bound = (CapState(name, limit, known_use, cut, over) for cut in (False, True))
     for plan, _ in scope.members:
         cut = scope.short and plan.replicas < wanted[plan.case.policy.key]
         plan.caps.append(bound if cut else free)

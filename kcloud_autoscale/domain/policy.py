@@ -229,6 +229,28 @@ class SharedCap:
 
 
 @dataclass(frozen=True, slots=True)
+class CostScope:
+    """The workloads of one CostPolicy, and what they may spend together.
+
+    Attributes:
+        name: Of the policy.
+        members: The workloads its selectors match.
+        budget_usd: For all time; None when not limited.
+        monthly_usd: Per calendar month in UTC; None when not limited.
+    """
+
+    name: str
+    members: frozenset[WorkloadKey]
+    budget_usd: float | None = None
+    monthly_usd: float | None = None
+
+    @property
+    def limited(self) -> bool:
+        """Whether it has a budget at all."""
+        return self.budget_usd is not None or self.monthly_usd is not None
+
+
+@dataclass(frozen=True, slots=True)
 class PriceOverride:
     """Prices a CostPolicy sets instead of the built-in table; None leaves the table's."""
 
@@ -245,6 +267,7 @@ class FleetPolicy:
     Attributes:
         workloads: By key.
         shared_caps: Limits across workloads.
+        cost_scopes: Whose spending is added up, and limited where a budget is set.
         price_overrides: Per workload, where a CostPolicy sets prices.
         cycle_seconds: Time between ticks; the forecast must reach one cycle past the lead time.
         step_seconds: Grid of the demand history.
@@ -255,6 +278,7 @@ class FleetPolicy:
 
     workloads: Mapping[WorkloadKey, WorkloadPolicy]
     shared_caps: tuple[SharedCap, ...] = ()
+    cost_scopes: tuple[CostScope, ...] = ()
     price_overrides: Mapping[WorkloadKey, PriceOverride] = field(default_factory=dict)
     cycle_seconds: float = 60.0
     step_seconds: float = 60.0

@@ -187,6 +187,23 @@ class Ledger:
 
 
 @frozen
+class ScopeSpend:
+    """What the workloads of a CostPolicy have spent while it covered them.
+
+    Attributes:
+        updated_seconds: Up to when.
+        total_usd: Since counting began.
+        month_start_seconds: Of the calendar month of ``updated_seconds``, UTC.
+        month_usd: Of it, in that month.
+    """
+
+    updated_seconds: float
+    total_usd: float = 0.0
+    month_start_seconds: float = 0.0
+    month_usd: float = 0.0
+
+
+@frozen
 class DecisionState:
     """What the rules remember of one workload.
 

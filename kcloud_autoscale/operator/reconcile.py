@@ -12,6 +12,7 @@ from kcloud_autoscale.act.execute import execute
 from kcloud_autoscale.act.rest import RequestError, Rest
 from kcloud_autoscale.act.scale import ScaleResult, ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
+from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy
@@ -26,7 +27,7 @@ from kcloud_autoscale.operator.memory import release
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import Quarantine
 from kcloud_autoscale.operator.record import Recorder
-from kcloud_autoscale.operator.restore import restored_state
+from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from kcloud_autoscale.operator.rivals import mark_rivals
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import ObjectStore
@@ -64,6 +65,7 @@ class Reconciler:
         self._teacher, self._fitter = teacher, fitter
         self._quarantine = Quarantine()
         self._uids: dict[WorkloadKey, str] = {}
+        self._policy_uids: dict[str, str] = {}
         self._knowledge, missing = default_knowledge()
         if missing:
             logger.warning("Forecasts of young workloads do without the model bundle: %s", missing)
@@ -73,6 +75,7 @@ class Reconciler:
         """One cycle at ``now_seconds``."""
         fleet = self._reader.read(self._store)
         self._remember(fleet, now_seconds)
+        self._remember_spends(fleet, now_seconds)
         policy = self._quarantine.without(fleet.policy, now_seconds)
         with self._stage("observe"):
             seen = await self._gatherer.gather(policy, self._state.seen_until(), now_seconds)
@@ -98,6 +101,7 @@ class Reconciler:
 
     def _blank(self) -> None:
         self._uids.clear()
+        self._policy_uids.clear()
         self._state = FleetState(self._new_forecaster())
 
     async def _tick(self, observation: Observation, policy: FleetPolicy, now_seconds: float) -> TickResult:
@@ -153,6 +157,21 @@ class Reconciler:
                 self._uids[key] = uid
         for key in self._uids.keys() - fleet.policy.workloads.keys():
             del self._uids[key]
+
+    def _remember_spends(self, fleet: Fleet, now_seconds: float) -> None:
+        """New cost policies go on from what their status says was spent, as new workloads do."""
+        uids = {
+            policy.metadata.name: (body["metadata"]["uid"], body.get("status", {}))
+            for policy, body, _ in fleet.policies
+            if isinstance(policy, CostPolicy)
+        }
+        for name, (uid, status) in uids.items():
+            if self._policy_uids.get(name) != uid:
+                self._state.spends.pop(name, None)
+                spend = restored_spend(status, now_seconds)
+                if spend is not None:
+                    self._state.spends[name] = spend
+        self._policy_uids = {name: uid for name, (uid, _) in uids.items()}
 
     def _forget(self, key: WorkloadKey) -> None:
         if self._state.workloads.pop(key, None) is not None:

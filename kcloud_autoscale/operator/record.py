@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import Event, EventWriter
 from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
@@ -16,6 +15,7 @@ from kcloud_autoscale.act.status_decision import final_message
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import FORECAST_TRUSTED, READY
 from kcloud_autoscale.api.effect import fields_honoured
+from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -55,7 +55,7 @@ class Recorder:
         }
         for key, outcome in outcomes.items():
             self._workload(fleet, key, outcome, ticked, by_key.get(key))
-        self._policies(fleet, ticked.accounts, observation.at_seconds)
+        self._policies(fleet, ticked, observation.at_seconds)
         for body, message in fleet.invalid:
             self._broken(body, "InvalidSpec", message, observation.at_seconds)
         self._count(fleet, observation, outcomes, results)
@@ -75,10 +75,12 @@ class Recorder:
             _log(outcome.decision, result)
         self._statuses.want(ref, workload_status(outcome, previous, ticked.state.workloads[key]))
 
-    def _policies(self, fleet: Fleet, accounts: Mapping[WorkloadKey, Account], now_seconds: float) -> None:
+    def _policies(self, fleet: Fleet, ticked: TickResult, now_seconds: float) -> None:
         for policy, body, members in fleet.policies:
+            spend = ticked.state.spends.get(policy.metadata.name) if isinstance(policy, CostPolicy) else None
             previous = body.get("status", {})
-            self._statuses.want(ref_of(body), policy_status(policy, members, accounts, previous, now_seconds))
+            status = policy_status(policy, members, ticked.accounts, previous, now_seconds, spend)
+            self._statuses.want(ref_of(body), status)
 
     def _broken(self, body: Body, reason: str, message: str, now_seconds: float) -> None:
         ref, previous = ref_of(body), body.get("status", {})

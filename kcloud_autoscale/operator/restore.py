@@ -1,4 +1,4 @@
-"""What a new process goes on from: ledger, misses and original replicas, as the status has them. The rest is relearned.
+"""What a new process goes on from: books, misses and original replicas, as the status has them. The rest is relearned.
 
 Windows are not restored on purpose: a process that has just started knows nothing of the last minutes, so its first
 scale-down waits for a full stabilization window of its own.
@@ -13,8 +13,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from kcloud_autoscale.account import ledger as books
+from kcloud_autoscale.api.cost_policy import CostPolicyStatus
 from kcloud_autoscale.api.workload_status import MissesStatus, SavingsStatus, UsageStatus, WorkloadOptimizerStatus
-from kcloud_autoscale.domain.state import DecisionState, Ledger, LevelState, Misses, Usage, WorkloadState
+from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.policy import BudgetPeriod
+from kcloud_autoscale.domain.state import DecisionState, Ledger, LevelState, Misses, ScopeSpend, Usage, WorkloadState
 from kcloud_autoscale.forecast.level import PRICES
 
 
@@ -30,6 +33,24 @@ def restored_state(status: Mapping[str, Any], now_seconds: float) -> WorkloadSta
         level=_level(read.misses),
         ledger=_ledger(read, now_seconds),
     )
+
+
+def restored_spend(status: Mapping[str, Any], now_seconds: float) -> ScopeSpend | None:
+    """What the workloads of a CostPolicy had spent; None where its status does not say.
+
+    A status dated ahead of our clock goes on from now, or nothing would be spent of a budget until then.
+    """
+    try:
+        read = CostPolicyStatus.model_validate(status)
+    except ValidationError:
+        return None
+    if read.last_updated is None or read.current_spend is None or read.monthly_spend is None:
+        return None
+    if not 0.0 <= read.monthly_spend <= read.current_spend:
+        return None
+    updated = min(read.last_updated.timestamp(), now_seconds)
+    start, _ = period_bounds(BudgetPeriod.MONTHLY, 0.0, updated)
+    return ScopeSpend(updated, read.current_spend, start, read.monthly_spend)
 
 
 def _level(status: MissesStatus | None) -> LevelState | None:

@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.observation import (
     TargetObservation,
     WorkloadObservation,
 )
-from kcloud_autoscale.domain.policy import Caps, FleetPolicy, PriceOverride, WorkloadPolicy
+from kcloud_autoscale.domain.policy import Caps, CostScope, FleetPolicy, PriceOverride, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
@@ -42,13 +42,16 @@ def plain_workload(caps: Caps | None = None) -> WorkloadPolicy:
     return WorkloadPolicy(_KEY, caps=caps or Caps())
 
 
-def fleet_policy(trace: Trace, rules: WorldRules, workload: WorkloadPolicy) -> FleetPolicy:
+def fleet_policy(
+    trace: Trace, rules: WorldRules, workload: WorkloadPolicy, scopes: tuple[CostScope, ...] = ()
+) -> FleetPolicy:
     """One workload with the world's bounds, capacity and start-up, and its own knobs and name for the rest."""
     key = workload.key
     simulated = simulated_workload(trace, rules, workload, key, _TARGET)
     price = rules.usd_per_replica_hour
     return FleetPolicy(
         {key: simulated},
+        cost_scopes=scopes,
         price_overrides={} if price is None else {key: PriceOverride(gpu_usd_per_hour=price)},
         cycle_seconds=trace.step_seconds,
         step_seconds=trace.step_seconds,

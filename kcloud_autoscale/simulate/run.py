@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import WorkloadPolicy
+from kcloud_autoscale.domain.policy import CostScope, WorkloadPolicy
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
@@ -41,6 +41,7 @@ def simulate(
     on_done: Callable[[str], None],
     remember: bool = False,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+    scopes: tuple[CostScope, ...] = (),
 ) -> dict[str, Outcome]:
     """Replay a trace under each policy.
 
@@ -48,10 +49,11 @@ def simulate(
         trace: Demand per step.
         rules: Of the world.
         policies: Names from `POLICIES`; ``hpa-tuned`` is tuned to the violations of ``predictive``.
-        caps: Hard limits of our own policy.
+        workload: Knobs and hard limits of our own policy.
         on_done: Told the name of each policy that is finished.
         remember: Keep what our own policy thought, for a report.
         watch: Goes through the steps of our own policy, as a progress bar does.
+        scopes: Budgets of CostPolicies that our own policy is under.
 
     Raises:
         ConfigError: An unknown policy, or rules and trace that do not fit.
@@ -64,9 +66,9 @@ def simulate(
     # Ours first: the tuned HPA is given the violations we have.
     for name in sorted(policies, key=lambda name: name == "hpa-tuned"):
         if name == "hpa-tuned":
-            outcomes[name] = _tuned(trace, rules, workload, outcomes)
+            outcomes[name] = _tuned(trace, rules, workload, outcomes, scopes)
         elif name == "predictive":
-            outcomes[name] = _ours(trace, rules, workload, remember, watch)
+            outcomes[name] = _ours(trace, rules, workload, remember, watch, scopes)
         else:
             outcomes[name] = _other(name, trace, rules)
         on_done(name)
@@ -79,12 +81,13 @@ def _ours(
     workload: WorkloadPolicy,
     remember: bool = False,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+    scopes: tuple[CostScope, ...] = (),
 ) -> Outcome:
     # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
     histories = whole_history(trace, workload.key)
     taught = rules.taught_steps(trace.step_seconds)
     forecaster = ReplayedForecaster(histories, taught, knowledge=default_knowledge()[0])
-    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload))
+    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload, scopes))
     policy.trail = Trail(rules.capacity_per_replica) if remember else None
     run = replay(trace, rules, policy, watch)
     return Outcome(run, score(run, rules), trail=policy.trail)
@@ -106,8 +109,10 @@ def _policy(name: str, trace: Trace, rules: WorldRules) -> Policy:
     return static_peak(trace, rules) if name == "static" else oracle(trace, rules)
 
 
-def _tuned(trace: Trace, rules: WorldRules, workload: WorkloadPolicy, done: dict[str, Outcome]) -> Outcome:
-    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, workload)
+def _tuned(
+    trace: Trace, rules: WorldRules, workload: WorkloadPolicy, done: dict[str, Outcome], scopes: tuple[CostScope, ...]
+) -> Outcome:
+    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, workload, scopes=scopes)
     allowed = ours.score.violation_fraction
     found = tuned_hpa(trace, rules, allowed)
     if found is None:

@@ -6,14 +6,25 @@ priced after each single write: a limit that is crossed for the instant between 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import CapUnit, FleetPolicy, PriceOverride, SharedCap, WorkloadPolicy
+from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.policy import (
+    BudgetPeriod,
+    CapUnit,
+    CostScope,
+    FleetPolicy,
+    PriceOverride,
+    SharedCap,
+    WorkloadPolicy,
+)
 from kcloud_autoscale.domain.series import DemandHistory
+from kcloud_autoscale.domain.units import usd
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
@@ -48,6 +59,7 @@ class Scenario:
 
     members: tuple[Member, ...]
     shared_caps: tuple[SharedCap, ...] = ()
+    cost_scopes: tuple[CostScope, ...] = ()
 
     def check(self) -> None:
         """Raise ConfigError for what cannot be simulated, by workload and limit."""
@@ -55,14 +67,18 @@ class Scenario:
         for member in self.members:
             member.rules.check(member.trace)
             if _grid(member) != _grid(first):
-                raise ConfigError(f"{member.key.name}: {_told(member)}, but {first.key.name}: {_told(first)}")
+                raise ConfigError(f"{member.key}: {_told(member)}, but {first.key}: {_told(first)}")
         for cap in self.shared_caps:
             for member in self._of(cap):
                 if member.each(cap.unit) is None:
-                    raise ConfigError(f"{cap.name}: {member.key.name} names no {cap.unit.value} of a replica")
+                    raise ConfigError(f"{cap.name}: {member.key} names no {cap.unit.value} of a replica")
             floor = self.used(cap, {member.key: member.rules.min_replicas for member in self.members})
             if floor > cap.limit * HAIR:
                 raise ConfigError(f"{cap.name} is {cap.limit:g}, the floors alone take {floor:g}")
+        for scope in self.cost_scopes:
+            for member in self.members:
+                if member.key in scope.members and member.rules.usd_per_replica_hour is None:
+                    raise ConfigError(f"the budget of {scope.name}: {member.key} names no price of a replica")
 
     def used(self, cap: SharedCap, replicas: dict[WorkloadKey, int]) -> float:
         """What the members of a limit take of it."""
@@ -74,11 +90,19 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScenarioOutcome:
-    """One run and score per member, in order, and for each shared limit the most that was ever used of it."""
+    """One run and score per member, in order, and how the shared limits fared.
+
+    Attributes:
+        runs: One per member.
+        scores: One per member.
+        peaks: For each shared limit the most that was ever used of it.
+        budgets: Name, limit and the most that was spent in one of its periods, of every budget of a cost scope.
+    """
 
     runs: tuple[Run, ...]
     scores: tuple[Score, ...]
     peaks: tuple[float, ...]
+    budgets: tuple[tuple[str, float, float], ...] = ()
 
 
 def replay_scenario(
@@ -96,7 +120,7 @@ def replay_scenario(
         live.step(step)
     runs = tuple(live.run(index) for index in range(len(scenario.members)))
     scores = tuple(score(run, member.rules) for run, member in zip(runs, scenario.members, strict=True))
-    return ScenarioOutcome(runs, scores, tuple(live.peaks))
+    return ScenarioOutcome(runs, scores, tuple(live.peaks), _budgets(scenario, runs))
 
 
 class _Live:
@@ -142,7 +166,7 @@ class _Live:
         replicas, ready, reasons = zip(*rows, strict=True)
         first = member.rules.history_steps
         return Run(
-            member.key.name,
+            str(member.key),
             first,
             member.trace.step_seconds,
             member.trace.demand[first:],
@@ -163,11 +187,31 @@ def _fleet(scenario: Scenario) -> FleetPolicy:
     return FleetPolicy(
         {m.key: simulated_workload(m.trace, m.rules, m.workload, m.key, _target(m.key)) for m in members},
         shared_caps=scenario.shared_caps,
+        cost_scopes=scenario.cost_scopes,
         price_overrides={key: PriceOverride(gpu_usd_per_hour=usd) for key, usd in prices.items() if usd is not None},
         cycle_seconds=step,
         step_seconds=step,
         max_metric_age_seconds=3.0 * step,
     )
+
+
+def _budgets(scenario: Scenario, runs: Sequence[Run]) -> tuple[tuple[str, float, float], ...]:
+    """What was spent of each budget, counted from what ran, and not by the books of the tick."""
+    found: list[tuple[str, float, float]] = []
+    first, step = scenario.members[0], runs[0].step_seconds
+    at = grid_seconds(first.trace, runs[0].first_step) + step * np.arange(len(runs[0].replicas))
+    months = np.array([period_bounds(BudgetPeriod.MONTHLY, 0.0, seconds)[0] for seconds in at.tolist()])
+    for scope in scenario.cost_scopes:
+        spent = np.zeros(len(at))
+        for member, run in zip(scenario.members, runs, strict=True):
+            if member.key in scope.members:
+                spent += run.replicas * usd(member.rules.usd_per_replica_hour or 0.0, step)
+        if scope.budget_usd is not None:
+            found.append((f"{scope.name}/budgetLimit", scope.budget_usd, float(spent.sum())))
+        if scope.monthly_usd is not None:
+            most = max(float(spent[months == month].sum()) for month in np.unique(months))
+            found.append((f"{scope.name}/monthlyBudget", scope.monthly_usd, most))
+    return tuple(found)
 
 
 def _starts(scenario: Scenario) -> dict[WorkloadKey, int]:
@@ -189,4 +233,5 @@ def _grid(member: Member) -> tuple[float, float, int, int]:
 
 def _told(member: Member) -> str:
     start, step, steps, _ = _grid(member)
-    return f"{steps} steps of {step:g} s from {start:g} s"
+    began = datetime.fromtimestamp(start, UTC).isoformat(timespec="seconds")
+    return f"{steps} steps of {step:g} s from {began}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,18 @@ from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import Run, WorldRules
 
 COLUMNS = ("t", "demand", "replicas", "ready", "reason", "violates", "timestamp")
+_HEAD = ("violating", "unserved", "replica-h", "changes/h")
+
+
+def _kilo(value: float | None) -> float | None:
+    return None if value is None else value / 1_000.0
+
+
+_QUANTITIES: Mapping[str, tuple[Callable[[Score], float | None], str]] = {
+    "USD": (lambda score: score.usd, "{:,.2f}"),
+    "kWh": (lambda score: _kilo(score.watt_hours), "{:,.1f}"),
+    "kgCO2e": (lambda score: _kilo(score.grams_co2e), "{:,.1f}"),
+}
 _UNITS = {CapUnit.USD_PER_HOUR: "USD/h", CapUnit.WATTS: "W"}
 
 
@@ -44,25 +56,24 @@ def write_decisions(path: Path, run: Run, trace: Trace, rules: WorldRules) -> No
 def comparison(outcomes: dict[str, Outcome]) -> str:
     """A table of all policies; the last column is replica-hours over those of HPA, where HPA ran."""
     hpa = outcomes["hpa"].score.replica_hours if "hpa" in outcomes else None
-    priced = any(outcome.score.usd is not None for outcome in outcomes.values())
-    metered = any(outcome.score.watt_hours is not None for outcome in outcomes.values())
-    head = ["policy", "violating", "unserved", "replica-h", "changes/h"]
-    head += (["USD"] if priced else []) + (["kWh"] if metered else []) + (["of HPA"] if hpa else [])
-    lines = _aligned([head, *(_cells(o.score, priced, metered, hpa) for o in outcomes.values())])
+    scores = [outcome.score for outcome in outcomes.values()]
+    quantities = _known(scores)
+    head = ["policy", *_HEAD, *quantities, *(["of HPA"] if hpa else [])]
+    lines = _aligned([head, *(_cells(scored, quantities, hpa) for scored in scores)])
     lines += [f"{name}: {outcome.note}" for name, outcome in outcomes.items() if outcome.note]
     return "\n".join(lines)
 
 
 def scenario_table(scenario: Scenario, outcome: ScenarioOutcome) -> str:
     """A line per workload, then one per shared limit: the most that ran at any instant, transit included."""
-    priced = any(scored.usd is not None for scored in outcome.scores)
-    metered = any(scored.watt_hours is not None for scored in outcome.scores)
-    head = ["workload", "violating", "unserved", "replica-h", "changes/h"]
-    head += (["USD"] if priced else []) + (["kWh"] if metered else [])
-    lines = _aligned([head, *(_cells(scored, priced, metered, None) for scored in outcome.scores)])
+    quantities = _known(outcome.scores)
+    lines = _aligned([["workload", *_HEAD, *quantities], *(_cells(each, quantities, None) for each in outcome.scores)])
     for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
         verdict = "held" if peak <= cap.limit * HAIR else "CROSSED"
         lines.append(f"{cap.name}: at most {peak:,.2f} of {cap.limit:,.2f} {_UNITS[cap.unit]}, {verdict}")
+    for name, limit, spent in outcome.budgets:
+        verdict = "held" if spent <= limit * HAIR else "CROSSED"
+        lines.append(f"{name}: {spent:,.2f} of {limit:,.2f} $ spent, {verdict}")
     return "\n".join(lines)
 
 
@@ -71,7 +82,12 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [_line(row, widths) for row in rows]
 
 
-def _cells(score: Score, priced: bool, metered: bool, hpa_hours: float | None) -> list[str]:
+def _known(scores: Sequence[Score]) -> list[str]:
+    """Of money, energy and carbon what any of the scores knows."""
+    return [name for name, (of, _) in _QUANTITIES.items() if any(of(each) is not None for each in scores)]
+
+
+def _cells(score: Score, quantities: Sequence[str], hpa_hours: float | None) -> list[str]:
     cells = [
         score.policy,
         f"{score.violation_fraction:.2%}",
@@ -79,10 +95,10 @@ def _cells(score: Score, priced: bool, metered: bool, hpa_hours: float | None) -
         f"{score.replica_hours:,.1f}",
         f"{score.changes_per_hour:.2f}",
     ]
-    if priced:
-        cells.append("-" if score.usd is None else f"{score.usd:,.2f}")
-    if metered:
-        cells.append("-" if score.watt_hours is None else f"{score.watt_hours / 1_000.0:,.1f}")
+    for name in quantities:
+        of, form = _QUANTITIES[name]
+        value = of(score)
+        cells.append("-" if value is None else form.format(value))
     if hpa_hours:
         cells.append(f"{score.replica_hours / hpa_hours:.3f}")
     return cells

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.test_operator_faults import Factory
 from tests.e2e.world import World, always, eventually, optimizer
 from tests.integration.manifests import Manifest, deployment
 
@@ -26,6 +27,39 @@ def policy(world: World) -> Iterator[Manifest]:
     world.apply(manifest)
     yield manifest
     world.cluster.kubectl("delete", "costpolicy", world.namespace)
+
+
+def test_a_budget_is_not_crossed_and_is_remembered_by_the_next_process(own_world: Factory):
+    """At 3,600 $/h per GPU a replica costs a dollar a second: 40 $ last one replica 40 s, ten of them four."""
+    world, _ = own_world()
+    world.demand.loads["dear"] = 100.0
+    world.apply({
+        "apiVersion": "kcloud.io/v1alpha1",
+        "kind": "CostPolicy",
+        "metadata": {"name": world.namespace},
+        "spec": {
+            "budgetLimit": 40,
+            "resourceCostPolicy": {"gpuCostPerHour": 3_600},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}},
+        },
+    })  # fmt: skip
+    manifest = optimizer(world.namespace, "dear")
+    manifest["spec"]["resources"] = {"gpu": 1}
+    world.apply(deployment(world.namespace, "dear", 1, "0s"), manifest)
+    try:
+        eventually(lambda: world.replicas("dear") > 1, 20, lambda: world.explain("dear"))
+        eventually(lambda: world.replicas("dear") == 1, 60, lambda: world.explain("dear"))
+        eventually(lambda: "CapReached" in world.reasons("dear"), 10, lambda: world.explain("dear"))
+        # The floor goes on after the last dollar, and the policy says so at once.
+        eventually(lambda: policy_status(world).get("phase") == "Violated", 60, lambda: policy_status(world))
+        world.operator.kill()
+        world.operator.start()
+        world.operator.wait_ready()
+        # What the first process spent is not there to be spent again.
+        always(lambda: world.replicas("dear") == 1, 12, lambda: world.explain("dear"))
+        assert (policy_status(world)["phase"], policy_status(world)["violations"]) == ("Violated", 1)
+    finally:
+        world.cluster.kubectl("delete", "costpolicy", world.namespace)
 
 
 def policy_status(world: World) -> dict[str, object]:

@@ -200,7 +200,7 @@ async def assembled(settings: Settings, kubeconfig: Path) -> AsyncIterator[tuple
 
 def rules_of(manifest: Path, settle_seconds: float, history_steps: int) -> tuple[WorkloadPolicy, WorldRules]:
     """The workload as `simulate --optimizer` resolves it, and its world."""
-    workload = read_fleet(manifest).workloads[KEY]
+    workload = read_fleet(manifest).fleet.workloads[KEY]
     assert workload.capacity_per_replica is not None
     assert workload.lead_time_seconds is not None
     return workload, WorldRules(

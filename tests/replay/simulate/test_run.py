@@ -156,6 +156,7 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
     decisions = tmp_path / "out.csv"
     arguments = ["simulate", "--trace", str(trace_file), "--column", "rps", "--capacity-per-replica", "10"]
     arguments += ["--startup-seconds", "400", "--policy", "predictive,hpa", "--decisions", str(decisions)]
+    arguments += ["--watts-per-replica", "500", "--grams-co2e-per-kwh", "400"]
     assert main(arguments) == 0
     rows = list(csv.DictReader(decisions.open()))
     assert len(rows) == DAY
@@ -166,8 +167,12 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
     beside = list(csv.DictReader((tmp_path / "out.hpa.csv").open()))
     assert len(beside) == DAY
     table = capsys.readouterr().out
-    assert "predictive" in table
-    assert "of HPA" in table
+    head, ours, *_ = table.splitlines()
+    cells = dict(zip(head.split(), ours.split(), strict=False))
+    assert cells["policy"] == "predictive"
+    assert float(cells["kWh"]) == pytest.approx(0.5 * float(cells["replica-h"]), rel=0.01)
+    assert float(cells["kgCO2e"]) == pytest.approx(0.4 * float(cells["kWh"]), rel=0.01)
+    assert "of HPA" in head
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,9 @@ def test_the_command_writes_one_row_per_step(trace_file: Path, tmp_path: Path, c
         ({"--history-steps": "144"}, "144 steps of history were asked for, the trace has 144"),
         ({"--policy": "magic"}, "unknown policy magic"),
         ({"--policy": ","}, "--policy names none"),
+        ({"--budget-period": "Daily"}, "--budget-period Daily needs a budget: --budget-limit"),
+        ({"--grams-co2e-per-kwh": "400"}, "--grams-co2e-per-kwh needs --watts-per-replica"),
+        ({"--report": "one.out", "--decisions": "../" + Path.cwd().name + "/one.out"}, "name the same file"),
         ({"--trace": "nowhere.csv"}, "nowhere.csv: cannot be read"),
         ({"--max-cost-per-hour": "5"}, "needs --usd-per-replica-hour"),
         ({"--max-power-usage": "5"}, "needs --watts-per-replica"),

@@ -101,7 +101,7 @@ def test_floors_that_alone_break_a_limit_are_refused():
 
 
 def test_traces_on_different_grids_are_refused():
-    with pytest.raises(ConfigError, match="two: 11 steps of 600 s from 0 s, but one: 10 steps"):
+    with pytest.raises(ConfigError, match="default/two: 11 steps of 600 s from 1970-01-01T00:00:00"):
         replay_scenario(Scenario((member("one", wave(10), 1.0, 1.0), member("two", wave(11), 1.0, 1.0))))
 
 
@@ -145,6 +145,7 @@ def test_the_command_writes_one_file_per_workload_and_says_how_limits_were_kept(
         ({"workloads": []}, "workloads: "),
         ({"shared": {"maxPowerUsage": -1}}, "shared.maxPowerUsage: "),
         ({"objects": [{"kind": "CostPolicy"}]}, "objects: "),
+        ({"chat": {"name": "a/b/c"}}, "workloads[0].name: "),
     ],
 )
 def test_what_is_wrong_is_named_by_file_and_field(
@@ -158,10 +159,20 @@ def test_what_is_wrong_is_named_by_file_and_field(
 
 
 def test_flags_of_one_workload_are_refused_with_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    given = (("--max-replicas", "3"), ("--min-replicas", "0"), ("--settle-seconds", "0"), ("--policy", "hpa"))
-    for option, value in given:
+    given = (
+        ("--max-replicas", "3", "whose file says it"),
+        ("--min-replicas", "0", "whose file says it"),
+        ("--settle-seconds", "0", "whose file says it"),
+        ("--policy", "hpa", "which replays files under predictive alone"),
+        ("--days", "3", "which replays files under predictive alone"),
+        ("--report", str(tmp_path / "x.html"), "writes no report"),
+        ("--budget-limit", "9", "whose objects may be a WorkloadOptimizer or a CostPolicy"),
+    )
+    for option, value, why in given:
         assert main(["simulate", "--scenario", str(written(tmp_path)), option, value]) == 2
-        assert f"{option} cannot be used with --scenario" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert f"{option} cannot be used with --scenario" in told
+        assert why in told
 
 
 API = "kcloud.io/v1alpha1"
@@ -182,10 +193,51 @@ OPTIMIZER = {
 
 def test_policies_in_the_file_bring_their_limits(tmp_path: Path):
     optimizer = OPTIMIZER | {"metadata": {"name": "chat", "namespace": "default"}}
-    scenario = read_scenario(written(tmp_path, objects=[optimizer, COST]))
+    scenario, _ = read_scenario(written(tmp_path, objects=[optimizer, COST]))
     own, teams = scenario.shared_caps
     assert (own.name, own.limit) == ("shared/costPerHourLimit", 20.0)
     assert (teams.name, teams.limit, len(teams.members)) == ("team/costPerHourLimit", 12.0, 1)
+
+
+def test_a_budget_of_a_policy_is_shared_and_never_crossed_while_more_than_the_floors_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Both need 13 replicas at 1 USD/h: 10 h of them are 260 USD, and 100 are there."""
+    named = [OPTIMIZER | {"metadata": {"name": name, "namespace": namespace}}
+             for namespace, name in (("default", "chat"), ("shop", "search"))]  # fmt: skip
+    team = COST | {"spec": {"budgetLimit": 100, "alertThresholds": [{"type": "budget_usage", "value": 80}]}}
+    path = written(tmp_path, objects=[*named, team], shared={})
+    assert main(["simulate", "--scenario", str(path), "--decisions", str(tmp_path / "out.csv")]) == 0
+    told = capsys.readouterr()
+    assert f"{path}: CostPolicy team: this version does not act on spec.alertThresholds" in told.err
+    rows = [
+        np.array([int(row["replicas"]) for row in csv.DictReader((tmp_path / name).open())])
+        for name in ("out.default.chat.csv", "out.shop.search.csv")
+    ]
+    both = rows[0] + rows[1]
+    spent = np.cumsum(both) * STEP / 3_600.0
+    assert spent[both > 2].max() <= 100.0 + 1e-6
+    assert spent[both > 2].max() > 99.0
+    # The floors go on after the last cent, and the verdict says so.
+    assert f"team/budgetLimit: {spent[-1]:,.2f} of 100.00 $ spent, CROSSED" in told.out
+
+
+def test_a_policy_that_covers_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = written(tmp_path, objects=[COST])
+    assert main(["simulate", "--scenario", str(path)]) == 0
+    assert "CostPolicy team covers no WorkloadOptimizer of this file, and limits nothing" in capsys.readouterr().err
+
+
+def test_an_optimizer_obeys_the_budget_beside_it(tmp_path: Path):
+    path = tmp_path / "optimizer.yaml"
+    path.write_text(yaml.safe_dump_all([OPTIMIZER, COST | {"spec": {"monthlyBudget": 500}}]))
+    written(tmp_path)
+    out = tmp_path / "out.csv"
+    world = ["--trace", str(tmp_path / "chat.csv"), "--column", "rps", "--capacity-per-replica", "10"]
+    world += ["--startup-seconds", "60", "--step-seconds", "600", "--optimizer", str(path), "--policy", "predictive"]
+    assert main(["simulate", *world, "--usd-per-replica-hour", "20", "--decisions", str(out), "--quiet"]) == 0
+    # Twice the even pace of 500 USD over the 31 days of January 1970, at 20 USD/h each, is less than one replica.
+    assert {int(row["replicas"]) for row in csv.DictReader(out.open())} == {1}
 
 
 def test_an_optimizer_obeys_the_policies_beside_it(tmp_path: Path):

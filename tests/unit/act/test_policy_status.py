@@ -6,6 +6,7 @@ from kcloud_autoscale.act.policy_status import broken_policy_status, policy_stat
 from kcloud_autoscale.api.resolve import parse
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
+from kcloud_autoscale.domain.state import ScopeSpend
 from kcloud_autoscale.domain.workload import WorkloadKey
 from tests.unit.act.outcomes import NOW, account
 
@@ -43,20 +44,39 @@ def test_members_are_summed_beside_the_limit():
     status = cost(40.0, {A: running(5.0, 1.0), B: running(10.0, 1.0)})
     assert (status["phase"], status["currentCost"], status["workloads"]) == ("Active", 30.0, 2)  # 2 * 5 + 2 * 10
     assert (status["violations"], status["observedGeneration"]) == (0, 3)
-    assert condition(status, "WithinCaps") == ("True", "30 of 40 $/h.")
+    assert condition(status, "WithinCaps") == ("True", "costPerHourLimit: 30 of 40 $/h.")
 
 
 def test_a_limit_that_is_exceeded_says_by_how_much():
     status = cost(25.0, {A: running(5.0, 1.0), B: running(10.0, 1.0)})
     assert (status["phase"], status["violations"]) == ("Violated", 1)
-    assert condition(status, "WithinCaps") == ("False", "30 $/h is 5 $/h above the limit of 25 $/h.")
+    assert condition(status, "WithinCaps") == ("False", "costPerHourLimit: 30 $/h is 5 $/h above the limit of 25 $/h.")
 
 
 def test_an_unknown_price_is_not_zero():
     status = cost(40.0, {A: running(5.0, 1.0), B: running(None, 1.0)})
     assert "currentCost" not in status
     assert condition(status, "PriceKnown") == ("False", "The price of 1 workloads is unknown: ai/b.")
-    assert condition(status, "WithinCaps") == ("Unknown", "At least 10 of 40 $/h; 1 are unknown.")
+    assert condition(status, "WithinCaps") == ("Unknown", "costPerHourLimit: at least 10 of 40 $/h; 1 are unknown.")
+
+
+def test_budgets_stand_beside_what_was_spent_of_them():
+    policy = parse(manifest("CostPolicy", budgetLimit=1000, monthlyBudget=200))
+    accounts = {A: running(5.0, 1.0)}
+    status = policy_status(policy, accounts, accounts, {}, NOW, ScopeSpend(NOW, 750.0, NOW, 90.0))
+    assert (status["currentSpend"], status["monthlySpend"], status["budgetUtilization"]) == (750.0, 90.0, 75.0)
+    told = "budgetLimit: 750 of 1000 $; monthlyBudget: 90 of 200 $."
+    assert (status["phase"], condition(status, "WithinCaps")) == ("Active", ("True", told))
+
+    status = policy_status(policy, accounts, accounts, {}, NOW, ScopeSpend(NOW, 750.0, NOW, 210.0))
+    assert (status["phase"], status["violations"], status["budgetUtilization"]) == ("Violated", 1, 105.0)
+    assert condition(status, "WithinCaps")[1] == "monthlyBudget: 210 $ is 10 $ above the limit of 200 $."
+
+
+def test_what_is_spent_is_told_without_a_budget_too():
+    policy = parse(manifest("CostPolicy", costPerHourLimit=40))
+    status = policy_status(policy, [], {}, {}, NOW, ScopeSpend(NOW, 750.0, NOW, 90.0))
+    assert (status["currentSpend"], "budgetUtilization" in status) == (750.0, False)
 
 
 def test_a_policy_that_covers_nothing_is_suspended():

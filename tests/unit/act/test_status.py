@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
-from kcloud_autoscale.domain.state import DecisionState
+from kcloud_autoscale.domain.state import DecisionState, ScopeSpend
 from kcloud_autoscale.domain.workload import Mode
 from kcloud_autoscale.forecast.level import PRICES
-from kcloud_autoscale.operator.restore import restored_state
+from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered
 
 
@@ -167,6 +168,25 @@ def test_misses_that_cannot_be_true_are_not_believed(change: dict[str, Any]):
     assert restored_state(status, NOW).level is not None
     status["misses"] |= change
     assert restored_state(status, NOW).level is None
+
+
+def test_a_new_process_goes_on_from_what_a_cost_policy_has_spent():
+    status = {"currentSpend": 750.0, "monthlySpend": 90.0, "lastUpdated": "2026-07-02T00:00:00Z"}
+    told = datetime(2026, 7, 2, tzinfo=UTC).timestamp()
+    month = datetime(2026, 7, 1, tzinfo=UTC).timestamp()
+    assert restored_spend(status, told + 60.0) == ScopeSpend(told, 750.0, month, 90.0)
+    # Dated ahead of our clock it goes on from now.
+    ahead = restored_spend(status, told - 60.0)
+    assert ahead is not None
+    assert ahead.updated_seconds == told - 60.0
+
+
+@pytest.mark.parametrize(
+    "change", [{"currentSpend": None}, {"monthlySpend": 800.0}, {"monthlySpend": -1.0}, {"lastUpdated": "yesterday"}]
+)
+def test_a_spend_that_cannot_be_true_is_not_believed(change: dict[str, Any]):
+    status = {"currentSpend": 750.0, "monthlySpend": 90.0, "lastUpdated": "2026-07-02T00:00:00Z"}
+    assert restored_spend(status | change, NOW) is None
 
 
 @pytest.mark.parametrize("status", [{}, {"savings": "gone"}, {"originalReplicas": "many"}, {"savings": {"usd": 1}}])

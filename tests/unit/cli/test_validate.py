@@ -119,6 +119,7 @@ def test_standard_input(monkeypatch, capsys):
         ("a: &a [*a]\n", "nested or repeated beyond reason"),
         ("apiVersion: v1\nkind: ConfigMap\n", "no kcloud.io objects among 1"),
         ("", "no kcloud.io objects among 0"),
+        ("kind: \x01X\n", "special characters are not allowed"),
     ],
 )
 def test_what_cannot_be_checked_is_an_error_of_its_own(written, capsys, text, says):

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.decision import Stage
-from kcloud_autoscale.domain.policy import Caps, CapUnit, SharedCap
+from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.policy import BudgetPeriod, Caps, CapUnit, CostScope, SharedCap
 from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.state import ScopeSpend
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
-from tests.builders.deciding import a_case, condition, decide, pods, steps_of
+from tests.builders.deciding import NOW, a_case, a_fleet, condition, decide, pods, steps_of
 
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
 
@@ -42,6 +45,31 @@ def test_floors_first_then_by_priority_and_in_turn_among_equals(limit, expected)
     outcome = decide(*members, caps=watts(limit, "a", "b", "c"))
 
     assert counts(outcome) == expected
+
+
+def test_a_budget_is_shared_as_what_it_allows_until_the_next_tick():
+    """10 $ of 1,000 $ are left for a minute: room for 300 replicas at 2 $/h; 0.2 $ are room for six."""
+    members = (a_member("a", 6, priority=80), a_member("b", 4))
+    keys = frozenset(member.policy.key for member in members)
+    scope = CostScope("team", keys, budget_usd=1_000.0)
+    fleet = a_fleet(*members, cost_scopes=(scope,))
+    for spent, expected in ((990.0, [6, 4]), (999.8, [5, 1]), (1_000.0, [1, 1]), (1_200.0, [1, 1])):
+        outcome = decide_fleet(members, fleet, NOW, {"team": ScopeSpend(NOW, spent)})
+        assert counts(outcome) == expected
+    (cap,) = outcome.fleet.decisions[0].caps
+    # What is spent already, and the floors of both for a minute.
+    assert (cap.name, cap.limit, cap.binding) == ("team/budgetLimit", 1_000.0, True)
+    assert cap.used == pytest.approx(1_200.0 + 4.0 / 60.0)
+    assert cap.floor_excess == pytest.approx(200.0 + 4.0 / 60.0)
+    assert steps_of(outcome.fleet.decisions[0], Stage.CAPS)[-1].message.startswith("team/budgetLimit is shared")
+
+
+def test_last_months_spend_does_not_count_in_this():
+    scope = CostScope("team", frozenset({(one := a_member("a", 6)).policy.key}), monthly_usd=100_000.0)
+    fleet = a_fleet(one, cost_scopes=(scope,))
+    month, _ = period_bounds(BudgetPeriod.MONTHLY, 0.0, NOW)
+    for began, expected in ((month, 1), (month - 86_400.0, 6)):
+        assert counts(decide_fleet((one,), fleet, NOW, {"team": ScopeSpend(NOW, 1e5, began, 1e5)})) == [expected]
 
 
 def test_the_order_of_the_cases_does_not_matter():

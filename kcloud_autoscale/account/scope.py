@@ -1,0 +1,44 @@
+"""What the workloads of a CostPolicy spend together, added up from interval to interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.policy import BudgetPeriod, CostScope
+from kcloud_autoscale.domain.reading import Missing
+from kcloud_autoscale.domain.state import ScopeSpend
+from kcloud_autoscale.domain.units import usd
+from kcloud_autoscale.domain.workload import WorkloadKey
+
+
+def settle_scope(
+    spend: ScopeSpend | None, scope: CostScope, accounts: Mapping[WorkloadKey, Account], now_seconds: float
+) -> ScopeSpend:
+    """The spend with the interval since the last tick, at what its members cost at the end of it.
+
+    A member without a price adds nothing; the limit then lets nobody grow, and a condition names the member.
+
+    Args:
+        spend: Up to the last tick; None begins to count now.
+        scope: Whose workloads.
+        accounts: Of this tick.
+        now_seconds: Unix time of this tick.
+    """
+    start, _ = period_bounds(BudgetPeriod.MONTHLY, 0.0, now_seconds)
+    if spend is None:
+        return ScopeSpend(now_seconds, month_start_seconds=start)
+    seconds = now_seconds - spend.updated_seconds
+    if seconds <= 0.0:
+        return spend
+    spent = usd(_usd_per_hour(scope, accounts), seconds)
+    before = spend.month_usd if start <= spend.month_start_seconds else 0.0
+    # An interval that spans the turn of the month gives each month its part.
+    inside = min(1.0, (now_seconds - start) / seconds)
+    return ScopeSpend(now_seconds, spend.total_usd + spent, start, before + spent * inside)
+
+
+def _usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:
+    rates = [accounts[key].usd_per_hour for key in scope.members if key in accounts]
+    return sum(rate.value for rate in rates if not isinstance(rate, Missing))
