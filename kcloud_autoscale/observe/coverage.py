@@ -141,8 +141,10 @@ def looked_back_steps(promql: str, step_seconds: float) -> int:
 
 def look_back_seconds(promql: str) -> float:
     """The longest range in a query, 0 without any: ``sum(rate(x[5m]))`` looks back 300 s."""
-    return max((_seconds(each) for each in _RANGE.findall(promql)), default=0.0)
+    return max((duration_seconds(each) for each in _RANGE.findall(promql)), default=0.0)
 
 
-def _seconds(duration: str) -> float:
+def duration_seconds(duration: str) -> float:
+    """Of a duration as PromQL writes it, ``1h30m``; of what is not one, and of what follows it, nothing is counted."""
+    duration, _, _ = duration.partition(":")
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION.findall(duration))

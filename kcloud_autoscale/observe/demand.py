@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -75,6 +75,18 @@ async def _own(asker: Asker, members: Sequence[Watched], span: Span) -> Steps:
 
     await asyncio.gather(*(ask(*each) for each in alike.items()))
     return {each.key: answers[_query(each)] for each in members}
+
+
+def forget_unfilled(values: Steps, members: Sequence[Watched], unfilled: Collection[str], step_seconds: float) -> None:
+    """Make unknown what the newest steps were told through a range that samples do not fill at present.
+
+    What lies beside a gap in the past is known by the gap; at the end of the past there is none yet.
+    """
+    for each in members:
+        found = values.get(each.key)
+        if each.query is None or each.query not in unfilled or found is None or isinstance(found, Missing):
+            continue
+        found[-(looked_back_steps(each.query, step_seconds) + 1) :] = np.nan
 
 
 def _query(each: Watched) -> str:

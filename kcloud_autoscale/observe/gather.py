@@ -162,7 +162,7 @@ class Gatherer:
         history_seconds = settings.history_days * SECONDS_PER_DAY
         asker = self._asker(policy, now_seconds, settings.history_budget_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
-        demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns)
+        demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns, found.unfilled)
         taught = [each for each in askable if each.key in since or each.key in demand]
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.
         loaded = [each for each in taught if settings.single_look or isinstance(found.demand.get(each.key), Sample)]

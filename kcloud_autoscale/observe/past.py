@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.asker import MAX_NAMES, MAX_SAMPLES, Asker
-from kcloud_autoscale.observe.demand import Steps, demand_steps
+from kcloud_autoscale.observe.demand import Steps, demand_steps, forget_unfilled
 from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pending, rate_window_seconds
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
@@ -62,6 +62,7 @@ async def demand_histories(
     reach: Reach,
     scrapes: Mapping[WorkloadKey, float],
     turns: Turns,
+    unfilled: Collection[str] = (),
 ) -> dict[WorkloadKey, DemandHistory]:
     """The steps each workload has not been fed; workloads that are not ready when the time is up come next cycle.
 
@@ -72,11 +73,13 @@ async def demand_histories(
         reach: The grid.
         scrapes: Seconds between scrapes of each workload of a preset, at present.
         turns: Whose whole histories have been asked for so far.
+        unfilled: Users' own queries whose ranges samples do not fill at present.
     """
     found: dict[WorkloadKey, DemandHistory] = {}
 
     async def run(job: _Job) -> None:
         values = await demand_steps(asker, job.members, job.span, scrapes)
+        forget_unfilled(values, job.members, unfilled, reach.step_seconds)
         for key, each in values.items():
             if not isinstance(each, Missing) and (piece := demand_history(each, job.span, job.whole)) is not None:
                 found[key] = piece

@@ -18,6 +18,7 @@ from kcloud_autoscale.observe.answer import Point, shown
 from kcloud_autoscale.observe.asker import Asker, reading
 from kcloud_autoscale.observe.coverage import covered_now, instants
 from kcloud_autoscale.observe.fetch import Build
+from kcloud_autoscale.observe.freshness import Freshness, freshness
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.presets import Preset
@@ -45,6 +46,7 @@ class Present:
         latency: By quantile, in seconds.
         waiting: Requests in the queue.
         own: Users' own queries, by text.
+        freshness: What those were answered from, by text.
         cpu_cores: Per pod, mean over `cpu_window_seconds`.
         memory_bytes: Per pod.
         away: Why nothing could be asked at all; None when it could.
@@ -55,10 +57,16 @@ class Present:
     latency: dict[tuple[WorkloadKey, float], Point | Missing] = field(default_factory=dict)
     waiting: dict[WorkloadKey, Point | Missing] = field(default_factory=dict)
     own: dict[str, Point | Missing] = field(default_factory=dict)
+    freshness: dict[str, Freshness] = field(default_factory=dict)
     cpu_cores: PodReadings = field(default_factory=PodReadings)
     cpu_window_seconds: float = 0.0
     memory_bytes: PodReadings = field(default_factory=PodReadings)
     away: Missing | None = None
+
+    @property
+    def unfilled(self) -> frozenset[str]:
+        """Users' own queries whose ranges samples do not fill at present."""
+        return frozenset(text for text, fresh in self.freshness.items() if fresh.unfilled)
 
 
 async def present(
@@ -92,7 +100,7 @@ async def present(
         if each.unknown is not None:
             found.demand[each.key] = each.unknown
         elif each.query is not None:
-            found.demand[each.key] = reading(found.own[each.query], "demand")
+            found.demand[each.key] = _own_reading(found, each.query, "demand", max_age_seconds, asker.now_seconds)
     return found
 
 
@@ -112,7 +120,8 @@ def _metric(
         return MetricObservation(target.name, found.away)
     if target.query is not None:
         text = each.filled(target.query)
-        return MetricObservation(target.name, reading(found.own[text], shown(text), scale=user_unit(target.name)))
+        scale = user_unit(target.name)
+        return MetricObservation(target.name, _own_reading(found, text, shown(text), max_age_seconds, now, scale))
     match target.name:
         case "requests":
             return MetricObservation("requests", found.demand[each.key])
@@ -141,6 +150,20 @@ def _dated(
         name = f"the {each.preset.name} preset" if each.preset else "a demand query of one's own"
         return Missing(MissingReason.NOT_CONFIGURED, f"{name} tells no {what}; give the metric its own query")
     return _fresh(asked, what, found.newest.get(each.key), max_age_seconds, now)
+
+
+def _own_reading(
+    found: Present, text: str, what: str, max_age_seconds: float, now: float, scale: float = 1.0
+) -> Reading:
+    """A user's own query with the age of its samples; nothing where they do not fill what it looks back over."""
+    fresh = found.freshness.get(text, Freshness())
+    newest = fresh.newest_seconds
+    if newest is not None and now - newest > max_age_seconds:
+        return Missing(MissingReason.STALE, f"{what}: the newest sample is {now - newest:.0f} s old")
+    read = reading(found.own[text], what, at_seconds=newest, scale=scale)
+    if fresh.unfilled and isinstance(read, Sample):
+        return Missing(MissingReason.NO_DATA, f"{what}: {fresh.unfilled}")
+    return read
 
 
 def _fresh(asked: Point | Missing, what: str, newest: float | None, max_age_seconds: float, now: float) -> Reading:
@@ -236,7 +259,10 @@ async def _waiting(asker: Asker, found: Present, preset: Preset, members: Sequen
 
 
 async def _own(asker: Asker, found: Present, watched: Sequence[Watched]) -> None:
-    found.own |= await asker.own({each.query for each in watched if each.query} | _own_queries(watched), "query")
+    texts = {each.query for each in watched if each.query} | _own_queries(watched)
+    answers, fresh = await asyncio.gather(asker.own(texts, "query"), freshness(asker, texts))
+    found.own |= answers
+    found.freshness |= fresh
 
 
 async def _cpu_memory(asker: Asker, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:

@@ -219,3 +219,27 @@ def test_the_service_account_may_scale_and_nothing_more(cluster: Cluster, operat
         ("update", "leases.coordination.k8s.io"),
     ):
         assert not may(*words), words
+
+
+def test_series_that_vanish_from_under_a_range_scale_nothing_down(world: World):
+    """A sum over ten seconds falls for ten seconds before it is gone; nobody may take that for less load."""
+    world.demand.loads["ranged"] = 60.0
+    world.deploy("ranged")
+    query = 'sum(sum_over_time(demo_load{workload="ranged"}[10s])) / 10'
+    world.apply(optimizer(world.namespace, "ranged", demand={"query": query}))
+    eventually(lambda: world.replicas("ranged") >= 8, 40, lambda: world.explain("ranged"))
+    before = world.replicas("ranged")
+    del world.demand.loads["ranged"]
+    eventually(
+        lambda: world.condition("ranged", "MetricsAvailable").get("status") == "False",
+        20,
+        lambda: world.explain("ranged"),
+    )
+    always(lambda: world.replicas("ranged") >= before, 20, lambda: world.explain("ranged"))
+    world.demand.loads["ranged"] = 60.0
+    eventually(
+        lambda: world.condition("ranged", "MetricsAvailable").get("status") == "True",
+        40,
+        lambda: world.explain("ranged"),
+    )
+    assert world.replicas("ranged") >= before

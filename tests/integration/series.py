@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ SCRAPE_SECONDS = 15
 
 @dataclass(frozen=True)
 class Series:
-    """One series: its value at each scrape as a function of the seconds since the start."""
+    """One series: its value at each scrape as a function of the seconds since the start, while it is there."""
 
     metric: str
     labels: dict[str, str]
     value: Callable[[int], float] = field(default=lambda _: 1.0)
+    first_seconds: int = 0
+    last_seconds: float = math.inf
 
 
 def steady(level: float) -> Callable[[int], float]:
@@ -45,6 +48,7 @@ def write_blocks(
         f"{each.metric}{{{_joined(each.labels)}}} {each.value(at)!r} {start + at}\n"
         for each in series
         for at in instants
+        if each.first_seconds <= at <= each.last_seconds
     ]
     text = directory / "series.om"
     text.write_text("".join([*lines, "# EOF\n"]))
