@@ -1,7 +1,7 @@
 // What every report shares: numbers and times in words, tables, and charts over time in plain SVG.
 const data = JSON.parse(document.getElementById("data").textContent);
 const el = id => document.getElementById(id);
-const pad = { left: 52, right: 10, top: 8, bottom: 22 };
+const pad = { right: 10, top: 8, bottom: 22 };
 
 const make = (tag, attributes = {}, text) => {
   const node = ["svg", "path", "line", "rect", "circle", "text", "g"].includes(tag)
@@ -11,10 +11,21 @@ const make = (tag, attributes = {}, text) => {
   return node;
 };
 
-const number = (value, digits = 1) => value === null || value === undefined ? "–"
-  : value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
-const significant = value => value === null ? "unknown" : Number(value.toPrecision(4)).toLocaleString("en-US");
-const percent = (value, digits = 2) => value === null || value === undefined ? "–" : (100 * value).toFixed(digits) + " %";
+const number = (value, digits = 1) => {
+  if (value === null || value === undefined) return "–";
+  // Decimals would leave nothing of what is below the last of them, and add nothing to millions.
+  if (value && Math.abs(value) < 10 ** -digits || Math.abs(value) >= 1e6) return significant(value);
+  return value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
+};
+const percent = (value, digits = 2) => value === null || value === undefined ? "–" : number(100 * value, digits) + " %";
+const significant = value => value === null ? "unknown" : inNotation(value, value);
+
+function inNotation(value, like) {
+  // Four digits, written as suits `like`: 1,234 or 0.001234, 1.234M from a million on, 1.234e-7 where zeros would lead.
+  const size = Math.abs(like), million = 999950; // which is one in four digits
+  if (value && (size >= 1e15 || size < 1e-4)) return Number(value.toPrecision(4)).toExponential().replace("+", "");
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 4, notation: size >= million ? "compact" : "standard" });
+}
 
 function clock(seconds, relative) {
   // A trace without dates counts its days from one.
@@ -88,6 +99,11 @@ function bandPath(low, high, from, to, columns, x, y) {
   return path;
 }
 
+function ceiling(most, room) {
+  // Of an axis; the smallest and the largest numbers there are have no fifth and no double.
+  return most ? Math.min(Number.MAX_VALUE, Math.max(1e-300, most * room)) : 1;
+}
+
 function niceTicks(top, count) {
   const raw = top / count, power = 10 ** Math.floor(Math.log10(raw));
   const unit = [1, 2, 2.5, 5, 10].map(m => m * power).find(u => u >= raw);
@@ -96,18 +112,34 @@ function niceTicks(top, count) {
   return ticks;
 }
 
-function board(svg, height) {
+function board(svg, height, left = 52) {
   // Cleared, and as wide as its place in the page.
   const width = svg.clientWidth || 900;
   svg.replaceChildren();
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  return { width, height, inner: width - pad.left - pad.right };
+  return { width, height, left, inner: width - left - pad.right };
 }
 
-function levelLines(svg, size, top, y, words = significant) {
-  for (const tick of niceTicks(top, 5)) {
-    svg.append(make("line", { x1: pad.left, x2: size.width - pad.right, y1: y(tick), y2: y(tick), stroke: "var(--rule)" }));
-    svg.append(make("text", { x: pad.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words(tick)));
+function widest(svg, words) {
+  // Of these labels, in this picture's type.
+  const text = make("text");
+  svg.append(text);
+  const widths = words.map(each => { text.textContent = each; return text.getComputedTextLength(); });
+  text.remove();
+  return Math.max(0, ...widths);
+}
+
+function levelAxis(svg, top) {
+  // All in the notation of the largest, and how much room they take beside the picture.
+  const ticks = niceTicks(top, 5), like = ticks[ticks.length - 1];
+  const levels = ticks.map(tick => [tick, inNotation(tick, like)]);
+  return { levels, left: Math.max(36, Math.ceil(widest(svg, levels.map(([, words]) => words))) + 10) };
+}
+
+function levelLines(svg, size, levels, y) {
+  for (const [tick, words] of levels) {
+    svg.append(make("line", { x1: size.left, x2: size.width - pad.right, y1: y(tick), y2: y(tick), stroke: "var(--rule)" }));
+    svg.append(make("text", { x: size.left - 6, y: y(tick) + 4, "text-anchor": "end" }, words));
   }
 }
 
@@ -134,25 +166,25 @@ function pointing(svg, size, from, to, x, read) {
   svg.append(cursor);
   svg.onpointermove = event => {
     const box = svg.getBoundingClientRect();
-    const share = (event.clientX - box.left - pad.left) / (box.width - pad.left - pad.right);
+    const share = (event.clientX - box.left - size.left) / size.inner;
     const step = Math.min(to - 1, Math.max(from, Math.floor(from + share * (to - from))));
     cursor.setAttribute("x1", x(step + .5)); cursor.setAttribute("x2", x(step + .5)); cursor.setAttribute("visibility", "visible");
     read(step);
   };
 }
 
-function strip(svg, values, view, look) {
+function strip(svg, values, view, left, look) {
   // The whole of it, and which part is looked at; dragging chooses another.
-  const steps = values.length, size = board(svg, 56);
-  let top = 0;
-  for (const value of values) top = Math.max(top, value || 0);
-  top = top || 1;
-  const x = i => pad.left + i / steps * size.inner, y = v => size.height - 4 - v / top * (size.height - 8);
+  const steps = values.length, size = board(svg, 56, left);
+  let most = 0;
+  for (const value of values) most = Math.max(most, value || 0);
+  const top = ceiling(most, 1);
+  const x = i => left + i / steps * size.inner, y = v => size.height - 4 - v / top * (size.height - 8);
   svg.append(make("path", { d: linePath(values, 0, steps, Math.floor(size.inner), x, y, false), fill: "none", stroke: "var(--soft)" }));
   svg.append(make("rect", { x: x(view[0]), width: Math.max(2, x(view[1]) - x(view[0])), y: 0, height: size.height, fill: "var(--band)", opacity: .18 }));
   const at = event => {
     const box = svg.getBoundingClientRect();
-    return Math.round(Math.min(1, Math.max(0, (event.clientX - box.left - pad.left) / (box.width - pad.left - pad.right))) * steps);
+    return Math.round(Math.min(1, Math.max(0, (event.clientX - box.left - left) / size.inner)) * steps);
   };
   svg.style.touchAction = "none";
   svg.onpointerdown = event => {

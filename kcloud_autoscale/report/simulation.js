@@ -22,17 +22,17 @@ const served = policy => policy.ready.map(ready => ready * data.capacity_per_rep
 const capacity = new Map(data.policies.map(policy => [policy, served(policy)]));
 
 function draw() {
-  const svg = el("chart"), size = board(svg, svg.clientHeight || 340);
-  const [from, to] = view, columns = Math.max(50, Math.floor(size.inner));
-  let top = 0;
+  const svg = el("chart"), [from, to] = view;
+  let most = 0;
   for (let i = from; i < to; i++) {
-    top = Math.max(top, data.demand[i] || 0, capacity.get(ours)[i]);
-    if (other && other.name !== "static") top = Math.max(top, capacity.get(other)[i]);
+    most = Math.max(most, data.demand[i] || 0, capacity.get(ours)[i]);
+    if (other && other.name !== "static") most = Math.max(most, capacity.get(other)[i]);
   }
-  top = top * 1.04 || 1;
-  const x = i => pad.left + (i - from) / (to - from) * size.inner;
+  const top = ceiling(most, 1.04), { levels, left } = levelAxis(svg, top);
+  const size = board(svg, svg.clientHeight || 340, left), columns = Math.max(50, Math.floor(size.inner));
+  const x = i => left + (i - from) / (to - from) * size.inner;
   const y = value => size.height - pad.bottom - Math.min(value, top) / top * (size.height - pad.top - pad.bottom);
-  levelLines(svg, size, top, y);
+  levelLines(svg, size, levels, y);
   timeLabels(svg, size, from, to, x, moment);
   if (ours.planned) {
     svg.append(make("path", { d: bandPath(ours.median, ours.planned, from, to, columns, x, y), fill: "var(--band)", opacity: .28 }));
@@ -42,7 +42,7 @@ function draw() {
   svg.append(make("path", { d: linePath(data.demand, from, to, columns, x, y, false), fill: "none", stroke: "var(--demand)", "stroke-width": 1.1 }));
   svg.append(marks(ours.violations, from, to, size, x));
   pointing(svg, size, from, to, x, read);
-  strip(el("overview"), data.demand, view, look);
+  strip(el("overview"), data.demand, view, left, look);
 }
 
 function read(step) {

@@ -12,6 +12,7 @@ import numpy as np
 
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from kcloud_autoscale.report.page import drawable, write_page
+from kcloud_autoscale.report.phrases import amount, share
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
@@ -47,19 +48,21 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
 
 def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
     days = len(outcome.run.demand) * trace.step_seconds / SECONDS_PER_DAY
+    serves = rules.capacity_per_replica
+    shown = f"{serves:,.0f}" if 1e6 <= serves < 1e15 else f"{serves:,.6g}"
     return (
-        f"{days:.1f} days in steps of {trace.step_seconds:g} s; a replica serves {rules.capacity_per_replica:.6g} per "
-        f"second and takes {rules.startup_seconds:g} s to start."
+        f"{days:.1f} days in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
+        f"{rules.startup_seconds:g} s to start."
     )
 
 
 def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
     """The few numbers a reader came for."""
     name, ours = next((name, outcome.score) for name, outcome in outcomes.items())
-    facts = [(f"{ours.violation_fraction:.2%}", f"of steps violated by {name}")]
+    facts = [(share(ours.violation_fraction, 2), f"of steps violated by {name}")]
     hpa = outcomes.get("hpa")
     if hpa is not None and name != "hpa":
-        facts.append((f"{hpa.score.violation_fraction:.2%}", "violated by HPA at 70 %"))
+        facts.append((share(hpa.score.violation_fraction, 2), "violated by HPA at 70 %"))
         facts.append(
             (f"{ours.replica_hours / hpa.score.replica_hours - 1.0:+.1%}", "replica-hours against HPA at 70 %")
         )
@@ -82,13 +85,13 @@ def _columns(outcomes: dict[str, Outcome]) -> list[str]:
 
 
 def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
-    cells = [score.policy, f"{score.violation_fraction:.2%}", f"{score.unserved_fraction:.3%}"]
-    cells += [f"{score.replica_hours:,.1f}", f"{score.changes_per_hour:.2f}"]
-    cells += [f"{score.usd:,.2f}"] if score.usd is not None else []
-    cells += [f"{score.watt_hours / 1e3:,.1f}"] if score.watt_hours is not None else []
-    cells += [f"{score.grams_co2e / 1e3:,.1f}"] if score.grams_co2e is not None else []
+    cells = [score.policy, share(score.violation_fraction, 2), share(score.unserved_fraction, 3)]
+    cells += [amount(score.replica_hours, 1), amount(score.changes_per_hour, 2)]
+    cells += [amount(score.usd, 2)] if score.usd is not None else []
+    cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
+    cells += [amount(score.grams_co2e / 1e3, 1)] if score.grams_co2e is not None else []
     if "hpa" in outcomes:
-        cells.append(f"{score.replica_hours / outcomes['hpa'].score.replica_hours:.3f}")
+        cells.append(amount(score.replica_hours / outcomes["hpa"].score.replica_hours, 3))
     return cells
 
 

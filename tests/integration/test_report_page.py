@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,16 @@ OVERLAPS = """[...document.querySelectorAll('svg')].flatMap(svg => {
     .filter(([, b]) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
     .map(([other]) => `${one} on ${other}`));
 })"""
+# Labels that are cut off at an edge of their picture.
+CUT = """[...document.querySelectorAll('svg')].flatMap(svg => {
+  const frame = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
+    .filter(([, box]) => box.left < frame.left || box.right > frame.right).map(([words]) => words);
+})"""
+# What the level axis of the chart says, from the bottom.
+LEVELS = """[...document.querySelectorAll('#chart text')].filter(text => text.getAttribute('text-anchor') === 'end'
+  && !text.textContent.includes(':')).map(text => text.textContent)"""
+WINDOWS = [((1280, 900), False), ((1280, 900), True), ((390, 844), False), ((390, 844), True)]
 FARTHEST_WORD = """Math.max(0, ...[...document.querySelectorAll('td.text')]
   .map(cell => cell.getBoundingClientRect().right))"""
 
@@ -53,6 +65,21 @@ def backtest(load: Path) -> Path:
     return page
 
 
+def written(path: Path, demand: Iterable[float]) -> Path:
+    """A trace of one-minute steps."""
+    rows = [f"{MIDNIGHT + index * 60},{value!r}" for index, value in enumerate(demand)]
+    path.write_text("\n".join(["timestamp,requests_per_second", *rows]))
+    return path
+
+
+def replayed(folder: Path, demand: Iterable[float], capacity: float, *more: str) -> Path:
+    """The report of a simulation of one-minute steps."""
+    page, trace = folder / "simulation.html", written(folder / "load.csv", demand)
+    words = ["simulate", "--trace", str(trace), "--capacity-per-replica", repr(capacity), "--startup-seconds", "120"]
+    assert main([*words, *more, "--report", str(page), "--quiet"]) == 0
+    return page
+
+
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue(request.param)
@@ -75,12 +102,7 @@ def test_it_is_one_small_file_without_an_address_in_it(report: Path) -> None:
 async def test_it_opens_from_disk_and_fits(report: Path) -> None:
     told_of = ("predictive", "hpa", "static", "oracle") if report.stem == "simulation" else MODELS
     async with browser_page() as page:
-        for (width, height), dark in [
-            ((1280, 900), False),
-            ((1280, 900), True),
-            ((390, 844), False),
-            ((390, 844), True),
-        ]:
+        for (width, height), dark in WINDOWS:
             await page.open(report.as_uri(), width=width, height=height, dark=dark)
             assert page.complaints == []
             told = await page.evaluate("document.body.innerText")
@@ -88,6 +110,7 @@ async def test_it_opens_from_disk_and_fits(report: Path) -> None:
             # Nothing sticks out of the window: tables that are wider scroll in their own frame.
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
             assert await page.evaluate(OVERLAPS) == []
+            assert await page.evaluate(CUT) == []
             # The words of a row are read without scrolling.
             assert await page.evaluate(FARTHEST_WORD) <= width
             # Something was drawn.
@@ -95,6 +118,40 @@ async def test_it_opens_from_disk_and_fits(report: Path) -> None:
             ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             lightness = sum(int(part) for part in ground.strip("rgba()").split(",")[:3]) / 3
             assert (lightness < 128) == dark
+
+
+# 90 minutes of a wave between 4 and 16 replicas' worth of load; the axis of the chart ends beyond 16 of them.
+WAVE = [10.0 - 6.0 * math.cos(index / 15.0) for index in range(90)]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "levels", "first_demand"),
+    [
+        (1.0, ["0", "5", "10", "15", "20"], "4.013"),
+        (2e5, ["0", "1M", "2M", "3M", "4M"], "802,700"),
+        (5e-5, ["0", "0.00025", "0.0005", "0.00075", "0.001"], "0.0002007"),
+        (1e-7, ["0", "5e-7", "1e-6", "1.5e-6", "2e-6"], "4.013e-7"),
+    ],
+)
+async def test_loads_of_every_size_can_be_read(
+    tmp_path: Path, capacity: float, levels: list[str], first_demand: str
+) -> None:
+    simulated = replayed(tmp_path, [capacity * value for value in WAVE], capacity)
+    scored = tmp_path / "backtest.html"
+    assert main(["backtest", str(tmp_path / "load.csv"), "--models", "last-value", "--report", str(scored)]) == 0
+    async with browser_page() as page:
+        for (width, height), dark in WINDOWS:
+            await page.open(simulated.as_uri(), width=width, height=height, dark=dark)
+            assert await page.evaluate(LEVELS) == levels
+            assert await page.evaluate(CUT) == []
+            # Decided at the second step, where demand is 10 - 6 cos(1/15) = 4.013 replicas' worth.
+            assert await page.evaluate("document.querySelector('#log td:nth-child(3)').textContent") == first_demand
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            await page.open(scored.as_uri(), width=width, height=height, dark=dark)
+            shown = await page.evaluate(LEVELS)
+            assert len(set(shown)) == len(shown) > 2
+            assert await page.evaluate(CUT) == []
+        assert page.complaints == []
 
 
 async def test_the_decision_log_is_filtered_as_one_types(simulation: Path) -> None:
