@@ -66,7 +66,7 @@ function chart() {
   if (!view) view = [0, steps];
   const [from, to] = view;
   let most = 0;
-  for (let i = from; i < to; i++) most = Math.max(most, each.peak[i] || 0, said.judged[i] || 0);
+  for (let i = from; i < to; i++) most = Math.max(most, each.peak[i] || 0, each.demand[i] || 0, said.judged[i] || 0);
   const top = ceiling(most, 1.06), { levels, left } = levelAxis(svg, top);
   const size = board(svg, svg.clientHeight || 320, left), columns = Math.max(50, Math.floor(size.inner));
   const x = i => left + (i - from) / (to - from) * size.inner;

@@ -26,7 +26,7 @@ function draw() {
   let most = 0;
   for (let i = from; i < to; i++) {
     most = Math.max(most, data.demand[i] || 0, capacity.get(ours)[i]);
-    if (other && other.name !== "static") most = Math.max(most, capacity.get(other)[i]);
+    if (other) most = Math.max(most, capacity.get(other)[i]);
   }
   const top = ceiling(most, 1.04), { levels, left } = levelAxis(svg, top);
   const size = board(svg, svg.clientHeight || 340, left), columns = Math.max(50, Math.floor(size.inner));

@@ -154,6 +154,32 @@ async def test_loads_of_every_size_can_be_read(
         assert page.complaints == []
 
 
+async def test_a_policy_that_is_chosen_is_drawn_where_it_is(tmp_path: Path) -> None:
+    # The night ends at 4 replicas' worth and static has the 16 of the peak: zoomed in, the axis must reach them.
+    simulated = replayed(tmp_path, [*WAVE, *([4.0] * 600)], 1.0)
+    choose = (
+        "(() => { const box = document.querySelector('#beside'); box.value = 'static';"
+        " box.dispatchEvent(new Event('change')); })()"
+    )
+    # Measured by the lowest and the highest line of the axis, in the load of a replica.
+    drawn_at = """(() => {
+      const labels = [...document.querySelectorAll('#chart text')];
+      const [low, ...more] = labels.filter(text => !text.textContent.includes(':'));
+      const high = more[more.length - 1], height = text => Number(text.getAttribute('y')) - 4;
+      const path = document.querySelector('#chart path[stroke="var(--other)"]').getAttribute('d');
+      const up = height(low) - Number(/^M[^,]*,([0-9.]+)/.exec(path)[1]);
+      return Number(high.textContent) * up / (height(low) - height(high));
+    })()"""
+    async with browser_page() as page:
+        await page.open(simulated.as_uri())
+        await page.evaluate(choose)
+        await page.evaluate(
+            "[...document.querySelectorAll('#spans button')].find(b => b.textContent === 'last 6 hours').click()"
+        )
+        assert await page.evaluate(drawn_at) == pytest.approx(16.0, abs=0.1)
+        assert page.complaints == []
+
+
 async def test_the_decision_log_is_filtered_as_one_types(simulation: Path) -> None:
     rows = "document.querySelectorAll('#log td').length"
     typed = (
