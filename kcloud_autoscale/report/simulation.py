@@ -63,9 +63,9 @@ def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
     hpa = outcomes.get("hpa")
     if hpa is not None and name != "hpa":
         facts.append((share(hpa.score.violation_fraction, 2), "violated by HPA at 70 %"))
-        facts.append(
-            (f"{ours.replica_hours / hpa.score.replica_hours - 1.0:+.1%}", "replica-hours against HPA at 70 %")
-        )
+    hours = _hpa_hours(outcomes)
+    if hours is not None and name != "hpa":
+        facts.append((f"{ours.replica_hours / hours - 1.0:+.1%}", "replica-hours against HPA at 70 %"))
     tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
     if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
         captured = (tuned.score.replica_hours - ours.replica_hours) / (
@@ -75,13 +75,18 @@ def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
     return facts
 
 
+def _hpa_hours(outcomes: dict[str, Outcome]) -> float | None:
+    """What others are compared with; None where HPA did not run, or ran nothing, as with a ceiling of none."""
+    return (outcomes["hpa"].score.replica_hours or None) if "hpa" in outcomes else None
+
+
 def _columns(outcomes: dict[str, Outcome]) -> list[str]:
     columns = ["policy", "violating steps", "unserved", "replica-hours", "changes/h"]
     scores = [outcome.score for outcome in outcomes.values()]
     columns += ["USD"] if scores[0].usd is not None else []
     columns += ["kWh"] if scores[0].watt_hours is not None else []
     columns += ["kgCO2e"] if scores[0].grams_co2e is not None else []
-    return columns + (["of HPA 70 %"] if "hpa" in outcomes else [])
+    return columns + (["of HPA 70 %"] if _hpa_hours(outcomes) is not None else [])
 
 
 def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
@@ -90,9 +95,8 @@ def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
     cells += [amount(score.usd, 2)] if score.usd is not None else []
     cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
     cells += [amount(score.grams_co2e / 1e3, 1)] if score.grams_co2e is not None else []
-    if "hpa" in outcomes:
-        cells.append(amount(score.replica_hours / outcomes["hpa"].score.replica_hours, 3))
-    return cells
+    hpa_hours = _hpa_hours(outcomes)
+    return cells if hpa_hours is None else [*cells, amount(score.replica_hours / hpa_hours, 3)]
 
 
 def _policy(name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: WorldRules) -> dict[str, Any]:
