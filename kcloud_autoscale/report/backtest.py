@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.forecast.artifacts import LIBRARIES
 from kcloud_autoscale.forecast.backtest import JUDGED, Windows
 from kcloud_autoscale.forecast.scoreboard import BASE, Scored, score_table, summary
@@ -20,6 +19,7 @@ from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.report.backtest_drawing import LINES_PER_MODEL, drawing
 from kcloud_autoscale.report.backtest_scopes import COLUMNS, normal_scores, scope_of_all, scope_of_series
 from kcloud_autoscale.report.page import drawable, write_page
+from kcloud_autoscale.report.phrases import duration
 from kcloud_autoscale.simulate.traces import Trace
 
 # Of a fleet the series with the largest loss are shown: half a million numbers are 4 MB.
@@ -126,11 +126,11 @@ def _parameters(windows: Sequence[Windows], traces: Sequence[Trace], command: Se
 def _told(trace: Trace, windows: Sequence[Windows]) -> str:
     """One series: its data, and what of it was judged."""
     mine = next(each for each in windows if each.unique_id == trace.name)
-    trained = (mine.cutoff_seconds[0] - trace.start_seconds) / SECONDS_PER_DAY
+    trained = duration(float(mine.cutoff_seconds[0]) - trace.start_seconds)
     known = float(np.isfinite(trace.demand).mean())
     parts = [
         f"{trace.name}: {len(trace.demand)} steps of {trace.step_seconds:g} s from {trace.start_seconds:.0f}",
-        f"{known:.2%} known, first judged after {trained:.2f} days, a cutoff every {mine.spacing_seconds:g} s",
+        f"{known:.2%} known, first judged after {trained}, a cutoff every {mine.spacing_seconds:g} s",
         f"sha256 {trace.sha256}",
         *trace.repairs,
     ]

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from kcloud_autoscale.report.page import drawable, write_page
-from kcloud_autoscale.report.phrases import amount, share
+from kcloud_autoscale.report.phrases import amount, duration, share
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
@@ -47,11 +46,11 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
 
 
 def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
-    days = len(outcome.run.demand) * trace.step_seconds / SECONDS_PER_DAY
+    replayed = duration(len(outcome.run.demand) * trace.step_seconds)
     serves = rules.capacity_per_replica
     shown = f"{serves:,.0f}" if 1e6 <= serves < 1e15 else f"{serves:,.6g}"
     return (
-        f"{days:.1f} days in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
+        f"{replayed} in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
         f"{rules.startup_seconds:g} s to start."
     )
 
@@ -140,6 +139,7 @@ def _log(outcome: Outcome, rules: WorldRules) -> list[dict[str, Any]]:
 
 
 def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
+    steps = len(trace.demand)
     lines = [
         f"kcloud-autoscale {version('kcloud-autoscale')}",
         shlex.join(command),
@@ -147,6 +147,6 @@ def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
         f"sha256 {trace.sha256}",
         *trace.repairs,
         f"{rules}",
-        f"{len(trace.demand)} steps, {len(trace.demand) * trace.step_seconds / SECONDS_PER_HOUR:,.1f} h",
+        f"{steps} {'step' if steps == 1 else 'steps'}, {duration(steps * trace.step_seconds)}",
     ]
     return "\n".join(lines)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,25 @@ def test_what_is_needed_to_repeat_the_run_is_said(data: dict[str, Any]):
         "startup_seconds=900",
     ):
         assert needed in data["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "subtitle", "said"),
+    [
+        (432, "3.0 days in steps of 600 s", "432 steps, 3.0 days"),
+        (20, "3.3 h in steps of 600 s", "20 steps, 3.3 h"),
+        (1, "10 min in steps of 600 s", "1 step, 10 min"),
+    ],
+)
+def test_how_long_it_was_is_said_in_a_unit_that_fits(
+    trace: Trace, tmp_path: Path, steps: int, subtitle: str, said: str
+):
+    part = replace(trace, demand=trace.demand[:steps])
+    outcomes = simulate(part, RULES, ["hpa"], plain_workload(), lambda _: None)
+    write_report(tmp_path / "part.html", outcomes, part, RULES, ["x"])
+    found = _loaded((tmp_path / "part.html").read_text())
+    assert found["subtitle"].startswith(subtitle)
+    assert said in found["parameters"]
 
 
 def test_spare_replicas_by_hand():
