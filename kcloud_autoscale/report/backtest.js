@@ -162,10 +162,7 @@ function whenLost() {
   const y = value => size.height - pad.bottom - value / top * (size.height - pad.top - pad.bottom);
   levelLines(svg, size, levels, y);
   const words = i => when === "hours" ? `${String(i).padStart(2, "0")}:00` : clock(86400 * (scope.first_day + i), data.relative).replace(/ 00:00$/, "");
-  const apart = Math.ceil(bins / Math.max(1, Math.floor(size.inner / 90)));
-  for (let i = 0; i < bins; i += apart) {
-    svg.append(make("text", { x: x(i), y: size.height - 6, "text-anchor": i ? "middle" : "start" }, words(i)));
-  }
+  timeLabels(svg, size, 0, bins - 1, x, words);
   data.models.map((_, index) => index).reverse().forEach(index => {
     let path = "", pen = false;
     rows[index].forEach((value, i) => {

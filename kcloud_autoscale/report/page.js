@@ -144,13 +144,15 @@ function levelLines(svg, size, levels, y) {
 }
 
 function timeLabels(svg, size, from, to, x, words) {
-  // A date and a time are 95 px wide; on a phone the first and the last have room.
-  const labels = Math.max(1, Math.floor(size.inner / 190));
-  for (let i = 0; i <= labels; i++) {
-    const step = Math.min(to - 1, Math.round(from + (to - from) * i / labels));
-    const anchor = i === 0 ? "start" : i === labels ? "end" : "middle";
-    svg.append(make("text", { x: x(step), y: size.height - 6, "text-anchor": anchor }, words(step)));
-  }
+  // Of the first and the last moment at the edges, and of as many between as have room.
+  const gap = 12, wide = widest(svg, [words(from), words(to)]), room = x(to) - x(from);
+  const label = (step, anchor) => svg.append(make("text", { x: x(step), y: size.height - 6, "text-anchor": anchor }, words(step)));
+  if (to === from) { label(from, "middle"); return; }
+  label(from, "start");
+  if (room < 2 * wide + gap) return;
+  label(to, "end");
+  const apart = Math.ceil((to - from) / Math.max(1, Math.floor(room / (1.5 * wide + gap))));
+  for (let step = from + apart; x(step) + wide / 2 + gap <= x(to) - wide; step += apart) label(step, "middle");
 }
 
 function marks(steps, from, to, size, x) {

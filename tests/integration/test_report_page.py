@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,10 @@ CUT = """[...document.querySelectorAll('svg')].flatMap(svg => {
 # What the level axis of the chart says, from the bottom.
 LEVELS = """[...document.querySelectorAll('#chart text')].filter(text => text.getAttribute('text-anchor') === 'end'
   && !text.textContent.includes(':')).map(text => text.textContent)"""
+# Left and right edge of each label of the time axis, then those of the strip below, which is as wide as the chart.
+MOMENTS = """[...[...document.querySelectorAll('#chart text')].filter(text => text.textContent.includes(':')),
+  document.querySelector('#overview rect')].map(node => node.getBoundingClientRect())
+  .map(box => [box.left, box.right])"""
 WINDOWS = [((1280, 900), False), ((1280, 900), True), ((390, 844), False), ((390, 844), True)]
 FARTHEST_WORD = """Math.max(0, ...[...document.querySelectorAll('td.text')]
   .map(cell => cell.getBoundingClientRect().right))"""
@@ -154,6 +159,22 @@ async def test_loads_of_every_size_can_be_read(
         assert page.complaints == []
 
 
+@pytest.mark.parametrize("steps", [1, 2, 7, 20, 90])
+async def test_moments_are_written_as_far_apart_as_the_window_allows(tmp_path: Path, steps: int) -> None:
+    simulated = replayed(tmp_path, WAVE[:steps], 1.0)
+    async with browser_page() as page:
+        for width, height in ((1280, 900), (390, 844)):
+            await page.open(simulated.as_uri(), width=width, height=height)
+            *labels, (left, right) = await page.evaluate(MOMENTS)
+            labels.sort()
+            assert len(labels) >= 2
+            # The first begins where the chart does, and the last ends where it ends.
+            assert labels[0][0] == pytest.approx(left, abs=2.0)
+            assert labels[-1][1] == pytest.approx(right, abs=2.0)
+            assert all(after[0] - before[1] >= 10.0 for before, after in pairwise(labels))
+            assert await page.evaluate(CUT) == []
+
+
 async def test_a_policy_that_is_chosen_is_drawn_where_it_is(tmp_path: Path) -> None:
     # The night ends at 4 replicas' worth and static has the 16 of the peak: zoomed in, the axis must reach them.
     simulated = replayed(tmp_path, [*WAVE, *([4.0] * 600)], 1.0)
@@ -216,4 +237,5 @@ async def test_a_backtest_is_looked_at_as_a_whole_and_series_by_series(backtest:
         assert await page.evaluate(band) != ours
         await page.evaluate("document.querySelector('#byDay').click()")
         assert await page.evaluate("document.querySelectorAll('#when circle').length") == 2 * len(MODELS)
+        assert await page.evaluate(CUT) == []
         assert page.complaints == []
