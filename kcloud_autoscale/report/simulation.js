@@ -83,24 +83,31 @@ function look(from, to) { view = [from, to]; draw(); }
 
 let shown = 100;
 const only = { changes: true, violations: false };
+const told = ([stage, before, after, reason, message]) => `${stage}: ${before} → ${after} ${reason}${message ? ": " + message : ""}`;
+const counts = row => row.before === row.after ? `${row.after}` : `${row.before} → ${row.after}`;
+const cells = row => [moment(row.step), data.first_step + row.step, significant(data.demand[row.step]), ours.ready[row.step], counts(row)];
+// All that a row shows; kept, for it is searched at every key.
+const wordsOf = row => row.words ||= [...cells(row), row.reason, ...row.why.map(told)].join(" ").toLowerCase();
+
 function log() {
-  const table = el("log"), word = el("filter").value.trim().toLowerCase();
+  // Few keyboards have the arrow.
+  const table = el("log"), word = el("filter").value.trim().toLowerCase().replace(/\s*(->|→)\s*/g, " → ");
   table.replaceChildren();
   headRow(table, ["when", "step", "demand", "ready", "replicas", "why"], ["why"]);
   const found = data.log.filter(row => (only.changes && row.before !== row.after || only.violations && row.late)
-    && (!word || (`${data.first_step + row.step} ${row.reason} ${row.why.map(w => w.join(" ")).join(" ")}`).toLowerCase().includes(word)));
+    && (!word || wordsOf(row).includes(word)));
   for (const row of found.slice(0, shown)) {
-    const tr = make("tr"), why = make("td", { class: "text" });
-    const when = make("td"), button = make("button", { title: "Look at this step" }, moment(row.step));
+    const tr = make("tr"), why = make("td", { class: "text" }), [at, step, demand, ready, replicas] = cells(row);
+    const when = make("td"), button = make("button", { title: "Look at this step" }, at);
     button.onclick = () => { const half = 60; look(Math.max(0, row.step - half), Math.min(steps, row.step + half)); el("chart").scrollIntoView({ block: "center" }); read(row.step); };
     when.append(button);
     const details = make("details"), list = make("div", { class: "soft" });
     details.append(make("summary", {}, row.reason));
-    row.why.forEach(([stage, before, after, reason, message]) => list.append(make("div", {}, `${stage}: ${before} → ${after} ${reason}${message ? ": " + message : ""}`)));
+    row.why.forEach(each => list.append(make("div", {}, told(each))));
     details.append(list);
     why.append(row.why.length ? details : document.createTextNode(row.reason));
-    tr.append(when, make("td", {}, data.first_step + row.step), make("td", row.late ? { class: "bad" } : {}, significant(data.demand[row.step])),
-      make("td", {}, ours.ready[row.step]), make("td", {}, row.before === row.after ? row.after : `${row.before} → ${row.after}`), why);
+    tr.append(when, make("td", {}, step), make("td", row.late ? { class: "bad", title: "more than was ready to serve it" } : {}, demand),
+      make("td", {}, ready), make("td", {}, replicas), why);
     table.append(tr);
   }
   el("count").textContent = `${found.length.toLocaleString("en-US")} of ${data.log.length.toLocaleString("en-US")}`;

@@ -213,6 +213,16 @@ async def test_the_decision_log_is_filtered_as_one_types(simulation: Path) -> No
         await page.evaluate(typed.format("ForecastNeed"))
         forecasts = await page.evaluate(rows)
         assert 0 < forecasts < everything
+        # What a row shows finds it, but no other: when, how many from and to, and the words that open below.
+        first = "[...document.querySelectorAll('#log tr')[1].querySelectorAll('td')].map(cell => cell.textContent)"
+        await page.evaluate(typed.format(""))
+        when, step, demand, ready, replicas, why = await page.evaluate(first)
+        assert "→" in replicas
+        for shown in (when, when[:10], step, demand, f"{ready} {replicas}", replicas.replace("→", "->"), why[-20:]):
+            await page.evaluate(typed.format(shown))
+            assert (await page.evaluate(first))[0] == when, shown
+        await page.evaluate(typed.format(when))
+        assert await page.evaluate(rows) == 6
         await page.evaluate(typed.format("no such reason anywhere"))
         assert await page.evaluate(rows) == 0
         assert page.complaints == []
