@@ -88,6 +88,7 @@ function chart() {
         misses ? "above 0.95" : ""].filter(Boolean).join(" · ");
   });
   strip(el("overview"), each.peak, view, left, look);
+  pressSpan(el("spans"), view);
 }
 
 function told(each) {

@@ -206,9 +206,16 @@ function spanButtons(holder, steps, stepSeconds, look) {
   const spans = [["all", steps], ["last week", 7 * perDay], ["last day", perDay], ["last 6 hours", Math.round(perDay / 4)]];
   holder.replaceChildren();
   for (const [label, span] of spans) {
-    if (span > steps || (label !== "all" && span < 10)) continue;
-    const button = make("button", {}, label);
+    if (label !== "all" && (span >= steps || span < 10)) continue;
+    const button = make("button", { "data-from": steps - span, "data-to": steps }, label);
     button.onclick = () => look(steps - span, steps);
     holder.append(button, " ");
+  }
+}
+
+function pressSpan(holder, [from, to]) {
+  // Whichever is looked at; a part that was dragged is none of them.
+  for (const button of holder.children) {
+    button.setAttribute("aria-pressed", Number(button.dataset.from) === from && Number(button.dataset.to) === to);
   }
 }

@@ -43,6 +43,7 @@ function draw() {
   svg.append(marks(ours.violations, from, to, size, x));
   pointing(svg, size, from, to, x, read);
   strip(el("overview"), data.demand, view, left, look);
+  pressSpan(el("spans"), view);
 }
 
 function read(step) {

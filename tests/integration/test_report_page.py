@@ -201,6 +201,26 @@ async def test_a_policy_that_is_chosen_is_drawn_where_it_is(tmp_path: Path) -> N
         assert page.complaints == []
 
 
+@both
+async def test_the_span_that_is_looked_at_is_marked(report: Path) -> None:
+    pressed = """[...document.querySelectorAll('#spans button')]
+      .filter(button => button.getAttribute('aria-pressed') === 'true').map(button => button.textContent)"""
+    click = "[...document.querySelectorAll('#spans button')].find(button => button.textContent === '{}').click()"
+    ground = (
+        """[...document.querySelectorAll('#spans button')].map(button => getComputedStyle(button).backgroundColor)"""
+    )
+    async with browser_page() as page:
+        await page.open(report.as_uri())
+        assert await page.evaluate(pressed) == ["all"]
+        await page.evaluate(click.format("last 6 hours"))
+        assert await page.evaluate(pressed) == ["last 6 hours"]
+        *others, last = await page.evaluate(ground)
+        assert last not in others
+        await page.evaluate("look(3, 50)")  # as a drag over the strip does
+        assert await page.evaluate(pressed) == []
+        assert page.complaints == []
+
+
 async def test_the_decision_log_is_filtered_as_one_types(simulation: Path) -> None:
     rows = "document.querySelectorAll('#log td').length"
     typed = (
