@@ -13,8 +13,9 @@ const make = (tag, attributes = {}, text) => {
 
 const number = (value, digits = 1) => {
   if (value === null || value === undefined) return "–";
-  // Decimals would leave nothing of what is below the last of them, and add nothing to millions.
-  if (value && Math.abs(value) < 10 ** -digits || Math.abs(value) >= 1e6) return significant(value);
+  // At least two digits, and of millions no decimals.
+  if (value && Math.abs(value) < 10 ** (1 - digits)) return significant(Number(value.toPrecision(2)));
+  if (Math.abs(value) >= 1e6) return significant(value);
   return value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 };
 const percent = (value, digits = 2) => value === null || value === undefined ? "–" : number(100 * value, digits) + " %";

@@ -33,7 +33,7 @@ def amount(value: float, decimals: int) -> str:
 
 def share(fraction: float, decimals: int) -> str:
     """A fraction in percent, as `amount` writes it."""
-    return f"{amount(100.0 * fraction, decimals)}%"
+    return f"{amount(100.0 * fraction, decimals)}%" if math.isfinite(fraction) else "–"
 
 
 def age(moment: datetime, now_seconds: float) -> float:

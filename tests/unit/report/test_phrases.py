@@ -23,3 +23,4 @@ def test_two_digits_of_an_amount_are_always_shown(value: float, decimals: int, w
 def test_one_step_of_forty_thousand_is_not_none():
     assert share(1 / 40_000, 2) == "0.0025%"
     assert share(0.25, 2) == "25.00%"
+    assert share(float("nan"), 2) == "–"
