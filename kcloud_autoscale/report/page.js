@@ -87,11 +87,14 @@ function linePath(values, from, to, columns, x, y, stepped) {
 function bandPath(low, high, from, to, columns, x, y) {
   let path = "";
   const lows = extremes(low, from, to, columns), highs = extremes(high, from, to, columns);
+  const width = Math.max(1, (to - from) / columns);
+  // A column lasts until the next one begins, as a step does.
+  const begin = column => x(Math.min(to, Math.floor(from + column * width))).toFixed(1), end = column => begin(column + 1);
   let run = [];
   const flush = () => {
-    if (run.length > 1) {
-      path += "M" + run.map(i => `${x(highs[i][0]).toFixed(1)},${y(highs[i][2]).toFixed(1)}`).join("L");
-      path += "L" + run.reverse().map(i => `${x(lows[i][0]).toFixed(1)},${y(lows[i][1]).toFixed(1)}`).join("L") + "Z";
+    if (run.length) {
+      path += "M" + run.map(i => `${begin(i)},${y(highs[i][2]).toFixed(1)}H${end(i)}`).join("L");
+      path += "L" + run.reverse().map(i => `${end(i)},${y(lows[i][1]).toFixed(1)}H${begin(i)}`).join("L") + "Z";
     }
     run = [];
   };

@@ -27,6 +27,7 @@ function draw() {
   for (let i = from; i < to; i++) {
     most = Math.max(most, data.demand[i] || 0, capacity.get(ours)[i]);
     if (other) most = Math.max(most, capacity.get(other)[i]);
+    if (ours.planned) most = Math.max(most, ours.planned[i] || 0);
   }
   const top = ceiling(most, 1.04), { levels, left } = levelAxis(svg, top);
   const size = board(svg, svg.clientHeight || 340, left), columns = Math.max(50, Math.floor(size.inner));

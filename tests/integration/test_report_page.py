@@ -175,6 +175,19 @@ async def test_moments_are_written_as_far_apart_as_the_window_allows(tmp_path: P
             assert await page.evaluate(CUT) == []
 
 
+async def test_the_band_lasts_as_long_as_its_last_step_and_is_within_the_scale(tmp_path: Path) -> None:
+    # One replica of the four to 14 that are planned for is all there may be.
+    simulated = replayed(tmp_path, WAVE[:40], 1.0, "--max-replicas", "1")
+    edges = """['path[stroke="var(--demand)"]', 'path[fill="var(--band)"]']
+      .map(path => document.querySelector('#chart ' + path).getBBox()).map(box => [box.x + box.width, box.y])"""
+    async with browser_page() as page:
+        await page.open(simulated.as_uri())
+        (demand_ends, _), (band_ends, band_top) = await page.evaluate(edges)
+        assert band_ends == pytest.approx(demand_ends)
+        # The highest is 4 % below the upper edge of 340 - 8 - 22 pixels, which is at 8: 8 + 310 * (1 - 1/1.04).
+        assert band_top == pytest.approx(19.9, abs=0.2)
+
+
 async def test_a_policy_that_is_chosen_is_drawn_where_it_is(tmp_path: Path) -> None:
     # The night ends at 4 replicas' worth and static has the 16 of the peak: zoomed in, the axis must reach them.
     simulated = replayed(tmp_path, [*WAVE, *([4.0] * 600)], 1.0)
