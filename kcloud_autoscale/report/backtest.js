@@ -71,7 +71,7 @@ function chart() {
   const size = board(svg, svg.clientHeight || 320, left), columns = Math.max(50, Math.floor(size.inner));
   const x = i => left + (i - from) / (to - from) * size.inner;
   const y = value => size.height - pad.bottom - Math.min(value, top) / top * (size.height - pad.top - pad.bottom);
-  const moment = step => clock(each.start_seconds + step * each.spacing_seconds, data.relative);
+  const moment = step => clock(each.start_seconds + step * each.spacing_seconds, data.relative, each.spacing_seconds);
   levelLines(svg, size, levels, y);
   timeLabels(svg, size, from, to, x, moment);
   const line = (values, stroke, width, opacity = 1) => svg.append(make("path", { d: linePath(values, from, to, columns, x, y, false), fill: "none", stroke, "stroke-width": width, opacity }));
@@ -162,7 +162,7 @@ function whenLost() {
   const x = i => left + (bins > 1 ? i / (bins - 1) : .5) * size.inner;
   const y = value => size.height - pad.bottom - value / top * (size.height - pad.top - pad.bottom);
   levelLines(svg, size, levels, y);
-  const words = i => when === "hours" ? `${String(i).padStart(2, "0")}:00` : clock(86400 * (scope.first_day + i), data.relative).replace(/ 00:00$/, "");
+  const words = i => when === "hours" ? `${String(i).padStart(2, "0")}:00` : clock(86400 * (scope.first_day + i), data.relative, 86400).replace(/ 00:00$/, "");
   timeLabels(svg, size, 0, bins - 1, x, words);
   data.models.map((_, index) => index).reverse().forEach(index => {
     let path = "", pen = false;

@@ -28,10 +28,10 @@ function inNotation(value, like) {
   return value.toLocaleString("en-US", { maximumSignificantDigits: 4, notation: size >= million ? "compact" : "standard" });
 }
 
-function clock(seconds, relative) {
-  // A trace without dates counts its days from one.
-  const text = new Date((relative ? seconds % 86400 : seconds) * 1000).toISOString();
-  return relative ? `day ${Math.floor(seconds / 86400) + 1} ${text.slice(11, 16)}` : text.slice(0, 16).replace("T", " ");
+function clock(seconds, relative, stepSeconds) {
+  // Days of a trace without dates are counted from one. Seconds are named where steps are not whole minutes.
+  const text = new Date((relative ? seconds % 86400 : seconds) * 1000).toISOString(), end = stepSeconds % 60 ? 19 : 16;
+  return relative ? `day ${Math.floor(seconds / 86400) + 1} ${text.slice(11, end)}` : text.slice(0, end).replace("T", " ");
 }
 
 function facts(holder, rows) {

@@ -1,5 +1,5 @@
 const steps = data.demand.length;
-const moment = step => clock(data.start_seconds + (data.first_step + step) * data.step_seconds, !data.start_seconds);
+const moment = step => clock(data.start_seconds + (data.first_step + step) * data.step_seconds, !data.start_seconds, data.step_seconds);
 const ours = data.policies[0];
 let other = data.policies.find(policy => policy.name === "hpa" && policy !== ours) || data.policies[1] || null;
 

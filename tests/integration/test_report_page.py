@@ -71,9 +71,9 @@ def backtest(load: Path) -> Path:
     return page
 
 
-def written(path: Path, demand: Iterable[float]) -> Path:
-    """A trace of one-minute steps."""
-    rows = [f"{MIDNIGHT + index * 60},{value!r}" for index, value in enumerate(demand)]
+def written(path: Path, demand: Iterable[float], step_seconds: int = 60) -> Path:
+    """A trace that begins at midnight."""
+    rows = [f"{MIDNIGHT + index * step_seconds},{value!r}" for index, value in enumerate(demand)]
     path.write_text("\n".join(["timestamp,requests_per_second", *rows]))
     return path
 
@@ -175,6 +175,18 @@ async def test_moments_are_written_as_far_apart_as_the_window_allows(tmp_path: P
             assert labels[-1][1] == pytest.approx(right, abs=2.0)
             assert all(after[0] - before[1] >= 10.0 for before, after in pairwise(labels))
             assert await page.evaluate(CUT) == []
+
+
+async def test_steps_shorter_than_a_minute_are_told_apart(tmp_path: Path) -> None:
+    trace, simulated = written(tmp_path / "load.csv", WAVE[:20], 15), tmp_path / "simulation.html"
+    words = ["simulate", "--trace", str(trace), "--capacity-per-replica", "1", "--startup-seconds", "0"]
+    assert main([*words, "--report", str(simulated), "--quiet"]) == 0
+    ends = """[...document.querySelectorAll('#chart text')].map(text => text.textContent)
+      .filter(words => words.includes(':')).slice(0, 2)"""
+    async with browser_page() as page:
+        await page.open(simulated.as_uri())
+        await page.evaluate("look(1, 19)")  # 1 * 15 s to 19 * 15 s
+        assert await page.evaluate(ends) == ["2027-01-15 00:00:15", "2027-01-15 00:04:45"]
 
 
 async def test_the_band_lasts_as_long_as_its_last_step_and_is_within_the_scale(tmp_path: Path) -> None:
