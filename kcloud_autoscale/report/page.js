@@ -170,7 +170,8 @@ function marks(steps, from, to, size, x) {
 function pointing(svg, size, from, to, x, read) {
   const cursor = make("line", { y1: pad.top, y2: size.height - pad.bottom, stroke: "var(--hover)", "stroke-dasharray": "3 3", visibility: "hidden" });
   svg.append(cursor);
-  svg.onpointermove = event => {
+  // A finger that taps does not move.
+  svg.onpointerdown = svg.onpointermove = event => {
     const box = svg.getBoundingClientRect();
     const share = (event.clientX - box.left - size.left) / size.inner;
     const step = Math.min(to - 1, Math.max(from, Math.floor(from + share * (to - from))));

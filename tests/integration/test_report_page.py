@@ -189,6 +189,19 @@ async def test_steps_shorter_than_a_minute_are_told_apart(tmp_path: Path) -> Non
         assert await page.evaluate(ends) == ["2027-01-15 00:00:15", "2027-01-15 00:04:45"]
 
 
+@both
+async def test_a_finger_that_points_reads_the_chart(report: Path) -> None:
+    tap = """(() => {
+      const chart = document.querySelector('#chart'), box = chart.getBoundingClientRect();
+      const at = { clientX: box.left + box.width / 2, clientY: box.top + 50, bubbles: true };
+      chart.dispatchEvent(new PointerEvent('pointerdown', at));
+      return document.querySelector('#reading').textContent;
+    })()"""
+    async with browser_page() as page:
+        await page.open(report.as_uri(), width=390, height=844)
+        assert "2027-01-1" in await page.evaluate(tap)
+
+
 async def test_the_band_lasts_as_long_as_its_last_step_and_is_within_the_scale(tmp_path: Path) -> None:
     # One replica of the four to 14 that are planned for is all there may be.
     simulated = replayed(tmp_path, WAVE[:40], 1.0, "--max-replicas", "1")
