@@ -37,7 +37,8 @@ function clock(seconds, relative, stepSeconds) {
 function facts(holder, rows) {
   for (const [value, label] of rows) {
     const fact = make("div", { class: "fact" });
-    fact.append(make("b", {}, value), make("span", { class: "soft" }, label));
+    // A percent sign stays with its number.
+    fact.append(make("b", {}, value), make("span", { class: "soft" }, label.replaceAll(" %", "\u00a0%")));
     holder.append(fact);
   }
 }
