@@ -21,11 +21,14 @@ const number = (value, digits = 1) => {
 const percent = (value, digits = 2) => value === null || value === undefined ? "–" : number(100 * value, digits) + " %";
 const significant = value => value === null ? "unknown" : inNotation(value, value);
 
+const FULL = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4 });
+const COMPACT = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 4, notation: "compact" });
+
 function inNotation(value, like) {
   // Four digits, written as suits `like`: 1,234 or 0.001234, 1.234M from a million on, 1.234e-7 where zeros would lead.
   const size = Math.abs(like), million = 999950; // which is one in four digits
   if (value && (size >= 1e15 || size < 1e-4)) return Number(value.toPrecision(4)).toExponential().replace("+", "");
-  return value.toLocaleString("en-US", { maximumSignificantDigits: 4, notation: size >= million ? "compact" : "standard" });
+  return (size >= million ? COMPACT : FULL).format(value);
 }
 
 function clock(seconds, relative, stepSeconds) {

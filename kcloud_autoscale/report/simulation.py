@@ -48,7 +48,7 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
 def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
     replayed = duration(len(outcome.run.demand) * trace.step_seconds)
     serves = rules.capacity_per_replica
-    shown = f"{serves:,.0f}" if 1e6 <= serves < 1e15 else f"{serves:,.6g}"
+    shown = f"{serves:,.0f}" if 1e5 <= serves < 1e15 else f"{serves:,.6g}"
     return (
         f"{replayed} in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
         f"{rules.startup_seconds:g} s to start."
