@@ -161,6 +161,19 @@ async def test_loads_of_every_size_can_be_read(
         assert page.complaints == []
 
 
+async def test_the_smallest_load_there_is_has_an_axis(tmp_path: Path) -> None:
+    # A fifth of 5e-324 is 0, by which no tick comes after another.
+    page_file, load = tmp_path / "backtest.html", written(tmp_path / "load.csv", [5e-324] * 90)
+    assert main(["backtest", str(load), "--models", "last-value", "--report", str(page_file)]) == 0
+    async with browser_page() as page:
+        await page.open(page_file.as_uri())
+        assert await page.evaluate(LEVELS) == ["0", "2e-301", "4e-301", "6e-301", "8e-301", "1e-300"]
+        # Of the largest there is, 4 % more is infinite.
+        ticks = await page.evaluate("niceTicks(ceiling(1.75e308, 1.04), 5)")
+        assert ticks == [0.0, 5e307, 1e308, 1.5e308]
+        assert page.complaints == []
+
+
 @pytest.mark.parametrize("steps", [1, 2, 7, 20, 90])
 async def test_moments_are_written_as_far_apart_as_the_window_allows(tmp_path: Path, steps: int) -> None:
     simulated = replayed(tmp_path, WAVE[:steps], 1.0)
