@@ -64,14 +64,15 @@ function chart() {
   if (!each) return;
   const steps = each.peak.length, said = each.models[model];
   if (!view) view = [0, steps];
-  const [from, to] = view, size = board(svg, svg.clientHeight || 320), columns = Math.max(50, Math.floor(size.inner));
-  let top = 0;
-  for (let i = from; i < to; i++) top = Math.max(top, each.peak[i] || 0, said.judged[i] || 0);
-  top = top * 1.06 || 1;
-  const x = i => pad.left + (i - from) / (to - from) * size.inner;
+  const [from, to] = view;
+  let most = 0;
+  for (let i = from; i < to; i++) most = Math.max(most, each.peak[i] || 0, each.demand[i] || 0, said.judged[i] || 0);
+  const top = ceiling(most, 1.06), { levels, left } = levelAxis(svg, top);
+  const size = board(svg, svg.clientHeight || 320, left), columns = Math.max(50, Math.floor(size.inner));
+  const x = i => left + (i - from) / (to - from) * size.inner;
   const y = value => size.height - pad.bottom - Math.min(value, top) / top * (size.height - pad.top - pad.bottom);
-  const moment = step => clock(each.start_seconds + step * each.spacing_seconds, data.relative);
-  levelLines(svg, size, top, y);
+  const moment = step => clock(each.start_seconds + step * each.spacing_seconds, data.relative, each.spacing_seconds);
+  levelLines(svg, size, levels, y);
   timeLabels(svg, size, from, to, x, moment);
   const line = (values, stroke, width, opacity = 1) => svg.append(make("path", { d: linePath(values, from, to, columns, x, y, false), fill: "none", stroke, "stroke-width": width, opacity }));
   svg.append(make("path", { d: bandPath(said.judged, said.high, from, to, columns, x, y), fill: "var(--band)", opacity: .13 }));
@@ -86,7 +87,8 @@ function chart() {
         `${data.models[model]}: ${significant(said.median[step])} median, ${significant(said.judged[step])} at 0.95, ${significant(said.high[step])} at 0.99`,
         misses ? "above 0.95" : ""].filter(Boolean).join(" · ");
   });
-  strip(el("overview"), each.peak, view, look);
+  strip(el("overview"), each.peak, view, left, look);
+  pressSpan(el("spans"), view);
 }
 
 function told(each) {
@@ -98,7 +100,7 @@ function look(from, to) { view = [from, to]; chart(); }
 
 function honest() {
   const svg = el("honest"), size = board(svg, 300), low = -.9, high = 3.2;
-  const x = score => pad.left + (score - low) / (high - low) * size.inner;
+  const x = score => size.left + (score - low) / (high - low) * size.inner;
   const y = score => size.height - pad.bottom - (score - low) / (high - low) * (size.height - pad.top - pad.bottom);
   let freeUp = Infinity, freeRight = -Infinity; // the next label must not touch the one before
   data.level_scores.forEach((score, index) => {
@@ -106,7 +108,7 @@ function honest() {
     svg.append(make("line", { x1: x(low), x2: x(high), y1: y(score), y2: y(score), stroke: "var(--rule)" }));
     svg.append(make("line", { x1: x(score), x2: x(score), y1: y(low), y2: y(high), stroke: "var(--rule)" }));
     if (y(score) < freeUp) {
-      svg.append(make("text", { x: pad.left - 6, y: y(score) + 4, "text-anchor": "end" }, words));
+      svg.append(make("text", { x: size.left - 6, y: y(score) + 4, "text-anchor": "end" }, words));
       freeUp = y(score) - 12;
     }
     if (x(score) > freeRight) {
@@ -136,33 +138,32 @@ function title(words) {
 function bars() {
   const svg = el("bars"), tall = 34, height = data.models.length * tall + 26;
   svg.setAttribute("height", height);
-  const size = board(svg, height), left = 10, right = size.width - 58;
-  const values = scope.ratios.map(row => row[chosen]);
+  const values = scope.ratios.map(row => row[chosen]), labels = values.map(value => number(value, 3));
+  const size = board(svg, height), left = 10, right = size.width - 16 - widest(svg, labels);
   const top = Math.max(1.05, ...values.map(value => value || 0));
   const x = value => left + value / top * (right - left);
   values.forEach((value, index) => {
     const at = index * tall;
     svg.append(make("text", { x: left, y: at + 12, class: "strong" }, data.models[index]));
     svg.append(make("rect", { x: left, y: at + 17, width: value === null ? 0 : Math.max(1, x(value) - left), height: 11, rx: 3, fill: colour(index) }));
-    svg.append(make("text", { x: (value === null ? left : x(value)) + 6, y: at + 27 }, number(value, 3)));
+    svg.append(make("text", { x: (value === null ? left : x(value)) + 6, y: at + 27 }, labels[index]));
   });
   svg.append(make("line", { x1: x(1), x2: x(1), y1: 14, y2: height - 22, stroke: "var(--soft)", "stroke-dasharray": "4 4" }));
-  svg.append(make("text", { x: x(1), y: height - 8, "text-anchor": "middle" }, "last value"));
+  // Where others lose much more its line stands so far left that the words would begin outside.
+  const words = "last value", middle = Math.max(x(1), widest(svg, [words]) / 2);
+  svg.append(make("text", { x: middle, y: height - 8, "text-anchor": "middle" }, words));
 }
 
 function whenLost() {
-  const svg = el("when"), rows = scope[when], bins = rows[0].length, size = board(svg, 260);
-  let top = 0;
-  for (const row of rows) for (const value of row) top = Math.max(top, value || 0);
-  top = top * 1.06 || 1;
-  const x = i => pad.left + (bins > 1 ? i / (bins - 1) : .5) * size.inner;
+  const svg = el("when"), rows = scope[when], bins = rows[0].length;
+  let most = 0;
+  for (const row of rows) for (const value of row) most = Math.max(most, value || 0);
+  const top = ceiling(most, 1.06), { levels, left } = levelAxis(svg, top), size = board(svg, 260, left);
+  const x = i => left + (bins > 1 ? i / (bins - 1) : .5) * size.inner;
   const y = value => size.height - pad.bottom - value / top * (size.height - pad.top - pad.bottom);
-  levelLines(svg, size, top, y);
-  const words = i => when === "hours" ? `${String(i).padStart(2, "0")}:00` : clock(86400 * (scope.first_day + i), data.relative).replace(/ 00:00$/, "");
-  const apart = Math.ceil(bins / Math.max(1, Math.floor(size.inner / 90)));
-  for (let i = 0; i < bins; i += apart) {
-    svg.append(make("text", { x: x(i), y: size.height - 6, "text-anchor": i ? "middle" : "start" }, words(i)));
-  }
+  levelLines(svg, size, levels, y);
+  const words = i => when === "hours" ? `${String(i).padStart(2, "0")}:00` : clock(86400 * (scope.first_day + i), data.relative, 86400).replace(/ 00:00$/, "");
+  timeLabels(svg, size, 0, bins - 1, x, words);
   data.models.map((_, index) => index).reverse().forEach(index => {
     let path = "", pen = false;
     rows[index].forEach((value, i) => {

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.forecast.artifacts import LIBRARIES
 from kcloud_autoscale.forecast.backtest import JUDGED, Windows
 from kcloud_autoscale.forecast.scoreboard import BASE, Scored, score_table, summary
@@ -20,6 +19,7 @@ from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.report.backtest_drawing import LINES_PER_MODEL, drawing
 from kcloud_autoscale.report.backtest_scopes import COLUMNS, normal_scores, scope_of_all, scope_of_series
 from kcloud_autoscale.report.page import drawable, write_page
+from kcloud_autoscale.report.phrases import amount, duration, share
 from kcloud_autoscale.simulate.traces import Trace
 
 # Of a fleet the series with the largest loss are shown: half a million numbers are 4 MB.
@@ -94,16 +94,16 @@ def _facts(scores: Sequence[Scored], models: Sequence[str]) -> list[tuple[str, s
     table = {str(row["model"]): row for row in summary(scores).to_dict("records")}
     best = min(table, key=lambda model: float(table[model]["pinball_ratio"]))
     first, ours, base = models[0], table[models[0]], table[BASE]
-    spare = "" if first == BASE else f"; {BASE} {base['over_provision']:.0%}"
+    spare = "" if first == BASE else f"; {BASE} {share(base['over_provision'], 0)}"
     facts = [
-        (f"{table[best]['pinball_ratio']:.2f}", f"of last value's loss: {best}, the best of {len(models)}"),
-        (f"{ours['coverage']:.1%}", f"of peaks at or below the 0.95 quantile of {first}"),
-        (f"{ours['over_provision']:.0%}", f"spare capacity at 5 % missed windows: {first}{spare}"),
+        (amount(table[best]["pinball_ratio"], 2), f"of last value's loss: {best}, the best of {len(models)}"),
+        (share(ours["coverage"], 1), f"of peaks at or below the 0.95 quantile of {first}"),
+        (share(ours["over_provision"], 0), f"spare capacity at 5 % missed windows: {first}{spare}"),
     ]
     mine = [each for each in scores if each[1] == first]
     if len(mine) > 1:
         worst = max(mine, key=_ratio_of)
-        facts.append((f"{worst[2].pinball_ratio:.2f}", f"of last value's loss where {first} is worst: {worst[0]}"))
+        facts.append((amount(worst[2].pinball_ratio, 2), f"of last value's loss where {first} is worst: {worst[0]}"))
     return facts
 
 
@@ -126,11 +126,11 @@ def _parameters(windows: Sequence[Windows], traces: Sequence[Trace], command: Se
 def _told(trace: Trace, windows: Sequence[Windows]) -> str:
     """One series: its data, and what of it was judged."""
     mine = next(each for each in windows if each.unique_id == trace.name)
-    trained = (mine.cutoff_seconds[0] - trace.start_seconds) / SECONDS_PER_DAY
+    trained = duration(float(mine.cutoff_seconds[0]) - trace.start_seconds)
     known = float(np.isfinite(trace.demand).mean())
     parts = [
         f"{trace.name}: {len(trace.demand)} steps of {trace.step_seconds:g} s from {trace.start_seconds:.0f}",
-        f"{known:.2%} known, first judged after {trained:.2f} days, a cutoff every {mine.spacing_seconds:g} s",
+        f"{known:.2%} known, first judged after {trained}, a cutoff every {mine.spacing_seconds:g} s",
         f"sha256 {trace.sha256}",
         *trace.repairs,
     ]

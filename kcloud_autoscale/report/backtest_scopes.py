@@ -16,6 +16,7 @@ from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.scoreboard import BASE, Scored, geometric_mean, ratio
 from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.report.page import drawable
+from kcloud_autoscale.report.phrases import amount, share
 
 ALL = "all series"
 COLUMNS = (
@@ -100,8 +101,9 @@ def _cells(
     microseconds: float,
 ) -> list[str]:
     """A row under `COLUMNS`."""
-    worst = "" if worst_ratio is None else f"{worst_ratio:.3f}"
-    return [model, f"{mase:.3f}", f"{loss_ratio:.3f}", worst, f"{covered:.1%}", f"{spare:.1%}", f"{microseconds:,.0f}"]
+    worst = "" if worst_ratio is None else amount(worst_ratio, 3)
+    numbers = [amount(mase, 3), amount(loss_ratio, 3), worst, share(covered, 1), share(spare, 1)]
+    return [model, *numbers, amount(microseconds, 0)]
 
 
 def _coverage(coverages: Sequence[FloatArray]) -> dict[str, Any]:

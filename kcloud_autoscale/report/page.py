@@ -38,4 +38,5 @@ def _part(name: str) -> str:
 
 def drawable(values: Iterable[float] | np.ndarray) -> list[float | None]:
     """Numbers as precise as a picture needs; None where there is none, or it is infinite."""
-    return [float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None for value in values]
+    rounded = [float(f"{value:.{_DIGITS}g}") for value in values]
+    return [value if math.isfinite(value) else None for value in rounded]

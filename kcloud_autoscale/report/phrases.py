@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,18 @@ def duration(seconds: float) -> str:
     if seconds < 2 * SECONDS_PER_DAY:
         return f"{seconds / SECONDS_PER_HOUR:.1f} h"
     return f"{seconds / SECONDS_PER_DAY:.1f} days"
+
+
+def amount(value: float, decimals: int) -> str:
+    """A number with its decimals, or two digits where these would show less: 1,234.5, but 0.0031 instead of 0.0."""
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.{decimals}f}" if value == 0.0 or abs(value) >= 10.0 ** (1 - decimals) else f"{value:.2g}"
+
+
+def share(fraction: float, decimals: int) -> str:
+    """A fraction in percent, as `amount` writes it."""
+    return f"{amount(100.0 * fraction, decimals)}%" if math.isfinite(fraction) else "–"
 
 
 def age(moment: datetime, now_seconds: float) -> float:

@@ -1,5 +1,5 @@
 const steps = data.demand.length;
-const moment = step => clock(data.start_seconds + (data.first_step + step) * data.step_seconds, !data.start_seconds);
+const moment = step => clock(data.start_seconds + (data.first_step + step) * data.step_seconds, !data.start_seconds, data.step_seconds);
 const ours = data.policies[0];
 let other = data.policies.find(policy => policy.name === "hpa" && policy !== ours) || data.policies[1] || null;
 
@@ -22,17 +22,18 @@ const served = policy => policy.ready.map(ready => ready * data.capacity_per_rep
 const capacity = new Map(data.policies.map(policy => [policy, served(policy)]));
 
 function draw() {
-  const svg = el("chart"), size = board(svg, svg.clientHeight || 340);
-  const [from, to] = view, columns = Math.max(50, Math.floor(size.inner));
-  let top = 0;
+  const svg = el("chart"), [from, to] = view;
+  let most = 0;
   for (let i = from; i < to; i++) {
-    top = Math.max(top, data.demand[i] || 0, capacity.get(ours)[i]);
-    if (other && other.name !== "static") top = Math.max(top, capacity.get(other)[i]);
+    most = Math.max(most, data.demand[i] || 0, capacity.get(ours)[i]);
+    if (other) most = Math.max(most, capacity.get(other)[i]);
+    if (ours.planned) most = Math.max(most, ours.planned[i] || 0);
   }
-  top = top * 1.04 || 1;
-  const x = i => pad.left + (i - from) / (to - from) * size.inner;
+  const top = ceiling(most, 1.04), { levels, left } = levelAxis(svg, top);
+  const size = board(svg, svg.clientHeight || 340, left), columns = Math.max(50, Math.floor(size.inner));
+  const x = i => left + (i - from) / (to - from) * size.inner;
   const y = value => size.height - pad.bottom - Math.min(value, top) / top * (size.height - pad.top - pad.bottom);
-  levelLines(svg, size, top, y);
+  levelLines(svg, size, levels, y);
   timeLabels(svg, size, from, to, x, moment);
   if (ours.planned) {
     svg.append(make("path", { d: bandPath(ours.median, ours.planned, from, to, columns, x, y), fill: "var(--band)", opacity: .28 }));
@@ -42,7 +43,8 @@ function draw() {
   svg.append(make("path", { d: linePath(data.demand, from, to, columns, x, y, false), fill: "none", stroke: "var(--demand)", "stroke-width": 1.1 }));
   svg.append(marks(ours.violations, from, to, size, x));
   pointing(svg, size, from, to, x, read);
-  strip(el("overview"), data.demand, view, look);
+  strip(el("overview"), data.demand, view, left, look);
+  pressSpan(el("spans"), view);
 }
 
 function read(step) {
@@ -83,24 +85,31 @@ function look(from, to) { view = [from, to]; draw(); }
 
 let shown = 100;
 const only = { changes: true, violations: false };
+const told = ([stage, before, after, reason, message]) => `${stage}: ${before} → ${after} ${reason}${message ? ": " + message : ""}`;
+const counts = row => row.before === row.after ? `${row.after}` : `${row.before} → ${row.after}`;
+const cells = row => [moment(row.step), data.first_step + row.step, significant(data.demand[row.step]), ours.ready[row.step], counts(row)];
+// All that a row shows; kept, for it is searched at every key.
+const wordsOf = row => row.words ||= [...cells(row), row.reason, ...row.why.map(told)].join(" ").toLowerCase();
+
 function log() {
-  const table = el("log"), word = el("filter").value.trim().toLowerCase();
+  // Few keyboards have the arrow.
+  const table = el("log"), word = el("filter").value.trim().toLowerCase().replace(/\s*(->|→)\s*/g, " → ");
   table.replaceChildren();
   headRow(table, ["when", "step", "demand", "ready", "replicas", "why"], ["why"]);
   const found = data.log.filter(row => (only.changes && row.before !== row.after || only.violations && row.late)
-    && (!word || (`${data.first_step + row.step} ${row.reason} ${row.why.map(w => w.join(" ")).join(" ")}`).toLowerCase().includes(word)));
+    && (!word || wordsOf(row).includes(word)));
   for (const row of found.slice(0, shown)) {
-    const tr = make("tr"), why = make("td", { class: "text" });
-    const when = make("td"), button = make("button", { title: "Look at this step" }, moment(row.step));
+    const tr = make("tr"), why = make("td", { class: "text" }), [at, step, demand, ready, replicas] = cells(row);
+    const when = make("td"), button = make("button", { title: "Look at this step" }, at);
     button.onclick = () => { const half = 60; look(Math.max(0, row.step - half), Math.min(steps, row.step + half)); el("chart").scrollIntoView({ block: "center" }); read(row.step); };
     when.append(button);
     const details = make("details"), list = make("div", { class: "soft" });
     details.append(make("summary", {}, row.reason));
-    row.why.forEach(([stage, before, after, reason, message]) => list.append(make("div", {}, `${stage}: ${before} → ${after} ${reason}${message ? ": " + message : ""}`)));
+    row.why.forEach(each => list.append(make("div", {}, told(each))));
     details.append(list);
     why.append(row.why.length ? details : document.createTextNode(row.reason));
-    tr.append(when, make("td", {}, data.first_step + row.step), make("td", row.late ? { class: "bad" } : {}, significant(data.demand[row.step])),
-      make("td", {}, ours.ready[row.step]), make("td", {}, row.before === row.after ? row.after : `${row.before} → ${row.after}`), why);
+    tr.append(when, make("td", {}, step), make("td", row.late ? { class: "bad", title: "more than was ready to serve it" } : {}, demand),
+      make("td", {}, ready), make("td", {}, replicas), why);
     table.append(tr);
   }
   el("count").textContent = `${found.length.toLocaleString("en-US")} of ${data.log.length.toLocaleString("en-US")}`;

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from kcloud_autoscale.report.page import drawable, write_page
+from kcloud_autoscale.report.phrases import amount, duration, share
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
@@ -46,23 +46,25 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
 
 
 def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
-    days = len(outcome.run.demand) * trace.step_seconds / SECONDS_PER_DAY
+    replayed = duration(len(outcome.run.demand) * trace.step_seconds)
+    serves = rules.capacity_per_replica
+    shown = f"{serves:,.0f}" if 1e5 <= serves < 1e15 else f"{serves:,.6g}"
     return (
-        f"{days:.1f} days in steps of {trace.step_seconds:g} s; a replica serves {rules.capacity_per_replica:.6g} per "
-        f"second and takes {rules.startup_seconds:g} s to start."
+        f"{replayed} in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
+        f"{rules.startup_seconds:g} s to start."
     )
 
 
 def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
     """The few numbers a reader came for."""
     name, ours = next((name, outcome.score) for name, outcome in outcomes.items())
-    facts = [(f"{ours.violation_fraction:.2%}", f"of steps violated by {name}")]
+    facts = [(share(ours.violation_fraction, 2), f"of steps violated by {name}")]
     hpa = outcomes.get("hpa")
     if hpa is not None and name != "hpa":
-        facts.append((f"{hpa.score.violation_fraction:.2%}", "violated by HPA at 70 %"))
-        facts.append(
-            (f"{ours.replica_hours / hpa.score.replica_hours - 1.0:+.1%}", "replica-hours against HPA at 70 %")
-        )
+        facts.append((share(hpa.score.violation_fraction, 2), "violated by HPA at 70 %"))
+    hours = _hpa_hours(outcomes)
+    if hours is not None and name != "hpa":
+        facts.append((f"{ours.replica_hours / hours - 1.0:+.1%}", "replica-hours against HPA at 70 %"))
     tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
     if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
         captured = (tuned.score.replica_hours - ours.replica_hours) / (
@@ -72,24 +74,28 @@ def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
     return facts
 
 
+def _hpa_hours(outcomes: dict[str, Outcome]) -> float | None:
+    """What others are compared with; None where HPA did not run, or ran nothing, as with a ceiling of none."""
+    return (outcomes["hpa"].score.replica_hours or None) if "hpa" in outcomes else None
+
+
 def _columns(outcomes: dict[str, Outcome]) -> list[str]:
     columns = ["policy", "violating steps", "unserved", "replica-hours", "changes/h"]
     scores = [outcome.score for outcome in outcomes.values()]
     columns += ["USD"] if scores[0].usd is not None else []
     columns += ["kWh"] if scores[0].watt_hours is not None else []
     columns += ["kgCO2e"] if scores[0].grams_co2e is not None else []
-    return columns + (["of HPA 70 %"] if "hpa" in outcomes else [])
+    return columns + (["of HPA 70 %"] if _hpa_hours(outcomes) is not None else [])
 
 
 def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
-    cells = [score.policy, f"{score.violation_fraction:.2%}", f"{score.unserved_fraction:.3%}"]
-    cells += [f"{score.replica_hours:,.1f}", f"{score.changes_per_hour:.2f}"]
-    cells += [f"{score.usd:,.2f}"] if score.usd is not None else []
-    cells += [f"{score.watt_hours / 1e3:,.1f}"] if score.watt_hours is not None else []
-    cells += [f"{score.grams_co2e / 1e3:,.1f}"] if score.grams_co2e is not None else []
-    if "hpa" in outcomes:
-        cells.append(f"{score.replica_hours / outcomes['hpa'].score.replica_hours:.3f}")
-    return cells
+    cells = [score.policy, share(score.violation_fraction, 2), share(score.unserved_fraction, 3)]
+    cells += [amount(score.replica_hours, 1), amount(score.changes_per_hour, 2)]
+    cells += [amount(score.usd, 2)] if score.usd is not None else []
+    cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
+    cells += [amount(score.grams_co2e / 1e3, 1)] if score.grams_co2e is not None else []
+    hpa_hours = _hpa_hours(outcomes)
+    return cells if hpa_hours is None else [*cells, amount(score.replica_hours / hpa_hours, 3)]
 
 
 def _policy(name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: WorldRules) -> dict[str, Any]:
@@ -133,6 +139,7 @@ def _log(outcome: Outcome, rules: WorldRules) -> list[dict[str, Any]]:
 
 
 def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
+    steps = len(trace.demand)
     lines = [
         f"kcloud-autoscale {version('kcloud-autoscale')}",
         shlex.join(command),
@@ -140,6 +147,6 @@ def _parameters(trace: Trace, rules: WorldRules, command: Sequence[str]) -> str:
         f"sha256 {trace.sha256}",
         *trace.repairs,
         f"{rules}",
-        f"{len(trace.demand)} steps, {len(trace.demand) * trace.step_seconds / SECONDS_PER_HOUR:,.1f} h",
+        f"{steps} {'step' if steps == 1 else 'steps'}, {duration(steps * trace.step_seconds)}",
     ]
     return "\n".join(lines)

@@ -40,11 +40,12 @@ def spare_hours(outcome: Outcome, rules: WorldRules) -> list[dict[str, object]]:
     trail, run = outcome.trail, outcome.run
     if trail is None:
         return []
-    needs = np.array(trail.needs, dtype=np.int64).reshape(-1, 4)
+    # Floats, for the need of a demand without bounds is no int64; counts are exact in them.
+    needs = np.array(trail.needs, dtype=np.float64).reshape(-1, 4)
     median, planned, kept = needs[:, 1], needs[:, 2], needs[:, 3]
     counted = np.isfinite(run.demand)
-    left, base = run.replicas.astype(np.int64).copy(), np.zeros(len(run.replicas), np.int64)
-    bare = np.ceil(np.nan_to_num(run.demand) / rules.capacity_per_replica - 1e-9).astype(np.int64)
+    left = run.replicas.astype(np.float64)
+    bare = np.ceil(np.nan_to_num(run.demand) / rules.capacity_per_replica - 1e-9)
     base = np.minimum(bare, left)
     hours: dict[str, float] = {}
     trusted = planned >= 0

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from kcloud_autoscale.report.page import drawable
 from kcloud_autoscale.report.simulation import write_report
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.predictive import plain_workload
@@ -41,12 +43,16 @@ def page(trace: Trace, outcomes: dict[str, Outcome], tmp_path_factory: pytest.Te
     return path.read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def data(page: str) -> dict[str, Any]:
+def _loaded(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert found is not None
     loaded: dict[str, Any] = json.loads(found[1])
     return loaded
+
+
+@pytest.fixture(scope="module")
+def data(page: str) -> dict[str, Any]:
+    return _loaded(page)
 
 
 def test_the_page_asks_nothing_of_the_network(page: str):
@@ -98,6 +104,25 @@ def test_what_is_needed_to_repeat_the_run_is_said(data: dict[str, Any]):
         assert needed in data["parameters"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "subtitle", "said"),
+    [
+        (432, "3.0 days in steps of 600 s", "432 steps, 3.0 days"),
+        (20, "3.3 h in steps of 600 s", "20 steps, 3.3 h"),
+        (1, "10 min in steps of 600 s", "1 step, 10 min"),
+    ],
+)
+def test_how_long_it_was_is_said_in_a_unit_that_fits(
+    trace: Trace, tmp_path: Path, steps: int, subtitle: str, said: str
+):
+    part = replace(trace, demand=trace.demand[:steps])
+    outcomes = simulate(part, RULES, ["hpa"], plain_workload(), lambda _: None)
+    write_report(tmp_path / "part.html", outcomes, part, RULES, ["x"])
+    found = _loaded((tmp_path / "part.html").read_text())
+    assert found["subtitle"].startswith(subtitle)
+    assert said in found["parameters"]
+
+
 def test_spare_replicas_by_hand():
     # 20 per second need 2; the median peak needs 3, the planned one 5, 6 are kept, and 7 run: 1 + 2 + 1 + 1 spare.
     # Then no forecast: 4 run where 2 are needed. Then an unknown step, which is not counted.
@@ -115,6 +140,28 @@ def test_spare_replicas_by_hand():
         "windows and limits": 1.0,
         "no forecast": 2.0,
     }
+
+
+def test_spare_replicas_of_a_demand_that_no_integer_holds():
+    # 1e308 per second need 1e307 replicas of 10 and more are planned; the 4 that run are all needed.
+    run = Run("x", 0, 3_600.0, np.array([1e308]), np.array([4]), np.array([4]), ["a"])
+    trail = Trail(10.0, [1e308], [1.5e308], [(10**307, 10**307, 15 * 10**306, -1)])
+    assert spare_hours(Outcome(run, Score("x", 1, 1, 1.0, 4.0, 0.0), trail=trail), WorldRules(10.0, 0.0)) == []
+
+
+def test_nothing_that_ran_is_compared_with_nothing(trace: Trace, tmp_path: Path):
+    none = WorldRules(10.0, 900.0, min_replicas=0, max_replicas=0)
+    outcomes = simulate(trace, none, NAMES, plain_workload(), lambda _: None, remember=True)
+    write_report(tmp_path / "none.html", outcomes, trace, none, ["x"])
+    found = _loaded((tmp_path / "none.html").read_text())
+    assert found["facts"] == [["100.00%", "of steps violated by predictive"], ["100.00%", "violated by HPA at 70 %"]]
+    assert found["columns"] == ["policy", "violating steps", "unserved", "replica-hours", "changes/h"]
+    assert all(len(policy["cells"]) == 5 for policy in found["policies"])
+
+
+def test_the_largest_number_there_is_can_be_drawn():
+    # To five digits it is 1.7977e308, which is above it.
+    assert drawable([1.7976931348623157e308, 1.5e308, float("nan")]) == [None, 1.5e308, None]
 
 
 def test_spare_replicas_add_up(outcomes: dict[str, Outcome]):
