@@ -63,7 +63,15 @@ def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
         raise ConfigError(f"{path}: line 1: no header")
     if all(_is_number(name) for name in header):
         raise ConfigError(f"{path}: line {at}: no header, but numbers: {', '.join(header)}")
-    return header, lines
+    return header, _fitting(path, header, lines)
+
+
+def _fitting(path: Path, header: Sequence[str], lines: Iterator[Line]) -> Iterator[Line]:
+    """Lines with no more cells than the header: `2026-01-01,61,5` is a decimal comma, and no demand of 61."""
+    for at, cells in lines:
+        if len(cells) > len(header):
+            raise ConfigError(f"{path}: line {at}: {len(cells)} cells, but the header names {len(header)}")
+        yield at, cells
 
 
 def _lines(path: Path, text: str) -> Iterator[Line]:

@@ -114,6 +114,7 @@ def test_finer_steps_hold_each_row(write):
         ("", "no header"),
         ("0,1\n60,2\n", "line 1: no header, but numbers: 0, 1"),
         ("timestamp,rps,rps\n0,1,2\n", "2 columns are named 'rps'"),
+        ("timestamp,rps\n0,1\n60,61,5\n", "line 3: 3 cells, but the header names 2"),
         ("timestamp,rps\n0,1\n1e30,2\n", "line 3, column 'timestamp': '1e30' is not a time"),
         (f"timestamp,rps\n0,1\n60,{'9' * 200_000}\n", "line 3: not CSV: field larger than field limit"),
         ("timestamp,rps\n0,1\n60,2\n9000000000,3\n", "times span 150000001 steps, but there are 3 rows"),
