@@ -24,7 +24,7 @@ class Sheet:
     Attributes:
         header: Names of the columns.
         lines: The rows, read as they are asked for.
-        sha256: Of the file's bytes, unzipped.
+        sha256: Of the file's bytes as they are on disk, so that `sha256sum` says the same.
     """
 
     header: list[str]
@@ -38,17 +38,13 @@ def read_sheet(path: Path) -> Sheet:
     Raises:
         ConfigError: Names the file that cannot be read, and why.
     """
-    raw = _bytes(path)
-    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
-    return Sheet(header, lines, hashlib.sha256(raw).hexdigest())
-
-
-def _bytes(path: Path) -> bytes:
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+        stored = path.read_bytes()
+        raw = gzip.decompress(stored) if path.suffix == ".gz" else stored
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
+    return Sheet(header, lines, hashlib.sha256(stored).hexdigest())
 
 
 def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:

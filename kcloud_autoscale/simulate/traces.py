@@ -39,7 +39,7 @@ class Trace:
         start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
         step_seconds: Spacing.
         demand: Shape ``(steps,)``, load per second; NaN where unknown.
-        sha256: Of the file's bytes, so that a run can be repeated on the same data.
+        sha256: Of the file's bytes as they are on disk, so that a run can be repeated on the same data.
         repairs: What was put right, in words.
     """
 

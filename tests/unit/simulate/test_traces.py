@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def test_gzip_and_relative_seconds(write):
     trace = read_trace(write("t_seconds,rps\n0,1\n600,2\n1200,3\n", "trace.csv.gz"), "rps")
     assert (trace.start_seconds, trace.step_seconds) == (0.0, 600.0)
     assert trace.demand.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_the_hash_is_that_of_the_file_on_disk(write):
+    path = write("t_seconds,rps\n0,1\n600,2\n", "trace.csv.gz")
+    assert read_trace(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_parquet(tmp_path: Path):
