@@ -33,17 +33,18 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read ``.csv``, ``.csv.gz`` or ``.parquet``.
+    """Read ``.csv``, ``.csv.gz`` or ``.parquet``, in capitals or not.
 
     Raises:
         ConfigError: Names the file that cannot be read, and why.
     """
+    kind = path.suffix.lower()
     try:
         stored = path.read_bytes()
-        raw = gzip.decompress(stored) if path.suffix == ".gz" else stored
+        raw = gzip.decompress(stored) if kind == ".gz" else stored
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
+    header, lines = _parquet(path, raw) if kind == ".parquet" else _csv(path, raw)
     return Sheet(header, lines, hashlib.sha256(stored).hexdigest())
 
 

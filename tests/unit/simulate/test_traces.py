@@ -34,6 +34,16 @@ def test_gzip_and_relative_seconds(write):
     assert trace.demand.tolist() == [1.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize("name", ["trace.CSV", "trace.CSV.GZ", "trace.PARQUET"])
+def test_a_suffix_may_be_in_capitals(tmp_path: Path, name: str):
+    path, frame = tmp_path / name, pd.DataFrame({"timestamp": [0, 60], "rps": [1.0, 2.0]})
+    if name.endswith("PARQUET"):
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, compression="gzip" if name.endswith("GZ") else None)
+    assert read_trace(path).demand.tolist() == [1.0, 2.0]
+
+
 def test_the_hash_is_that_of_the_file_on_disk(write):
     path = write("t_seconds,rps\n0,1\n600,2\n", "trace.csv.gz")
     assert read_trace(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
