@@ -181,7 +181,7 @@ def _write(windows: Sequence[Windows], traces: Sequence[Trace], args: argparse.N
 
 
 def _save(frame: pd.DataFrame, path: Path) -> None:
-    if path.suffix != _PARQUET:
+    if path.suffix.lower() != _PARQUET:
         frame.to_csv(path, index=False)
         return
     try:
