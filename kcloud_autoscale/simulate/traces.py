@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Trace:
     """Mean demand per step.
 
     Attributes:
-        name: File and column, for people; the ``unique_id`` where the file has several series.
+        name: File and column, for people; the ``unique_id`` where the file has several series. As much of the folder
+            stands before it as tells it from the other series it was read with.
         start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
         step_seconds: Spacing.
         demand: Shape ``(steps,)``, load per second; NaN where unknown.
@@ -71,13 +72,37 @@ def read_trace(path: Path, column: str | None = None, step_seconds: float | None
     return found[0]
 
 
-def read_traces(path: Path, column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+def read_files(paths: Sequence[Path], column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+    """Read the series of several files, told apart by their names; arguments as for `read_traces`.
+
+    Two series share a name only where one file is named twice.
+
+    Raises:
+        ConfigError: Names file, line and column of what cannot be used.
+    """
+    found = [
+        (label, trace)
+        for path, label in zip(paths, _labels(paths), strict=True)
+        for trace in read_traces(path, column, step_seconds, label)
+    ]
+    files: dict[str, set[str]] = {}
+    for label, trace in found:
+        files.setdefault(trace.name, set()).add(label)
+    return [
+        replace(trace, name=f"{label}:{trace.name}") if len(files[trace.name]) > 1 else trace for label, trace in found
+    ]
+
+
+def read_traces(
+    path: Path, column: str | None = None, step_seconds: float | None = None, label: str | None = None
+) -> list[Trace]:
     """Read one demand column; where the file has a column ``unique_id``, each of its values is a series of its own.
 
     Args:
         path: ``.csv``, ``.csv.gz`` or ``.parquet``.
         column: Name of the demand column; may be left out when there is only one besides the time.
         step_seconds: Spacing wanted; the file's own unless given. Coarser is averaged, finer is held.
+        label: Of the file, for names; its own name unless given.
 
     Raises:
         ConfigError: Names file, line and column of what cannot be used.
@@ -86,9 +111,10 @@ def read_traces(path: Path, column: str | None = None, step_seconds: float | Non
     id_index = sheet.header.index(SERIES_COLUMN) if SERIES_COLUMN in sheet.header and column != SERIES_COLUMN else None
     time_index, index_only = _time_column(sheet.header, column)
     value_index = _value_column(path, sheet.header, column, (time_index, id_index))
+    own_name = f"{label or path.name}:{sheet.header[value_index]}"
     series: dict[str, list[_Row]] = {}
     for line, cells in sheet.lines:
-        name = f"{path.name}:{sheet.header[value_index]}" if id_index is None else _series(path, line, cells, id_index)
+        name = own_name if id_index is None else _series(path, line, cells, id_index)
         at_seconds = _time(path, line, sheet.header, cells, time_index)
         series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, sheet.header, cells, value_index)))
     if not series:
@@ -99,6 +125,17 @@ def read_traces(path: Path, column: str | None = None, step_seconds: float | Non
         else _by_time(name, path, rows, step_seconds, sheet.sha256)
         for name, rows in series.items()
     ]
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Names of files, each with as much of its folder as no other file shares: `a/load.csv` beside `b/load.csv`."""
+    whole = [(path.parent.resolve() / path.name).parts for path in paths]
+    labels = []
+    for parts in whole:
+        tails = (parts[-count:] for count in range(1, len(parts) + 1))
+        own = next(tail for tail in tails if all(each == parts for each in whole if each[-len(tail) :] == tail))
+        labels.append(Path(*own).as_posix())
+    return labels
 
 
 def _series(path: Path, line: int, cells: Sequence[str], index: int) -> str:

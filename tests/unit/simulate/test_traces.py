@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.simulate.traces import read_trace, read_traces
+from kcloud_autoscale.simulate.traces import read_files, read_trace, read_traces
 
 
 @pytest.fixture
@@ -185,6 +185,31 @@ def test_one_series_is_not_made_of_several(write):
     with pytest.raises(ConfigError, match=r"'unique_id' names 2 series, one is needed: 'a', 'b'"):
         read_trace(write(LONG))
     assert read_trace(write(LONG.replace("b,", "a,").replace(",10", ",1"))).name == "a"
+
+
+@pytest.fixture
+def alike(tmp_path: Path):
+    def writer(text: str, *folders: str) -> list[Path]:
+        paths = [tmp_path / folder / "load.csv" for folder in folders]
+        for path in paths:
+            path.parent.mkdir(parents=True)
+            path.write_text(text)
+        return paths
+
+    return writer
+
+
+def test_files_of_one_name_are_told_apart_by_as_much_of_the_folder_as_needed(alike):
+    traces = read_files(alike("timestamp,rps\n0,1\n60,2\n", "a/x", "b/x", "b/y"))
+    assert [trace.name for trace in traces] == ["a/x/load.csv:rps", "b/x/load.csv:rps", "y/load.csv:rps"]
+
+
+def test_series_of_one_name_are_told_apart_by_their_files(alike, write):
+    one, other = alike(LONG, "a", "b")
+    alone = write(LONG.replace("\na,", "\nc,"), "alone.csv")
+    names = [trace.name for trace in read_files([one, other])]
+    assert names == ["a/load.csv:a", "a/load.csv:b", "b/load.csv:a", "b/load.csv:b"]
+    assert [trace.name for trace in read_files([one, alone])] == ["a", "load.csv:b", "c", "alone.csv:b"]
 
 
 def test_a_row_of_no_series_is_named(write):
