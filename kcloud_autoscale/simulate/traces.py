@@ -25,7 +25,7 @@ _TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seco
 _INDEX_NAMES = ("t", "step", "index", "")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
 _MILLISECONDS_FROM = 1e11  # 1973 in milliseconds, the year 5138 in seconds
-_FARTHEST_SECONDS = 6e10  # nineteen centuries either way: what a calendar can still name
+_FARTHEST_SECONDS = 6e10  # nineteen centuries on: what a calendar can still name
 # A typo in one timestamp must not ask for a billion steps.
 _MOST_STEPS = 20_000_000
 
@@ -182,10 +182,14 @@ def _time(path: Path, line: int, header: Sequence[str], cells: Sequence[str], in
             moment = datetime.fromisoformat(text)
         except ValueError as error:
             raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time") from error
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    seconds = number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
-    if not abs(seconds) < _FARTHEST_SECONDS:
-        raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    else:
+        seconds = number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
+        if not abs(seconds) < _FARTHEST_SECONDS:
+            raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
+    if seconds < 0.0:
+        # Forecasters count steps from 1970, where a negative count means that nothing is known yet.
+        raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is before 1970")
     return seconds
 
 

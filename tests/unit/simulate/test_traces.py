@@ -125,6 +125,11 @@ def test_finer_steps_hold_each_row(write):
         ("timestamp,rps\n0,1\n60,inf\n", "line 3, column 'rps': inf cannot be a demand"),
         ("timestamp,rps\n0,1\nyesterday,2\n", "line 3, column 'timestamp': 'yesterday' is not a time"),
         ("timestamp,rps\n0,1\n,2\n", "line 3, column 'timestamp': '' is not a time"),
+        (
+            "timestamp,rps\n1969-12-31T23:59:00Z,1\n",
+            "line 2, column 'timestamp': '1969-12-31T23:59:00Z' is before 1970",
+        ),
+        ("timestamp,rps\n0,1\n-60,2\n", "line 3, column 'timestamp': '-60' is before 1970"),
         ("timestamp,load\n0,1\n", "no column 'rps'; there are 'timestamp', 'load'"),
         ("timestamp,rps\n", "no rows"),
         ("", "no header"),
