@@ -1,8 +1,8 @@
 """Demand traces from CSV and Parquet files, onto a regular grid. A gap stays a gap: unknown, never zero.
 
-The first column may be a time: ISO 8601, Unix seconds, or seconds from the start. A file without one has a row per
-step. A column ``unique_id`` tells series apart. What cannot be demand (text, negative, infinite) is an error that names
-file, line and column; what can be put right (order, duplicates, missing rows) is put right and said.
+`kcloud_autoscale.simulate.times` finds the column that tells the time; without one a row is a step. A column
+``unique_id`` tells series apart. What cannot be demand (text, negative, infinite) is an error that names file, line and
+column; what can be put right (order, duplicates, missing rows) is put right and said, as is what had to be assumed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +17,10 @@ import numpy as np
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.sheet import read_sheet
+from kcloud_autoscale.simulate.times import SERIES_COLUMN, TimeColumn, cell, is_plausible, time_column
 
 DEFAULT_STEP_SECONDS = 60.0
-SERIES_COLUMN = "unique_id"
-_TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seconds", "unix", "epoch")
-_INDEX_NAMES = ("t", "step", "index", "")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
-_MILLISECONDS_FROM = 1e11  # 1973 in milliseconds, the year 5138 in seconds
-_FARTHEST_SECONDS = 6e10  # nineteen centuries on: what a calendar can still name
 # A typo in one timestamp must not ask for a billion steps.
 _MOST_STEPS = 20_000_000
 
@@ -41,7 +36,7 @@ class Trace:
         step_seconds: Spacing.
         demand: Shape ``(steps,)``, load per second; NaN where unknown.
         sha256: Of the file's bytes as they are on disk, so that a run can be repeated on the same data.
-        repairs: What was put right, in words.
+        repairs: What was put right or had to be assumed, in words.
     """
 
     name: str
@@ -57,6 +52,13 @@ class _Row:
     line: int
     at_seconds: float | None
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    time: TimeColumn | None
+    sha256: str
 
 
 def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None) -> Trace:
@@ -108,23 +110,20 @@ def read_traces(
         ConfigError: Names file, line and column of what cannot be used.
     """
     sheet = read_sheet(path)
-    id_index = sheet.header.index(SERIES_COLUMN) if SERIES_COLUMN in sheet.header and column != SERIES_COLUMN else None
-    time_index, index_only = _time_column(sheet.header, column)
-    value_index = _value_column(path, sheet.header, column, (time_index, id_index))
-    own_name = f"{label or path.name}:{sheet.header[value_index]}"
+    header = sheet.header
+    id_index = header.index(SERIES_COLUMN) if SERIES_COLUMN in header and column != SERIES_COLUMN else None
+    time, lines = time_column(header, sheet.lines, column)
+    value_index = _value_column(path, header, column, (None if time is None else time.index, id_index))
+    own_name = f"{label or path.name}:{header[value_index]}"
     series: dict[str, list[_Row]] = {}
-    for line, cells in sheet.lines:
+    for line, cells in lines:
         name = own_name if id_index is None else _series(path, line, cells, id_index)
-        at_seconds = _time(path, line, sheet.header, cells, time_index)
-        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, sheet.header, cells, value_index)))
+        at_seconds = None if time is None else time.seconds(path, line, cells)
+        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, header, cells, value_index)))
     if not series:
         raise ConfigError(f"{path}: no rows under the header")
-    return [
-        _by_index(name, path, rows, index_only, step_seconds, sheet.sha256)
-        if time_index is None or index_only
-        else _by_time(name, path, rows, step_seconds, sheet.sha256)
-        for name, rows in series.items()
-    ]
+    file = _File(path, time, sheet.sha256)
+    return [_on_grid(file, name, rows, step_seconds) for name, rows in series.items()]
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -140,20 +139,10 @@ def _labels(paths: Sequence[Path]) -> list[str]:
 
 def _series(path: Path, line: int, cells: Sequence[str], index: int) -> str:
     """Whose row it is."""
-    name = cells[index].strip() if index < len(cells) else ""
+    name = cell(cells, index)
     if not name:
         raise ConfigError(f"{path}: line {line}, column {SERIES_COLUMN!r}: no series is named")
     return name
-
-
-def _time_column(header: Sequence[str], column: str | None) -> tuple[int | None, bool]:
-    """Index of the time column if there is one, and whether it only counts steps."""
-    for index, name in enumerate(header):
-        if name != column and name.lower() in _TIME_NAMES:
-            return index, False
-    if len(header) > 1 and header[0] != column and header[0].lower() in _INDEX_NAMES:
-        return 0, True
-    return None, False
 
 
 def _value_column(path: Path, header: Sequence[str], column: str | None, taken: Sequence[int | None]) -> int:
@@ -170,32 +159,9 @@ def _value_column(path: Path, header: Sequence[str], column: str | None, taken: 
     return others[0]
 
 
-def _time(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int | None) -> float | None:
-    """Unix seconds of a row; ISO times without a zone are UTC."""
-    if index is None:
-        return None
-    text = cells[index].strip() if index < len(cells) else ""
-    try:
-        number = float(text)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time") from error
-        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    else:
-        seconds = number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
-        if not abs(seconds) < _FARTHEST_SECONDS:
-            raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
-    if seconds < 0.0:
-        # Forecasters count steps from 1970, where a negative count means that nothing is known yet.
-        raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is before 1970")
-    return seconds
-
-
 def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int) -> float:
     column = header[index]
-    text = cells[index].strip() if index < len(cells) else ""
+    text = cell(cells, index)
     if text.lower() in _UNKNOWN:
         return math.nan
     try:
@@ -207,23 +173,11 @@ def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], i
     return value
 
 
-def _by_index(name: str, path: Path, rows: list[_Row], indexed: bool, step_seconds: float | None, digest: str) -> Trace:
-    """A row is a step; where the rows are numbered, the numbers say which, unless they count seconds."""
-    if indexed:
-        if _usual(np.diff(np.sort([row.at_seconds or 0.0 for row in rows]))) > 1.0:
-            return _by_time(name, path, rows, step_seconds, digest)
-        own = step_seconds or DEFAULT_STEP_SECONDS
-        at = [_Row(row.line, (row.at_seconds or 0.0) * own, row.value) for row in rows]
-        return _by_time(name, path, at, own, digest, own)
-    return Trace(name, 0.0, step_seconds or DEFAULT_STEP_SECONDS, np.array([row.value for row in rows]), digest)
-
-
-def _by_time(
-    name: str, path: Path, rows: list[_Row], step_seconds: float | None, digest: str, own_seconds: float | None = None
-) -> Trace:
-    at = np.array([row.at_seconds for row in rows], dtype=np.float64)
-    values = np.array([row.value for row in rows])
+def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | None) -> Trace:
+    """One series, each row in the step that its time falls into."""
     repairs: list[str] = []
+    at, own = _times(file, rows, step_seconds, repairs)
+    values = np.array([row.value for row in rows])
     backwards = np.flatnonzero(np.diff(at) < 0.0)
     if len(backwards):
         repairs.append(
@@ -231,17 +185,43 @@ def _by_time(
         )
         order = np.argsort(at, kind="stable")
         at, values, rows = at[order], values[order], [rows[i] for i in order]
-    gaps = np.diff(at)
-    own = own_seconds or (_usual(gaps[gaps > 0.0]) if (gaps > 0.0).any() else DEFAULT_STEP_SECONDS)
     slots = np.round((at - at[0]) / own).astype(np.int64)
     steps = int(slots[-1]) + 1
     if steps > min(_MOST_STEPS, 1_000 * len(rows) + 1_000):
-        raise ConfigError(f"{path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows")
+        raise ConfigError(
+            f"{file.path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows"
+        )
     demand = _filled(slots, values, rows, repairs)
     missing = steps - len(np.unique(slots))
     if missing:
         repairs.append(f"{missing} of {len(demand)} steps have no row and are unknown")
-    return _stepped(Trace(name, float(at[0]), own, demand, digest, tuple(repairs)), step_seconds)
+    return _stepped(Trace(name, float(at[0]), own, demand, file.sha256, tuple(repairs)), step_seconds)
+
+
+def _times(
+    file: _File, rows: Sequence[_Row], step_seconds: float | None, repairs: list[str]
+) -> tuple[FloatArray, float]:
+    """Unix time of each row, or seconds from the start, and the spacing; what had to be assumed of both is said.
+
+    Without times a row is a step. Where rows are numbered the numbers say which, unless they count seconds.
+    """
+    column, assumed = file.time, step_seconds or DEFAULT_STEP_SECONDS
+    if column is None:
+        told = f"steps of {assumed:g} s assumed" if step_seconds is None else f"each row is a step of {assumed:g} s"
+        repairs.append(f"no time column: {told}")
+        return np.arange(len(rows), dtype=np.float64) * assumed, assumed
+    at = np.array([row.at_seconds for row in rows], dtype=np.float64)
+    gaps = np.diff(np.sort(at))
+    relative = column.counts and not is_plausible(float(at[0]))
+    if relative and _usual(gaps) <= 1.0:
+        if step_seconds is None:
+            repairs.append(f"column {column.name!r} numbers the steps: steps of {assumed:g} s assumed")
+        return at * assumed, assumed
+    own = _usual(gaps[gaps > 0.0]) if (gaps > 0.0).any() else DEFAULT_STEP_SECONDS
+    if relative or column.guessed:
+        unit = "seconds" if relative else "Unix times"
+        repairs.append(f"column {column.name!r} was taken for {unit}: steps of {own:g} s")
+    return at, own
 
 
 def _usual(gaps: FloatArray) -> float:

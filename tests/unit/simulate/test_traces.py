@@ -81,6 +81,71 @@ def test_a_column_named_t_that_counts_seconds(write):
     assert read_trace(write("t,demand\n0,1\n"), "demand").demand.tolist() == [1.0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "when,rps\n2023-11-14T00:00:00Z,1\n2023-11-14T01:00:00Z,2\n2023-11-14T03:00:00Z,4\n",
+        "when,rps\n2023-11-14 00:00,1\n2023-11-14 01:00,2\n2023-11-14 03:00,4\n",
+        "unique_id,when,rps\na,2023-11-14T00:00:00Z,1\na,2023-11-14T01:00:00Z,2\na,2023-11-14T03:00:00Z,4\n",
+        ",when,rps\n0,2023-11-14T00:00:00Z,1\n1,2023-11-14T01:00:00Z,2\n2,2023-11-14T03:00:00Z,4\n",
+    ],
+    ids=["zone", "no zone", "after the name of a series", "after the number of a row"],
+)
+def test_the_first_column_tells_the_time_whatever_its_name(write, text: str):
+    trace = read_trace(write(text), "rps")
+    assert (trace.start_seconds, trace.step_seconds) == (1_699_920_000.0, 3_600.0)
+    assert len(trace.demand) == 4
+    assert trace.repairs == ("1 of 4 steps have no row and are unknown",)
+
+
+@pytest.mark.parametrize("unit", [1, 1_000])
+def test_unix_times_of_another_name_are_told_and_said(write, unit: int):
+    rows = "".join(f"{(1_700_000_000 + at) * unit},{at}\n" for at in (0, 300, 900))
+    trace = read_trace(write(f"when,rps\n{rows}"))  # what tells the time is not the demand
+    assert (trace.start_seconds, trace.step_seconds, len(trace.demand)) == (1_700_000_000.0, 300.0, 4)
+    assert trace.repairs[0] == "column 'when' was taken for Unix times: steps of 300 s"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [(0, 1, 3), (100, 160, 220), (20231114, 20231115, 20231116), (1.5e9, 1.6e9, 1.4e9), (1.5e9,) * 3, ("a", "b", "c")],
+    ids=["a counter", "a load", "a date without dashes", "a load that falls", "a limit", "words"],
+)
+def test_what_is_no_time_is_not_taken_for_one(write, first: tuple[object, ...]):
+    path = write("x,rps\n" + "".join(f"{x},{at}\n" for at, x in enumerate(first)))
+    trace = read_trace(path, "rps")
+    assert (trace.start_seconds, trace.step_seconds, trace.demand.tolist()) == (0.0, 60.0, [0.0, 1.0, 2.0])
+    assert trace.repairs == ("no time column: steps of 60 s assumed",)
+    with pytest.raises(ConfigError, match="name the demand column; there are 'x', 'rps'"):
+        read_trace(path)
+
+
+def test_the_demand_is_no_time_of_its_own(write):
+    assert read_trace(write("rps,day\n1700000000,1\n1700000060,2\n"), "rps").demand.tolist() == [1.7e9, 1.70000006e9]
+
+
+def test_a_cell_that_is_no_time_among_times_is_named(write):
+    with pytest.raises(ConfigError, match="line 3, column 'when': 'yesterday' is not a time"):
+        read_trace(write("when,rps\n2023-11-14T00:00:00Z,1\nyesterday,2\n"), "rps")
+
+
+@pytest.mark.parametrize(
+    ("text", "step_seconds", "said"),
+    [
+        ("rps\n1\n2\n", None, ("no time column: steps of 60 s assumed",)),
+        ("rps\n1\n2\n", 30.0, ("no time column: each row is a step of 30 s",)),
+        ("t,rps\n0,1\n1,2\n", None, ("column 't' numbers the steps: steps of 60 s assumed",)),
+        ("t,rps\n0,1\n1,2\n", 30.0, ()),
+        ("step,rps\n0,1\n5,2\n10,3\n", None, ("column 'step' was taken for seconds: steps of 5 s",)),
+        ("t,rps\n2026-01-01T00:00:00Z,1\n2026-01-01T00:01:00Z,2\n", None, ()),
+        ("t,rps\n1700000000,1\n1700000001,2\n", None, ()),
+        ("t_seconds,rps\n0,1\n5,2\n", None, ()),
+    ],
+)
+def test_what_had_to_be_assumed_of_time_is_said(write, text: str, step_seconds: float | None, said: tuple[str, ...]):
+    assert read_trace(write(text), "rps", step_seconds).repairs == said
+
+
 @pytest.mark.parametrize("empty", ["", "NaN", "null", "None"])
 def test_a_gap_stays_a_gap(write, empty: str):
     demand = read_trace(write(f"timestamp,rps\n0,1\n60,{empty}\n120,3\n"), "rps").demand
