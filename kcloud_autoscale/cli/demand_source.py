@@ -19,7 +19,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
@@ -103,9 +103,11 @@ def _notation(labels: Mapping[str, str]) -> str:
 
 def _trace(name: str, start: float, step: float, values: FloatArray, back: int) -> Trace:
     """What cannot be demand is unknown, and said; the first ``back`` values only tell what the others look back on."""
+    repairs = unknown_steps(values[back:])
     impossible = np.isfinite(values) & (values < 0.0) | np.isinf(values)
     values[impossible] = np.nan
-    repairs = [f"{int(impossible.sum())} negative or infinite values are unknown"] if impossible.any() else []
+    if impossible.any():
+        repairs.append(f"{int(impossible.sum())} negative or infinite values are unknown")
     demand = away_from_gaps(values, back)[back:]
     if beside := int((np.isfinite(values[back:]) & np.isnan(demand)).sum()):
         repairs.append(f"{beside} steps beside gaps are unknown: the query looks back over {back} steps")

@@ -126,6 +126,12 @@ def read_traces(
     return [_on_grid(file, name, rows, step_seconds) for name, rows in series.items()]
 
 
+def unknown_steps(demand: FloatArray) -> list[str]:
+    """How many steps are unknown, in words; nothing where all are known."""
+    unknown = int(np.isnan(demand).sum())
+    return [f"{unknown} of {len(demand)} steps have no value and are unknown"] if unknown else []
+
+
 def _labels(paths: Sequence[Path]) -> list[str]:
     """Names of files, each with as much of its folder as no other file shares: `a/load.csv` beside `b/load.csv`."""
     whole = [(path.parent.resolve() / path.name).parts for path in paths]
@@ -192,9 +198,7 @@ def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | Non
             f"{file.path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows"
         )
     demand = _filled(slots, values, rows, repairs)
-    missing = steps - len(np.unique(slots))
-    if missing:
-        repairs.append(f"{missing} of {len(demand)} steps have no row and are unknown")
+    repairs += unknown_steps(demand)
     return _stepped(Trace(name, float(at[0]), own, demand, file.sha256, tuple(repairs)), step_seconds)
 
 

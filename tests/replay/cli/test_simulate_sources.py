@@ -77,6 +77,8 @@ def test_the_past_of_a_prometheus_is_a_trace(server: Server):
     # The value at the end of the last whole step belongs to that step: 1,800,000,000 is 28,800 s into its day.
     assert trace.demand[-2] == pytest.approx((28_800.0 - 60.0) / 600.0)
     assert math.isnan(trace.demand[-1])  # 1,800,000,000 is a multiple of 6,000: unknown, not zero
+    # One in 100 minutes is; of 1,440 minutes that end with one, 15 are.
+    assert trace.repairs == ("15 of 1440 steps have no value and are unknown",)
 
 
 def test_more_points_than_a_query_gives_are_asked_for_in_parts(server: Server):

@@ -95,7 +95,7 @@ def test_the_first_column_tells_the_time_whatever_its_name(write, text: str):
     trace = read_trace(write(text), "rps")
     assert (trace.start_seconds, trace.step_seconds) == (1_699_920_000.0, 3_600.0)
     assert len(trace.demand) == 4
-    assert trace.repairs == ("1 of 4 steps have no row and are unknown",)
+    assert trace.repairs == ("1 of 4 steps have no value and are unknown",)
 
 
 @pytest.mark.parametrize("unit", [1, 1_000])
@@ -147,15 +147,19 @@ def test_what_had_to_be_assumed_of_time_is_said(write, text: str, step_seconds: 
 
 
 @pytest.mark.parametrize("empty", ["", "NaN", "null", "None"])
-def test_a_gap_stays_a_gap(write, empty: str):
-    demand = read_trace(write(f"timestamp,rps\n0,1\n60,{empty}\n120,3\n"), "rps").demand
-    assert np.isnan(demand[1])
+def test_a_gap_stays_a_gap_and_is_said_as_a_missing_row_is(write, empty: str):
+    trace = read_trace(write(f"timestamp,rps\n0,1\n60,{empty}\n180,3\n"), "rps")
+    assert np.isnan(trace.demand).tolist() == [False, True, True, False]
+    assert trace.repairs == ("2 of 4 steps have no value and are unknown",)
+    assert read_trace(write(f"t,rps\n0,1\n1,{empty}\n"), "rps", 60.0).repairs == (
+        "1 of 2 steps have no value and are unknown",
+    )
 
 
 def test_missing_rows_are_unknown_and_said(write):
     trace = read_trace(write("timestamp,rps\n0,1\n60,2\n240,5\n300,6\n"), "rps")
     assert np.isnan(trace.demand).tolist() == [False, False, True, True, False, False]
-    assert trace.repairs == ("2 of 6 steps have no row and are unknown",)
+    assert trace.repairs == ("2 of 6 steps have no value and are unknown",)
 
 
 def test_disorder_is_sorted_and_said(write):
