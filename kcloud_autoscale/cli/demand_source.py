@@ -19,7 +19,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, unknown_steps
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, MOST_STEPS, Trace, check_step, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
@@ -76,9 +76,12 @@ def all_of_prometheus(
         ObservationError: Prometheus cannot be asked, or refuses.
     """
     step = step_seconds or DEFAULT_STEP_SECONDS
-    steps = round(days * SECONDS_PER_DAY / step)
-    if steps < 1:
-        raise ConfigError(f"{days:g} days hold no step of {step:g} s")
+    check_step(query, step)
+    asked = days * SECONDS_PER_DAY / step
+    if not 0.5 < asked <= MOST_STEPS:
+        bound = "at least 1 is needed" if asked < 1.0 else f"at most {MOST_STEPS} can be used"
+        raise ConfigError(f"{days:g} days hold {asked:.0f} steps of {step:g} s, {bound}")
+    steps = round(asked)
     end = math.floor(now_seconds / step) * step
     # Beside a gap a rate over five minutes sees a part of them: as for the operator, such steps are unknown. So those
     # before the first are read too.

@@ -21,8 +21,10 @@ from kcloud_autoscale.simulate.times import SERIES_COLUMN, TimeColumn, cell, is_
 
 DEFAULT_STEP_SECONDS = 60.0
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
+# As of an operator (STEP_SECONDS). Forecasters keep a day of steps: 86,400 of a second, 86 million of a millisecond.
+LEAST_STEP_SECONDS = 1.0
 # A typo in one timestamp must not ask for a billion steps.
-_MOST_STEPS = 20_000_000
+MOST_STEPS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,12 +105,14 @@ def read_traces(
     Args:
         path: ``.csv``, ``.csv.gz`` or ``.parquet``.
         column: Name of the demand column; may be left out when there is only one besides the time.
-        step_seconds: Spacing wanted; the file's own unless given. Coarser is averaged, finer is held.
+        step_seconds: Spacing wanted, at least `LEAST_STEP_SECONDS`; the file's own unless given. Coarser is averaged,
+            finer is held.
         label: Of the file, for names; its own name unless given.
 
     Raises:
         ConfigError: Names file, line and column of what cannot be used.
     """
+    check_step(str(path), step_seconds)
     sheet = read_sheet(path)
     header = sheet.header
     id_index = header.index(SERIES_COLUMN) if SERIES_COLUMN in header and column != SERIES_COLUMN else None
@@ -124,6 +128,12 @@ def read_traces(
         raise ConfigError(f"{path}: no rows under the header")
     file = _File(path, time, sheet.sha256)
     return [_on_grid(file, name, rows, step_seconds) for name, rows in series.items()]
+
+
+def check_step(source: str, step_seconds: float | None) -> None:
+    """Raise ConfigError for steps that are too short to be forecast; `source` is whose they are."""
+    if step_seconds is not None and step_seconds < LEAST_STEP_SECONDS:
+        raise ConfigError(f"{source}: steps of {step_seconds:g} s, must be at least {LEAST_STEP_SECONDS:g} s")
 
 
 def unknown_steps(demand: FloatArray) -> list[str]:
@@ -191,15 +201,17 @@ def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | Non
         )
         order = np.argsort(at, kind="stable")
         at, values, rows = at[order], values[order], [rows[i] for i in order]
-    slots = np.round((at - at[0]) / own).astype(np.int64)
-    steps = int(slots[-1]) + 1
-    if steps > min(_MOST_STEPS, 1_000 * len(rows) + 1_000):
+    steps = float(at[-1] - at[0]) / own + 1.0
+    if steps > min(MOST_STEPS, 1_000 * len(rows) + 1_000):
         raise ConfigError(
-            f"{file.path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows"
+            f"{file.path}: line {rows[-1].line}: times span {steps:.0f} steps, but there are {len(rows)} rows"
         )
+    slots = np.round((at - at[0]) / own).astype(np.int64)
     demand = _filled(slots, values, rows, repairs)
     repairs += unknown_steps(demand)
-    return _stepped(Trace(name, float(at[0]), own, demand, file.sha256, tuple(repairs)), step_seconds)
+    trace = _stepped(Trace(name, float(at[0]), own, demand, file.sha256, tuple(repairs)), step_seconds)
+    check_step(name, trace.step_seconds)
+    return trace
 
 
 def _times(
@@ -255,12 +267,15 @@ def _stepped(trace: Trace, step_seconds: float | None) -> Trace:
         raise ConfigError(f"{trace.name}: its rows are {own:g} s apart, which {step_seconds:g} s steps do not fit")
     times = round(ratio)
     if step_seconds < own:
-        if len(trace.demand) * times > _MOST_STEPS:
+        if len(trace.demand) * times > MOST_STEPS:
             steps = f"{len(trace.demand) * times} steps of {step_seconds:g} s"
-            raise ConfigError(f"{trace.name}: {len(trace.demand)} rows make {steps}, at most {_MOST_STEPS} can be used")
+            raise ConfigError(f"{trace.name}: {len(trace.demand)} rows make {steps}, at most {MOST_STEPS} can be used")
         demand = np.repeat(trace.demand, times)
         said = f"each row of {own:g} s was held for {times} steps of {step_seconds:g} s"
     else:
+        if times > len(trace.demand):
+            rows = f"{len(trace.demand)} rows of {own:g} s"
+            raise ConfigError(f"{trace.name}: {rows} are less than one step of {step_seconds:g} s")
         padded = np.append(trace.demand, np.full(-len(trace.demand) % times, np.nan)).reshape(-1, times)
         known = np.isfinite(padded)
         with np.errstate(invalid="ignore"):

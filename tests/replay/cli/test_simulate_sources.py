@@ -118,6 +118,23 @@ def test_a_backtest_takes_every_series_and_names_it_by_its_labels(
     assert "--prometheus needs --query" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("days", "step_seconds", "message"),
+    [
+        (14.0, 0.001, r"x: steps of 0\.001 s, must be at least 1 s"),
+        (1e308, 60.0, "days hold inf steps of 60 s, at most"),
+        (400.0, 1.0, "400 days hold 34560000 steps of 1 s, at most 20000000 can be used"),
+        (0.5, 1e6, r"0\.5 days hold 0 steps of 1e\+06 s, at least 1 is needed"),
+    ],
+)
+def test_steps_too_short_too_many_and_too_few_are_refused(
+    server: Server, days: float, step_seconds: float, message: str
+):
+    with pytest.raises(ConfigError, match=message):
+        from_prometheus(server.url, "x", days, step_seconds, NOW)
+    assert server.asked == []
+
+
 def test_a_refusal_names_the_query(server: Server):
     server.status = 400
     with pytest.raises(ObservationError, match="sum\\(oops"):

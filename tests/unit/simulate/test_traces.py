@@ -207,6 +207,7 @@ def test_finer_steps_hold_each_row(write):
         ("timestamp,rps\n0,1\n60,61,5\n", "line 3: 3 cells, but the header names 2"),
         ("timestamp,rps\n0,1\n1e30,2\n", "line 3, column 'timestamp': '1e30' is not a time"),
         (f"timestamp,rps\n0,1\n60,{'9' * 200_000}\n", "line 3: not CSV: field larger than field limit"),
+        ("timestamp,rps\n0,1\n1e-300,2\n1e10,3\n", "times span inf steps, but there are 3 rows"),
         ("timestamp,rps\n0,1\n60,2\n9000000000,3\n", "times span 150000001 steps, but there are 3 rows"),
     ],
 )
@@ -229,8 +230,23 @@ def test_steps_that_do_not_fit(write):
 
 
 def test_steps_that_are_too_many(write):
-    with pytest.raises(ConfigError, match="2 rows make 1200000000 steps of 1e-07 s, at most 20000000"):
-        read_trace(write("timestamp,rps\n0,1\n60,2\n"), "rps", 1e-7)
+    with pytest.raises(ConfigError, match="2 rows make 40000000 steps of 1 s, at most 20000000"):
+        read_trace(write("timestamp,rps\n0,1\n20000000,2\n"), "rps", 1.0)
+
+
+def test_steps_that_are_too_short(write):
+    for text in ("timestamp,rps\n0,1\n60,2\n", "rps\n1\n2\n"):
+        with pytest.raises(ConfigError, match=r"trace.csv: steps of 0\.001 s, must be at least 1 s"):
+            read_trace(write(text), "rps", 0.001)
+    halves = write("timestamp,rps\n0,1\n0.5,3\n1,5\n1.5,7\n")
+    with pytest.raises(ConfigError, match=r"trace.csv:rps: steps of 0\.5 s, must be at least 1 s"):
+        read_trace(halves)
+    assert read_trace(halves, step_seconds=1.0).demand.tolist() == [2.0, 6.0]
+
+
+def test_a_step_that_is_longer_than_the_trace(write):
+    with pytest.raises(ConfigError, match=r"2 rows of 60 s are less than one step of 1\.2e\+15 s"):
+        read_trace(write("timestamp,rps\n0,1\n60,2\n"), "rps", 1.2e15)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00binary", b"PAR1 not really"])
