@@ -51,6 +51,7 @@ def score(run: Run, rules: WorldRules) -> Score:
     known = np.isfinite(run.demand)
     demand = run.demand[known]
     unserved = np.maximum(0.0, demand - run.ready[known] * rules.capacity_per_replica)
+    largest = float(demand.max(initial=0.0))
     hours = len(run.replicas) * run.step_seconds / SECONDS_PER_HOUR
     replica_hours = float(run.replicas.sum()) * run.step_seconds / SECONDS_PER_HOUR
     watt_hours = None if rules.watts_per_replica is None else replica_hours * rules.watts_per_replica
@@ -58,7 +59,8 @@ def score(run: Run, rules: WorldRules) -> Score:
         policy=run.policy,
         steps=int(known.sum()),
         violations=int(violating(run, rules).sum()),
-        unserved_fraction=float(unserved.sum() / demand.sum()) if demand.sum() > 0.0 else 0.0,
+        # Of the largest step each, so that no sum is infinite.
+        unserved_fraction=float((unserved / largest).sum() / (demand / largest).sum()) if largest > 0.0 else 0.0,
         replica_hours=replica_hours,
         changes_per_hour=float((np.diff(run.replicas) != 0).sum() / hours),
         usd=None if rules.usd_per_replica_hour is None else replica_hours * rules.usd_per_replica_hour,
