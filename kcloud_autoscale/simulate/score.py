@@ -22,6 +22,7 @@ class Score:
         replica_hours: Paid for, over all steps.
         changes_per_hour: Changes of the count.
         usd: None when no price was given; watt_hours and grams_co2e alike.
+        ceiling_steps: Of all steps, those with as many replicas as the world allows: more may have been wanted.
     """
 
     policy: str
@@ -33,6 +34,7 @@ class Score:
     usd: float | None = None
     watt_hours: float | None = None
     grams_co2e: float | None = None
+    ceiling_steps: int = 0
 
     @property
     def violation_fraction(self) -> float:
@@ -68,4 +70,5 @@ def score(run: Run, rules: WorldRules) -> Score:
         grams_co2e=None
         if watt_hours is None or rules.grams_per_kwh is None
         else watt_hours / 1_000.0 * rules.grams_per_kwh,
+        ceiling_steps=int((run.replicas >= rules.max_replicas).sum()),
     )

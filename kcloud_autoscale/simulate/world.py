@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.traces import Trace
 
 IntArray = NDArray[np.int64]
-# No limit, for a world that was given none.
+# The ceiling of a world that was given none: pods are simulated one by one.
 MOST_REPLICAS = 100_000
 # Replicas' worth that a float still holds twentyfold, as an HPA of 5 % needs it.
 _MOST_WORTH = 1e300
@@ -129,6 +129,11 @@ class World:
                 self.starting.append((serves_from, count + change))
             change = min(0, change + count)
         self.ready += min(0, change)
+
+
+def default_ceiling(min_replicas: int) -> int:
+    """Most replicas where no limit was given: `MOST_REPLICAS`, and never below the floor."""
+    return max(MOST_REPLICAS, min_replicas)
 
 
 class Policy(Protocol):

@@ -11,7 +11,14 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.score import score, violating
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import World, WorldRules, initial_replicas, replay
+from kcloud_autoscale.simulate.world import (
+    MOST_REPLICAS,
+    World,
+    WorldRules,
+    default_ceiling,
+    initial_replicas,
+    replay,
+)
 
 RULES = WorldRules(10.0, 120.0)
 
@@ -80,6 +87,16 @@ def test_the_world_begins_seventy_percent_full():
     rules = WorldRules(10.0, 120.0, history_steps=3)
     assert initial_replicas(trace(5.0, 42.0, np.nan, 99.0), rules) == 6  # 42 / 7
     assert initial_replicas(trace(99.0), RULES) == 1  # nothing is known before the first step
+
+
+def test_the_steps_at_the_ceiling_are_counted():
+    rules = WorldRules(10.0, 0.0, max_replicas=5)
+    assert score(replay(trace(1.0, 1.0, 1.0, 1.0), rules, Script([4, 5, 99, 3])), rules).ceiling_steps == 2
+
+
+def test_a_world_without_a_ceiling_has_room_for_its_floor():
+    assert default_ceiling(1) == MOST_REPLICAS
+    assert default_ceiling(200_000) == 200_000
 
 
 @pytest.mark.filterwarnings("error")
