@@ -23,7 +23,7 @@ from kcloud_autoscale.simulate.traces import Trace
 IntArray = NDArray[np.int64]
 # The ceiling of a world that was given none: pods are simulated one by one.
 MOST_REPLICAS = 100_000
-# Replicas' worth that a float still holds twentyfold, as an HPA of 5 % needs it.
+# Replicas' worth that a float still holds a hundredfold, as an HPA with a target of 1 % needs it.
 _MOST_WORTH = 1e300
 
 
