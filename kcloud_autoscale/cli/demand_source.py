@@ -87,6 +87,8 @@ def all_of_prometheus(
     # before the first are read too.
     back = looked_back_steps(query, step)
     start = end - (steps + back) * step
+    if start < 0.0:
+        raise ConfigError(f"{days:g} days reach back before 1970")
     rows = asyncio.run(_asked(PrometheusSettings(url, token_file=token_file), query, start, end, step))
     if not rows:
         raise ConfigError(f"the query gives no series in the last {days:g} days: {query}")

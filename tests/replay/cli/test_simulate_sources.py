@@ -122,14 +122,13 @@ def test_a_backtest_takes_every_series_and_names_it_by_its_labels(
     ("days", "step_seconds", "message"),
     [
         (14.0, 0.001, r"x: steps of 0\.001 s, must be at least 1 s"),
+        (30_000.0, 3_600.0, "30000 days reach back before 1970"),
         (1e308, 60.0, "days hold inf steps of 60 s, at most"),
         (400.0, 1.0, "400 days hold 34560000 steps of 1 s, at most 20000000 can be used"),
         (0.5, 1e6, r"0\.5 days hold 0 steps of 1e\+06 s, at least 1 is needed"),
     ],
 )
-def test_steps_too_short_too_many_and_too_few_are_refused(
-    server: Server, days: float, step_seconds: float, message: str
-):
+def test_steps_and_days_beyond_the_bounds_are_refused(server: Server, days: float, step_seconds: float, message: str):
     with pytest.raises(ConfigError, match=message):
         from_prometheus(server.url, "x", days, step_seconds, NOW)
     assert server.asked == []
