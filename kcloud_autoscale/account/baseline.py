@@ -1,6 +1,8 @@
 """The named counterfactual that savings are measured against, run as a shadow beside the workload.
 
-``hpa``: Kubernetes' own autoscaler at 70 % of capacity on the same demand, its replicas starting as slowly as ours.
+``hpa``: Kubernetes' own autoscaler at 70 % of capacity on the same demand, its replicas starting as slowly as ours. It
+keeps one replica where the workload may have none: an HPA's `minReplicas` is at least 1 (unless the alpha gate
+HPAScaleToZero is on), and at zero replicas it has no utilization that would wake it.
 ``static``: as many as the peak of the last 14 days needs. ``previous``: as many as ran at adoption.
 """
 
@@ -95,9 +97,9 @@ def _hpa(
     state: BaselineState, policy: WorkloadPolicy, load: float, lead_time_seconds: float, now_seconds: float
 ) -> BaselineState:
     if state.replicas is None:
-        first = _bounded(_ceil(load / TARGET_FRACTION), policy)
+        first = _hpa_bounded(_ceil(load / TARGET_FRACTION), policy)
         return BaselineState(first, first, (Recommendation(now_seconds, first),), (), state.daily_peaks)
-    wanted = _bounded(wanted_replicas(load, state.replicas, state.ready), policy)
+    wanted = _hpa_bounded(wanted_replicas(load, state.replicas, state.ready), policy)
     window = policy.scale_down.stabilization_window_seconds
     recent = _remembered(state.recommendations, Recommendation(now_seconds, wanted), window)
     replicas = wanted if wanted >= state.replicas else min(state.replicas, recent[0].replicas)
@@ -177,3 +179,7 @@ def _ceil(value: float) -> int:
 
 def _bounded(replicas: int, policy: WorkloadPolicy) -> int:
     return min(max(replicas, policy.min_replicas), policy.max_replicas)
+
+
+def _hpa_bounded(replicas: int, policy: WorkloadPolicy) -> int:
+    return _bounded(max(replicas, 1), policy)

@@ -26,7 +26,7 @@ from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.registry import NAMES
 from kcloud_autoscale.forecast.scoreboard import BASE, forecast_frame, score_table, scores_frame, summary
 from kcloud_autoscale.report.backtest import write_report
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_traces
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_files
 
 _DESCRIPTION = """Feed each series to each model step by step and compare the quantiles of the peak of the lead window
 with the peak that came. pinball_ratio is the loss of the 0.95 quantile over that of calibrated last value (below 1 is
@@ -126,7 +126,7 @@ def _traces(args: argparse.Namespace) -> list[Trace]:
     if args.prometheus:
         traces = from_options(args, time.time())
     else:
-        traces = [trace for path in args.traces for trace in read_traces(path, args.column, args.step_seconds)]
+        traces = read_files(args.traces, args.column, args.step_seconds)
     twice = [name for name, count in Counter(trace.name for trace in traces).items() if count > 1]
     if twice:
         raise ConfigError(f"several series have the same name: {', '.join(map(repr, twice[:3]))}")
@@ -181,7 +181,7 @@ def _write(windows: Sequence[Windows], traces: Sequence[Trace], args: argparse.N
 
 
 def _save(frame: pd.DataFrame, path: Path) -> None:
-    if path.suffix != _PARQUET:
+    if path.suffix.lower() != _PARQUET:
         frame.to_csv(path, index=False)
         return
     try:

@@ -19,13 +19,11 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, MOST_STEPS, Trace, check_step, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
 _MAX_AGE_SECONDS = 180.0
-# Ten years; at a minute that is 480 range queries.
-MOST_DAYS = 3_660.0
 
 
 def from_options(args: argparse.Namespace, now_seconds: float) -> list[Trace]:
@@ -78,16 +76,19 @@ def all_of_prometheus(
         ObservationError: Prometheus cannot be asked, or refuses.
     """
     step = step_seconds or DEFAULT_STEP_SECONDS
-    steps = round(days * SECONDS_PER_DAY / step)
-    if steps < 1:
-        raise ConfigError(f"{days:g} days hold no step of {step:g} s")
-    if days > MOST_DAYS:
-        raise ConfigError(f"--days is {days:g}, at most {MOST_DAYS:g} are read")
+    check_step(query, step)
+    asked = days * SECONDS_PER_DAY / step
+    if not 0.5 < asked <= MOST_STEPS:
+        bound = "at least 1 is needed" if asked < 1.0 else f"at most {MOST_STEPS} can be used"
+        raise ConfigError(f"{days:g} days hold {asked:.0f} steps of {step:g} s, {bound}")
+    steps = round(asked)
     end = math.floor(now_seconds / step) * step
     # Beside a gap a rate over five minutes sees a part of them: as for the operator, such steps are unknown. So those
     # before the first are read too.
     back = looked_back_steps(query, step)
     start = end - (steps + back) * step
+    if start < 0.0:
+        raise ConfigError(f"{days:g} days reach back before 1970")
     rows = asyncio.run(_asked(PrometheusSettings(url, token_file=token_file), query, start, end, step))
     if not rows:
         raise ConfigError(f"the query gives no series in the last {days:g} days: {query}")
@@ -107,9 +108,11 @@ def _notation(labels: Mapping[str, str]) -> str:
 
 def _trace(name: str, start: float, step: float, values: FloatArray, back: int) -> Trace:
     """What cannot be demand is unknown, and said; the first ``back`` values only tell what the others look back on."""
+    repairs = unknown_steps(values[back:])
     impossible = np.isfinite(values) & (values < 0.0) | np.isinf(values)
     values[impossible] = np.nan
-    repairs = [f"{int(impossible.sum())} negative or infinite values are unknown"] if impossible.any() else []
+    if impossible.any():
+        repairs.append(f"{int(impossible.sum())} negative or infinite values are unknown")
     demand = away_from_gaps(values, back)[back:]
     if beside := int((np.isfinite(values[back:]) & np.isnan(demand)).sum()):
         repairs.append(f"{beside} steps beside gaps are unknown: the query looks back over {back} steps")

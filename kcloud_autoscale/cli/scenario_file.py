@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.policy import CapUnit, FleetPolicy, ReplicaResource
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.simulate.scenario import Member, Scenario
 from kcloud_autoscale.simulate.traces import read_trace
-from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
+from kcloud_autoscale.simulate.world import WorldRules, default_ceiling
 
 _Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 # NAME or NAMESPACE/NAME.
@@ -162,7 +162,7 @@ def _shared(shared: _Shared, members: frozenset[WorkloadKey]) -> Iterable[Shared
 def _member(path: Path, index: int, file: _File, fleet: FleetPolicy) -> Member:
     given, where = file.workloads[index], f"{path}: workloads[{index}]"
     known = fleet.workloads.get(given.key)
-    workload = _knobs(given, known or WorkloadPolicy(given.key, max_replicas=MOST_REPLICAS))
+    workload = _knobs(given, known or WorkloadPolicy(given.key, max_replicas=default_ceiling(given.min_replicas or 0)))
     try:
         trace = read_trace(path.parent / given.trace, given.column, file.step_seconds)
     except ConfigError as error:

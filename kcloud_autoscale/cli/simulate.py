@@ -23,7 +23,7 @@ from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
 from kcloud_autoscale.simulate.scenario import Scenario, ScenarioOutcome, replay_scenario
 from kcloud_autoscale.simulate.table import comparison, scenario_table, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
-from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules
+from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules, default_ceiling
 
 _DESCRIPTION = """Replay demand through the operator's own decisions in a simulated world, beside what else you might
 run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and perfect
@@ -94,7 +94,12 @@ def _add_world(group: Any) -> None:
     group.add_argument("--capacity-per-replica", type=float, metavar="K", help="load per second a replica serves")
     group.add_argument("--startup-seconds", type=float, metavar="S", help="from an order to a ready replica")
     group.add_argument("--min-replicas", type=int, metavar="N", help="default 1")
-    group.add_argument("--max-replicas", type=int, metavar="N", help="default: no limit")
+    group.add_argument(
+        "--max-replicas",
+        type=int,
+        metavar="N",
+        help=f"default: {MOST_REPLICAS}, or --min-replicas where that is more; the optimizer's, where there is one",
+    )
     group.add_argument(
         "--optimizer", type=Path, metavar="FILE", help="manifest with one WorkloadOptimizer: bounds, caps, behavior"
     )
@@ -126,6 +131,9 @@ def run(args: argparse.Namespace) -> int:
     trace = _trace(args)
     outcomes = _simulated(args, trace, rules, workload, scopes)
     print(comparison(outcomes))
+    if args.max_replicas is None and args.optimizer is None:
+        for name, outcome in outcomes.items():
+            _say_ceiling(args, name, outcome, rules)
     with writing():
         _write(args, trace, rules, outcomes)
     return 0
@@ -165,6 +173,16 @@ def _write_scenario(path: Path, scenario: Scenario, outcome: ScenarioOutcome) ->
 def _say(args: argparse.Namespace, words: str) -> None:
     if not args.quiet:
         print(words, file=sys.stderr)
+
+
+def _say_ceiling(args: argparse.Namespace, name: str, outcome: Outcome, rules: WorldRules) -> None:
+    """A ceiling that nobody asked for is said where it binds."""
+    bound, steps = outcome.score.ceiling_steps, len(outcome.run.replicas)
+    if bound:
+        most = rules.max_replicas
+        _say(
+            args, f"{name}: at the ceiling of {most} replicas in {bound} of {steps} steps; --max-replicas sets another"
+        )
 
 
 def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
@@ -269,11 +287,12 @@ def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
         raise ConfigError("--capacity-per-replica is needed")
     if startup is None:
         raise ConfigError("--startup-seconds is needed")
-    most = workload.max_replicas if args.optimizer is not None else MOST_REPLICAS
+    least = workload.min_replicas if args.min_replicas is None else args.min_replicas
+    most = workload.max_replicas if args.optimizer is not None else default_ceiling(least)
     return WorldRules(
         capacity_per_replica=capacity,
         startup_seconds=startup,
-        min_replicas=workload.min_replicas if args.min_replicas is None else args.min_replicas,
+        min_replicas=least,
         max_replicas=most if args.max_replicas is None else args.max_replicas,
         usd_per_replica_hour=positive(args.usd_per_replica_hour, "--usd-per-replica-hour"),
         watts_per_replica=positive(args.watts_per_replica, "--watts-per-replica"),

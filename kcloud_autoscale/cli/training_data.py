@@ -15,7 +15,7 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, steps_in
 from kcloud_autoscale.forecast.synthetic import synthetic_demand
-from kcloud_autoscale.simulate.traces import Trace, read_traces
+from kcloud_autoscale.simulate.traces import Trace, read_files
 
 # Steps of 10 s for a day and a half, of half an hour for three weeks: the week is in what has the steps for it.
 _DAYS = {10.0: 1.5, 60.0: 9.0, 300.0: 15.0, 600.0: 15.0, 1_800.0: 21.0}
@@ -71,7 +71,7 @@ def from_files(paths: Sequence[Path], column: str | None, cells: Sequence[tuple[
     Raises:
         ConfigError: A file cannot be used, there is too little, or a cell's step does not fit a file's.
     """
-    traces = [trace for path in paths for trace in read_traces(path, column)]
+    traces = read_files(paths, column)
     steps = {step for step, _ in cells}
     for trace in traces:
         for step in sorted(steps):

@@ -53,6 +53,7 @@ class Hpa:
     The published rule: ``desired = ceil(current × metric / target)``, nothing within the tolerance. Replicas that are
     not ready are left out, and when scaling up are counted with no load, which dampens it. The controller cuts a
     utilization to whole per cent (77.9 % is 77 %, within a tenth of 70 %), which the published rule does not say.
+    Its floor is at least one replica, as `minReplicas` is without the alpha gate HPAScaleToZero: nothing would wake it.
     """
 
     rules: WorldRules
@@ -69,7 +70,7 @@ class Hpa:
         if math.isnan(demand) or world.ready == 0:
             return world.replicas, "NoMetrics"
         wanted = self._recommended(demand, world)
-        wanted = min(max(wanted, self.rules.min_replicas), self.rules.max_replicas)
+        wanted = min(max(wanted, self.rules.min_replicas, 1), self.rules.max_replicas)
         allowed = self.window.stabilized(step, wanted, world.replicas)
         if allowed == world.replicas:
             return allowed, "Stabilized" if wanted < allowed else "WithinTolerance"

@@ -22,6 +22,7 @@ class Score:
         replica_hours: Paid for, over all steps.
         changes_per_hour: Changes of the count.
         usd: None when no price was given; watt_hours and grams_co2e alike.
+        ceiling_steps: Of all steps, those with as many replicas as the world allows: more may have been wanted.
     """
 
     policy: str
@@ -33,6 +34,7 @@ class Score:
     usd: float | None = None
     watt_hours: float | None = None
     grams_co2e: float | None = None
+    ceiling_steps: int = 0
 
     @property
     def violation_fraction(self) -> float:
@@ -51,6 +53,7 @@ def score(run: Run, rules: WorldRules) -> Score:
     known = np.isfinite(run.demand)
     demand = run.demand[known]
     unserved = np.maximum(0.0, demand - run.ready[known] * rules.capacity_per_replica)
+    largest = float(demand.max(initial=0.0))
     hours = len(run.replicas) * run.step_seconds / SECONDS_PER_HOUR
     replica_hours = float(run.replicas.sum()) * run.step_seconds / SECONDS_PER_HOUR
     watt_hours = None if rules.watts_per_replica is None else replica_hours * rules.watts_per_replica
@@ -58,7 +61,8 @@ def score(run: Run, rules: WorldRules) -> Score:
         policy=run.policy,
         steps=int(known.sum()),
         violations=int(violating(run, rules).sum()),
-        unserved_fraction=float(unserved.sum() / demand.sum()) if demand.sum() > 0.0 else 0.0,
+        # Of the largest step each, so that no sum is infinite.
+        unserved_fraction=float((unserved / largest).sum() / (demand / largest).sum()) if largest > 0.0 else 0.0,
         replica_hours=replica_hours,
         changes_per_hour=float((np.diff(run.replicas) != 0).sum() / hours),
         usd=None if rules.usd_per_replica_hour is None else replica_hours * rules.usd_per_replica_hour,
@@ -66,4 +70,5 @@ def score(run: Run, rules: WorldRules) -> Score:
         grams_co2e=None
         if watt_hours is None or rules.grams_per_kwh is None
         else watt_hours / 1_000.0 * rules.grams_per_kwh,
+        ceiling_steps=int((run.replicas >= rules.max_replicas).sum()),
     )

@@ -24,7 +24,7 @@ class Sheet:
     Attributes:
         header: Names of the columns.
         lines: The rows, read as they are asked for.
-        sha256: Of the file's bytes, unzipped.
+        sha256: Of the file's bytes as they are on disk, so that `sha256sum` says the same.
     """
 
     header: list[str]
@@ -33,22 +33,19 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Read ``.csv``, ``.csv.gz`` or ``.parquet``.
+    """Read ``.csv``, ``.csv.gz`` or ``.parquet``, in capitals or not.
 
     Raises:
         ConfigError: Names the file that cannot be read, and why.
     """
-    raw = _bytes(path)
-    header, lines = _parquet(path, raw) if path.suffix == ".parquet" else _csv(path, raw)
-    return Sheet(header, lines, hashlib.sha256(raw).hexdigest())
-
-
-def _bytes(path: Path) -> bytes:
+    kind = path.suffix.lower()
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if path.suffix == ".gz" else raw
+        stored = path.read_bytes()
+        raw = gzip.decompress(stored) if kind == ".gz" else stored
     except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
+    header, lines = _parquet(path, raw) if kind == ".parquet" else _csv(path, raw)
+    return Sheet(header, lines, hashlib.sha256(stored).hexdigest())
 
 
 def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
@@ -63,7 +60,15 @@ def _csv(path: Path, raw: bytes) -> tuple[list[str], Iterator[Line]]:
         raise ConfigError(f"{path}: line 1: no header")
     if all(_is_number(name) for name in header):
         raise ConfigError(f"{path}: line {at}: no header, but numbers: {', '.join(header)}")
-    return header, lines
+    return header, _fitting(path, header, lines)
+
+
+def _fitting(path: Path, header: Sequence[str], lines: Iterator[Line]) -> Iterator[Line]:
+    """Lines with no more cells than the header: `2026-01-01,61,5` is a decimal comma, and no demand of 61."""
+    for at, cells in lines:
+        if len(cells) > len(header):
+            raise ConfigError(f"{path}: line {at}: {len(cells)} cells, but the header names {len(header)}")
+        yield at, cells
 
 
 def _lines(path: Path, text: str) -> Iterator[Line]:

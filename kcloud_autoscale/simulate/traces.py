@@ -1,16 +1,15 @@
 """Demand traces from CSV and Parquet files, onto a regular grid. A gap stays a gap: unknown, never zero.
 
-The first column may be a time: ISO 8601, Unix seconds, or seconds from the start. A file without one has a row per
-step. A column ``unique_id`` tells series apart. What cannot be demand (text, negative, infinite) is an error that names
-file, line and column; what can be put right (order, duplicates, missing rows) is put right and said.
+`kcloud_autoscale.simulate.times` finds the column that tells the time; without one a row is a step. A column
+``unique_id`` tells series apart. What cannot be demand (text, negative, infinite) is an error that names file, line and
+column; what can be put right (order, duplicates, missing rows) is put right and said, as is what had to be assumed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,14 @@ import numpy as np
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.sheet import read_sheet
+from kcloud_autoscale.simulate.times import SERIES_COLUMN, TimeColumn, cell, is_plausible, time_column
 
 DEFAULT_STEP_SECONDS = 60.0
-SERIES_COLUMN = "unique_id"
-_TIME_NAMES = ("timestamp", "time", "datetime", "date", "ds", "t_seconds", "seconds", "unix", "epoch")
-_INDEX_NAMES = ("t", "step", "index", "")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
-_MILLISECONDS_FROM = 1e11  # 1973 in milliseconds, the year 5138 in seconds
-_FARTHEST_SECONDS = 6e10  # nineteen centuries either way: what a calendar can still name
+# As of an operator (STEP_SECONDS). Forecasters keep a day of steps: 86,400 of a second, 86 million of a millisecond.
+LEAST_STEP_SECONDS = 1.0
 # A typo in one timestamp must not ask for a billion steps.
-_MOST_STEPS = 20_000_000
+MOST_STEPS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +32,13 @@ class Trace:
     """Mean demand per step.
 
     Attributes:
-        name: File and column, for people; the ``unique_id`` where the file has several series.
+        name: File and column, for people; the ``unique_id`` where the file has several series. As much of the folder
+            stands before it as tells it from the other series it was read with.
         start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
         step_seconds: Spacing.
         demand: Shape ``(steps,)``, load per second; NaN where unknown.
-        sha256: Of the file's bytes, so that a run can be repeated on the same data.
-        repairs: What was put right, in words.
+        sha256: Of the file's bytes as they are on disk, so that a run can be repeated on the same data.
+        repairs: What was put right or had to be assumed, in words.
     """
 
     name: str
@@ -58,6 +56,13 @@ class _Row:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    time: TimeColumn | None
+    sha256: str
+
+
 def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None) -> Trace:
     """Read one demand column of a file with one series; arguments as for `read_traces`.
 
@@ -71,52 +76,89 @@ def read_trace(path: Path, column: str | None = None, step_seconds: float | None
     return found[0]
 
 
-def read_traces(path: Path, column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+def read_files(paths: Sequence[Path], column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+    """Read the series of several files, told apart by their names; arguments as for `read_traces`.
+
+    Two series share a name only where one file is named twice.
+
+    Raises:
+        ConfigError: Names file, line and column of what cannot be used.
+    """
+    found = [
+        (label, trace)
+        for path, label in zip(paths, _labels(paths), strict=True)
+        for trace in read_traces(path, column, step_seconds, label)
+    ]
+    files: dict[str, set[str]] = {}
+    for label, trace in found:
+        files.setdefault(trace.name, set()).add(label)
+    return [
+        replace(trace, name=f"{label}:{trace.name}") if len(files[trace.name]) > 1 else trace for label, trace in found
+    ]
+
+
+def read_traces(
+    path: Path, column: str | None = None, step_seconds: float | None = None, label: str | None = None
+) -> list[Trace]:
     """Read one demand column; where the file has a column ``unique_id``, each of its values is a series of its own.
 
     Args:
         path: ``.csv``, ``.csv.gz`` or ``.parquet``.
         column: Name of the demand column; may be left out when there is only one besides the time.
-        step_seconds: Spacing wanted; the file's own unless given. Coarser is averaged, finer is held.
+        step_seconds: Spacing wanted, at least `LEAST_STEP_SECONDS`; the file's own unless given. Coarser is averaged,
+            finer is held.
+        label: Of the file, for names; its own name unless given.
 
     Raises:
         ConfigError: Names file, line and column of what cannot be used.
     """
+    check_step(str(path), step_seconds)
     sheet = read_sheet(path)
-    id_index = sheet.header.index(SERIES_COLUMN) if SERIES_COLUMN in sheet.header and column != SERIES_COLUMN else None
-    time_index, index_only = _time_column(sheet.header, column)
-    value_index = _value_column(path, sheet.header, column, (time_index, id_index))
+    header = sheet.header
+    id_index = header.index(SERIES_COLUMN) if SERIES_COLUMN in header and column != SERIES_COLUMN else None
+    time, lines = time_column(header, sheet.lines, column)
+    value_index = _value_column(path, header, column, (None if time is None else time.index, id_index))
+    own_name = f"{label or path.name}:{header[value_index]}"
     series: dict[str, list[_Row]] = {}
-    for line, cells in sheet.lines:
-        name = f"{path.name}:{sheet.header[value_index]}" if id_index is None else _series(path, line, cells, id_index)
-        at_seconds = _time(path, line, sheet.header, cells, time_index)
-        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, sheet.header, cells, value_index)))
+    for line, cells in lines:
+        name = own_name if id_index is None else _series(path, line, cells, id_index)
+        at_seconds = None if time is None else time.seconds(path, line, cells)
+        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, header, cells, value_index)))
     if not series:
         raise ConfigError(f"{path}: no rows under the header")
-    return [
-        _by_index(name, path, rows, index_only, step_seconds, sheet.sha256)
-        if time_index is None or index_only
-        else _by_time(name, path, rows, step_seconds, sheet.sha256)
-        for name, rows in series.items()
-    ]
+    file = _File(path, time, sheet.sha256)
+    return [_on_grid(file, name, rows, step_seconds) for name, rows in series.items()]
+
+
+def check_step(source: str, step_seconds: float | None) -> None:
+    """Raise ConfigError for steps that are too short to be forecast; `source` is whose they are."""
+    if step_seconds is not None and step_seconds < LEAST_STEP_SECONDS:
+        raise ConfigError(f"{source}: steps of {step_seconds:g} s, must be at least {LEAST_STEP_SECONDS:g} s")
+
+
+def unknown_steps(demand: FloatArray) -> list[str]:
+    """How many steps are unknown, in words; nothing where all are known."""
+    unknown = int(np.isnan(demand).sum())
+    return [f"{unknown} of {len(demand)} steps have no value and are unknown"] if unknown else []
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Names of files, each with as much of its folder as no other file shares: `a/load.csv` beside `b/load.csv`."""
+    whole = [(path.parent.resolve() / path.name).parts for path in paths]
+    labels = []
+    for parts in whole:
+        tails = (parts[-count:] for count in range(1, len(parts) + 1))
+        own = next(tail for tail in tails if all(each == parts for each in whole if each[-len(tail) :] == tail))
+        labels.append(Path(*own).as_posix())
+    return labels
 
 
 def _series(path: Path, line: int, cells: Sequence[str], index: int) -> str:
     """Whose row it is."""
-    name = cells[index].strip() if index < len(cells) else ""
+    name = cell(cells, index)
     if not name:
         raise ConfigError(f"{path}: line {line}, column {SERIES_COLUMN!r}: no series is named")
     return name
-
-
-def _time_column(header: Sequence[str], column: str | None) -> tuple[int | None, bool]:
-    """Index of the time column if there is one, and whether it only counts steps."""
-    for index, name in enumerate(header):
-        if name != column and name.lower() in _TIME_NAMES:
-            return index, False
-    if len(header) > 1 and header[0] != column and header[0].lower() in _INDEX_NAMES:
-        return 0, True
-    return None, False
 
 
 def _value_column(path: Path, header: Sequence[str], column: str | None, taken: Sequence[int | None]) -> int:
@@ -133,28 +175,9 @@ def _value_column(path: Path, header: Sequence[str], column: str | None, taken: 
     return others[0]
 
 
-def _time(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int | None) -> float | None:
-    """Unix seconds of a row; ISO times without a zone are UTC."""
-    if index is None:
-        return None
-    text = cells[index].strip() if index < len(cells) else ""
-    try:
-        number = float(text)
-    except ValueError:
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time") from error
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    seconds = number / 1_000.0 if abs(number) >= _MILLISECONDS_FROM else number
-    if not abs(seconds) < _FARTHEST_SECONDS:
-        raise ConfigError(f"{path}: line {line}, column {header[index]!r}: {text!r} is not a time")
-    return seconds
-
-
 def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], index: int) -> float:
     column = header[index]
-    text = cells[index].strip() if index < len(cells) else ""
+    text = cell(cells, index)
     if text.lower() in _UNKNOWN:
         return math.nan
     try:
@@ -166,23 +189,11 @@ def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], i
     return value
 
 
-def _by_index(name: str, path: Path, rows: list[_Row], indexed: bool, step_seconds: float | None, digest: str) -> Trace:
-    """A row is a step; where the rows are numbered, the numbers say which, unless they count seconds."""
-    if indexed:
-        if _usual(np.diff(np.sort([row.at_seconds or 0.0 for row in rows]))) > 1.0:
-            return _by_time(name, path, rows, step_seconds, digest)
-        own = step_seconds or DEFAULT_STEP_SECONDS
-        at = [_Row(row.line, (row.at_seconds or 0.0) * own, row.value) for row in rows]
-        return _by_time(name, path, at, own, digest, own)
-    return Trace(name, 0.0, step_seconds or DEFAULT_STEP_SECONDS, np.array([row.value for row in rows]), digest)
-
-
-def _by_time(
-    name: str, path: Path, rows: list[_Row], step_seconds: float | None, digest: str, own_seconds: float | None = None
-) -> Trace:
-    at = np.array([row.at_seconds for row in rows], dtype=np.float64)
-    values = np.array([row.value for row in rows])
+def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | None) -> Trace:
+    """One series, each row in the step that its time falls into."""
     repairs: list[str] = []
+    at, own = _times(file, rows, step_seconds, repairs)
+    values = np.array([row.value for row in rows])
     backwards = np.flatnonzero(np.diff(at) < 0.0)
     if len(backwards):
         repairs.append(
@@ -190,17 +201,43 @@ def _by_time(
         )
         order = np.argsort(at, kind="stable")
         at, values, rows = at[order], values[order], [rows[i] for i in order]
-    gaps = np.diff(at)
-    own = own_seconds or (_usual(gaps[gaps > 0.0]) if (gaps > 0.0).any() else DEFAULT_STEP_SECONDS)
+    steps = float(at[-1] - at[0]) / own + 1.0
+    if steps > min(MOST_STEPS, 1_000 * len(rows) + 1_000):
+        raise ConfigError(
+            f"{file.path}: line {rows[-1].line}: times span {steps:.0f} steps, but there are {len(rows)} rows"
+        )
     slots = np.round((at - at[0]) / own).astype(np.int64)
-    steps = int(slots[-1]) + 1
-    if steps > min(_MOST_STEPS, 1_000 * len(rows) + 1_000):
-        raise ConfigError(f"{path}: line {rows[-1].line}: times span {steps} steps, but there are {len(rows)} rows")
     demand = _filled(slots, values, rows, repairs)
-    missing = steps - len(np.unique(slots))
-    if missing:
-        repairs.append(f"{missing} of {len(demand)} steps have no row and are unknown")
-    return _stepped(Trace(name, float(at[0]), own, demand, digest, tuple(repairs)), step_seconds)
+    repairs += unknown_steps(demand)
+    trace = _stepped(Trace(name, float(at[0]), own, demand, file.sha256, tuple(repairs)), step_seconds)
+    check_step(name, trace.step_seconds)
+    return trace
+
+
+def _times(
+    file: _File, rows: Sequence[_Row], step_seconds: float | None, repairs: list[str]
+) -> tuple[FloatArray, float]:
+    """Unix time of each row, or seconds from the start, and the spacing; what had to be assumed of both is said.
+
+    Without times a row is a step. Where rows are numbered the numbers say which, unless they count seconds.
+    """
+    column, assumed = file.time, step_seconds or DEFAULT_STEP_SECONDS
+    if column is None:
+        told = f"steps of {assumed:g} s assumed" if step_seconds is None else f"each row is a step of {assumed:g} s"
+        repairs.append(f"no time column: {told}")
+        return np.arange(len(rows), dtype=np.float64) * assumed, assumed
+    at = np.array([row.at_seconds for row in rows], dtype=np.float64)
+    gaps = np.diff(np.sort(at))
+    relative = column.counts and not is_plausible(float(at[0]))
+    if relative and _usual(gaps) <= 1.0:
+        if step_seconds is None:
+            repairs.append(f"column {column.name!r} numbers the steps: steps of {assumed:g} s assumed")
+        return at * assumed, assumed
+    own = _usual(gaps[gaps > 0.0]) if (gaps > 0.0).any() else DEFAULT_STEP_SECONDS
+    if relative or column.guessed:
+        unit = "seconds" if relative else "Unix times"
+        repairs.append(f"column {column.name!r} was taken for {unit}: steps of {own:g} s")
+    return at, own
 
 
 def _usual(gaps: FloatArray) -> float:
@@ -230,12 +267,15 @@ def _stepped(trace: Trace, step_seconds: float | None) -> Trace:
         raise ConfigError(f"{trace.name}: its rows are {own:g} s apart, which {step_seconds:g} s steps do not fit")
     times = round(ratio)
     if step_seconds < own:
-        if len(trace.demand) * times > _MOST_STEPS:
+        if len(trace.demand) * times > MOST_STEPS:
             steps = f"{len(trace.demand) * times} steps of {step_seconds:g} s"
-            raise ConfigError(f"{trace.name}: {len(trace.demand)} rows make {steps}, at most {_MOST_STEPS} can be used")
+            raise ConfigError(f"{trace.name}: {len(trace.demand)} rows make {steps}, at most {MOST_STEPS} can be used")
         demand = np.repeat(trace.demand, times)
         said = f"each row of {own:g} s was held for {times} steps of {step_seconds:g} s"
     else:
+        if times > len(trace.demand):
+            rows = f"{len(trace.demand)} rows of {own:g} s"
+            raise ConfigError(f"{trace.name}: {rows} are less than one step of {step_seconds:g} s")
         padded = np.append(trace.demand, np.full(-len(trace.demand) % times, np.nan)).reshape(-1, times)
         known = np.isfinite(padded)
         with np.errstate(invalid="ignore"):

@@ -21,8 +21,10 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.traces import Trace
 
 IntArray = NDArray[np.int64]
-# No limit, for a world that was given none.
+# The ceiling of a world that was given none: pods are simulated one by one.
 MOST_REPLICAS = 100_000
+# Replicas' worth that a float still holds a hundredfold, as an HPA with a target of 1 % needs it.
+_MOST_WORTH = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,12 @@ class WorldRules:
             )
         if not np.isfinite(trace.demand[self.history_steps :]).any():
             raise ConfigError(f"{trace.name}: no known demand in {len(trace.demand) - self.history_steps} steps")
+        largest = float(np.nanmax(trace.demand))
+        if largest / _MOST_WORTH > self.capacity_per_replica:
+            capacity = f"{self.capacity_per_replica:g} each"
+            raise ConfigError(
+                f"{trace.name}: a demand of {largest:g} needs more replicas of {capacity} than can be counted"
+            )
 
     def startup_steps(self, step_seconds: float) -> int:
         """Whole steps until a replica serves: 90 s at 60 s steps are 2."""
@@ -84,8 +92,9 @@ class WorldRules:
     def needed(self, demand: FloatArray) -> IntArray:
         """Replicas that serve the demand exactly, within the bounds; where it is unknown, what was needed before."""
         last_known = np.maximum.accumulate(np.where(np.isfinite(demand), np.arange(len(demand)), 0))
-        need = np.ceil(np.nan_to_num(demand[last_known]) / self.capacity_per_replica - 1e-9).astype(np.int64)
-        return np.asarray(np.clip(need, self.min_replicas, self.max_replicas))
+        need = np.ceil(np.nan_to_num(demand[last_known]) / self.capacity_per_replica - 1e-9)
+        # Clipped while it is a float: 1e20 is more than an integer holds.
+        return np.asarray(np.clip(need, self.min_replicas, self.max_replicas).astype(np.int64))
 
 
 @dataclass(slots=True)
@@ -120,6 +129,11 @@ class World:
                 self.starting.append((serves_from, count + change))
             change = min(0, change + count)
         self.ready += min(0, change)
+
+
+def default_ceiling(min_replicas: int) -> int:
+    """Most replicas where no limit was given: `MOST_REPLICAS`, and never below the floor."""
+    return max(MOST_REPLICAS, min_replicas)
 
 
 class Policy(Protocol):

@@ -105,9 +105,10 @@ def test_series_of_one_file_are_told_apart_and_last_value_is_always_there(trace:
     frame = pd.read_csv(trace)
     both = pd.concat([frame.assign(unique_id="chat"), frame.assign(unique_id="search", rps=2.0 * frame["rps"])])
     both.sort_values("t_seconds").to_parquet(tmp_path / "both.parquet", index=False)
-    out = tmp_path / "out.parquet"
-    assert backtest(tmp_path / "both.parquet", "--models", "ewma", "--out", str(out)) == 0
+    out, scores = tmp_path / "out.parquet", tmp_path / "scores.PARQUET"
+    assert backtest(tmp_path / "both.parquet", "--models", "ewma", "--out", str(out), "--scores", str(scores)) == 0
     forecasts = pd.read_parquet(out)
+    assert len(pd.read_parquet(scores)) == 4
     assert list(forecasts.groupby(["unique_id", "model"]).size().index) == [
         (name, model) for name in ("chat", "search") for model in ("ewma", "last-value")
     ]

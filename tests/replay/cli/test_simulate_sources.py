@@ -77,6 +77,8 @@ def test_the_past_of_a_prometheus_is_a_trace(server: Server):
     # The value at the end of the last whole step belongs to that step: 1,800,000,000 is 28,800 s into its day.
     assert trace.demand[-2] == pytest.approx((28_800.0 - 60.0) / 600.0)
     assert math.isnan(trace.demand[-1])  # 1,800,000,000 is a multiple of 6,000: unknown, not zero
+    # One in 100 minutes is; of 1,440 minutes that end with one, 15 are.
+    assert trace.repairs == ("15 of 1440 steps have no value and are unknown",)
 
 
 def test_more_points_than_a_query_gives_are_asked_for_in_parts(server: Server):
@@ -114,6 +116,22 @@ def test_a_backtest_takes_every_series_and_names_it_by_its_labels(
     assert set(pd.read_csv(out)["unique_id"]) == {"x"}  # without labels the query is its name
     assert main(["backtest", "--prometheus", server.url]) == 2
     assert "--prometheus needs --query" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("days", "step_seconds", "message"),
+    [
+        (14.0, 0.001, r"x: steps of 0\.001 s, must be at least 1 s"),
+        (30_000.0, 3_600.0, "30000 days reach back before 1970"),
+        (1e308, 60.0, "days hold inf steps of 60 s, at most"),
+        (400.0, 1.0, "400 days hold 34560000 steps of 1 s, at most 20000000 can be used"),
+        (0.5, 1e6, r"0\.5 days hold 0 steps of 1e\+06 s, at least 1 is needed"),
+    ],
+)
+def test_steps_and_days_beyond_the_bounds_are_refused(server: Server, days: float, step_seconds: float, message: str):
+    with pytest.raises(ConfigError, match=message):
+        from_prometheus(server.url, "x", days, step_seconds, NOW)
+    assert server.asked == []
 
 
 def test_a_refusal_names_the_query(server: Server):

@@ -97,6 +97,15 @@ def test_bounds_are_the_workloads():
     assert run([0.0], a_policy(min_replicas=3))[0].replicas == 3
 
 
+def test_the_shadow_hpa_keeps_one_where_the_workload_may_have_none():
+    sleepy = a_policy(min_replicas=0)
+    states = run([0.0] * 8 + [42.0], sleepy)
+    assert [s.replicas for s in states] == [1] * 8 + [6]
+    # What an earlier version put to sleep wakes.
+    asleep = BaselineState(0, 0)
+    assert advance(asleep, sleepy, Sample(42.0, 0.0), 10.0, 0.0, FLEET, 0.0).replicas == 1
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(0.0, 300.0)), max_size=60), st.floats(0.0, 900.0))
 def test_ready_is_between_none_and_all(demands: list[float | None], lead: float):
     for state in run(demands, lead=lead):

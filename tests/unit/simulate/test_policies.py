@@ -66,14 +66,24 @@ def test_hpa_goes_down_after_five_minutes_and_says_why_not_earlier():
     assert run.reasons[first_low] == "Stabilized"
 
 
+def test_no_hpa_sleeps_where_the_floor_is_zero():
+    # Nothing for 9 minutes, 84 from step 9 on: the one replica it kept sees them, and 84 / 7 = 12 are ordered.
+    rules = WorldRules(10.0, 0.0, min_replicas=0)
+    data = trace([20.0] + [0.0] * 8 + [84.0] * 3)
+    for policy in (Hpa(rules, 60.0), Phpa(Hpa(rules, 60.0), 1_440)):
+        run = replay(data, rules, policy)
+        assert run.replicas[7:].tolist() == [1, 1, 1, 12, 12], policy.name
+
+
 @given(
-    st.lists(st.one_of(st.just(math.nan), st.floats(0.0, 900.0)), min_size=1, max_size=80),
+    st.lists(st.one_of(st.just(math.nan), st.just(0.0), st.floats(0.0, 900.0)), min_size=1, max_size=80),
     st.sampled_from([0.0, 60.0, 240.0]),
+    st.sampled_from([0, 1, 3]),
 )
-def test_two_statements_of_hpa_agree(demand: list[float], startup: float):
+def test_two_statements_of_hpa_agree(demand: list[float], startup: float, floor: int):
     """The shadow that the ledger runs and the policy here were written apart; they must tell the same story."""
-    rules = WorldRules(10.0, startup, max_replicas=50)
-    policy = a_policy(max_replicas=50)
+    rules = WorldRules(10.0, startup, min_replicas=floor, max_replicas=50)
+    policy = a_policy(min_replicas=floor, max_replicas=50)
     hpa, shadow = Hpa(rules, 60.0), BaselineState()
     state: World | None = None
     for step, value in enumerate(demand, start=1):

@@ -11,7 +11,14 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.score import score, violating
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import World, WorldRules, initial_replicas, replay
+from kcloud_autoscale.simulate.world import (
+    MOST_REPLICAS,
+    World,
+    WorldRules,
+    default_ceiling,
+    initial_replicas,
+    replay,
+)
 
 RULES = WorldRules(10.0, 120.0)
 
@@ -82,6 +89,29 @@ def test_the_world_begins_seventy_percent_full():
     assert initial_replicas(trace(99.0), RULES) == 1  # nothing is known before the first step
 
 
+def test_the_steps_at_the_ceiling_are_counted():
+    rules = WorldRules(10.0, 0.0, max_replicas=5)
+    assert score(replay(trace(1.0, 1.0, 1.0, 1.0), rules, Script([4, 5, 99, 3])), rules).ceiling_steps == 2
+
+
+def test_a_world_without_a_ceiling_has_room_for_its_floor():
+    assert default_ceiling(1) == MOST_REPLICAS
+    assert default_ceiling(200_000) == 200_000
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_need_that_no_integer_holds_is_the_ceiling():
+    rules = WorldRules(1e-12, 0.0, max_replicas=9)
+    assert rules.needed(np.array([1e8, 0.0, np.nan, 1e280])).tolist() == [9, 1, 1, 9]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_demand_whose_sum_is_beyond_all_numbers_is_scored():
+    rules = WorldRules(0.5e308, 0.0)
+    got = score(replay(trace(1e308, 1e308, 1e308, 1e308), rules, Script([1, 1, 1, 2])), rules)
+    assert got.unserved_fraction == pytest.approx(1.5 / 4.0)  # half of three steps, nothing of the fourth
+
+
 def test_bounds_hold_whatever_a_policy_asks():
     rules = WorldRules(10.0, 0.0, min_replicas=2, max_replicas=5)
     assert replay(trace(1.0, 1.0, 1.0), rules, Script([0, 99, 3])).replicas.tolist() == [2, 5, 3]
@@ -117,6 +147,7 @@ def test_changes_per_hour():
     [
         (WorldRules(0.0, 120.0), "capacity per replica is 0"),
         (WorldRules(float("nan"), 120.0), "capacity per replica"),
+        (WorldRules(1e-300, 0.0), r"test: a demand of 2e\+08 needs more replicas of 1e-300 each than can be counted"),
         (WorldRules(10.0, -1.0), "startup seconds is -1"),
         (WorldRules(10.0, 0.0, 5, 2), "min replicas 5 and max replicas 2"),
         (WorldRules(10.0, 0.0, history_steps=3), "3 steps of history were asked for, the trace has 3"),
@@ -125,7 +156,7 @@ def test_changes_per_hour():
 )
 def test_what_cannot_be_simulated_is_named(rules: WorldRules, message: str):
     with pytest.raises(ConfigError, match=message):
-        rules.check(trace(1.0, 2.0, np.nan))
+        rules.check(trace(1.0, 2e8, np.nan))
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=50), st.integers(0, 6))
