@@ -73,6 +73,26 @@ def test_conflict_and_missing_target_are_warnings():
     assert [(event.reason, event.warning) for event in events] == [("Conflict", True), ("TargetNotFound", True)]
 
 
+BLIND = (
+    ConditionFact("Ready", False, "MetricsUnknown", "unknown for 0 s: demand (NoData)"),
+    ConditionFact("MetricsAvailable", False, "NoData", "demand: the query returned no series"),
+)
+LOOKED_AT = {"phase": "Optimized", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@pytest.mark.parametrize("reason", ["MetricsUnknown", "Fallback"])
+def test_a_decision_without_data_is_a_warning_and_nothing_optimized(reason: str):
+    held = decision(desired_replicas=2, hold_reason=reason, conditions=BLIND, caps=())
+    (event,) = events_of(REF, outcome(decision=held, account=None), None, LOOKED_AT | {"phase": "Optimizing"})
+    assert (event.reason, event.warning, event.lasting) == ("MetricsUnknown", True, True)
+    assert event.note == "2 replicas are held, NoData: demand: the query returned no series (decision d1)"
+
+
+def test_a_first_look_that_finds_no_metrics_yet_is_no_news():
+    held = decision(desired_replicas=2, hold_reason="MetricsUnknown", conditions=BLIND, caps=())
+    assert reasons(outcome(decision=held, account=None), previous={}) == []
+
+
 def test_a_fallback_is_news_only_where_the_forecast_was_trusted():
     lost = decision(caps=(), conditions=(ConditionFact("ForecastTrusted", False, "CoverageDrift", "drifted"),))
     changed = outcome(decision=lost, account=None)
