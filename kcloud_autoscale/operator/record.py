@@ -21,6 +21,7 @@ from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.fleet import Fleet, ref_of
 from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.sources import SourceLog
 from kcloud_autoscale.operator.store import Body
 from kcloud_autoscale.tick import TickResult
 
@@ -34,6 +35,7 @@ class Recorder:
         self._statuses = statuses
         self._events = events
         self._metrics = metrics
+        self._sources = SourceLog()
         self._uids: dict[WorkloadKey, str] = {}
 
     def record(
@@ -58,6 +60,7 @@ class Recorder:
         self._policies(fleet, ticked, observation.at_seconds)
         for body, message in fleet.invalid:
             self._broken(body, "InvalidSpec", message, observation.at_seconds)
+        self._sources.note(observation.problems)
         self._count(fleet, observation, outcomes, results)
 
     def set_aside(self, fleet: Fleet, reasons: Mapping[WorkloadKey, str], now_seconds: float) -> None:
