@@ -8,7 +8,7 @@ from typing import Any
 from kcloud_autoscale.act.events import Event, ObjectRef
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, is_blind, looked_at_before, phase_of
-from kcloud_autoscale.act.status_decision import final_message
+from kcloud_autoscale.act.status_decision import why
 from kcloud_autoscale.api.conditions import (
     CONFLICT,
     FORECAST_TRUSTED,
@@ -53,7 +53,7 @@ def _scaling(ref: ObjectRef, decision: Decision, result: ScaleResult) -> Iterato
     action = result.action
     if result.written and result.replicas is not None:
         up = result.replicas > action.from_replicas
-        change = f"{action.target}: {action.from_replicas} -> {result.replicas} replicas. {final_message(decision)}"
+        change = f"{action.target}: {action.from_replicas} -> {result.replicas} replicas. {why(result, decision)}"
         yield Event(ref, "ScaledUp" if up else "ScaledDown", _with_id(change, decision), "Scale")
     elif result.outcome in _REFUSALS:
         note = f"{action.target} could not be scaled to {action.to_replicas}: {result.message}"

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from kcloud_autoscale.act.rest import RequestError, Rest
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
+from kcloud_autoscale.act.status_decision import RESTORED
 from kcloud_autoscale.act.status_writer import object_path
 from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
 from kcloud_autoscale.domain.decision import ScaleAction
@@ -62,7 +63,7 @@ def restore_action(
         to_replicas=original,
         min_replicas=original,
         max_replicas=original,
-        reason="Restored",
+        reason=RESTORED,
     )
 
 

@@ -11,7 +11,7 @@ from kcloud_autoscale.act.events import Event, EventWriter
 from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
-from kcloud_autoscale.act.status_decision import final_message
+from kcloud_autoscale.act.status_decision import why
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import FORECAST_TRUSTED, READY
 from kcloud_autoscale.api.effect import fields_honoured
@@ -174,6 +174,6 @@ def _log(decision: Decision, result: ScaleResult) -> None:
         action.to_replicas,
         result.outcome.value,
         f" ({result.message})" if result.message else "",
-        final_message(decision),
+        why(result, decision),
         decision.id,
     )
