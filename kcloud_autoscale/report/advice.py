@@ -81,6 +81,12 @@ def condition(status: WorkloadOptimizerStatus, name: str) -> Condition | None:
     return next((each for each in status.conditions or () if each.type == name), None)
 
 
+def advised(status: WorkloadOptimizerStatus) -> bool:
+    """Whether the decision is only said (mode Recommend), as `Ready` tells."""
+    ready = condition(status, conditions.READY)
+    return ready is not None and ready.reason == "Recommended"
+
+
 def is_bad(seen: Condition) -> bool:
     """Whether somebody should look: False where True is good, True where it is not. Unknown is its own matter."""
     return seen.status == ("True" if seen.type in _BAD_WHEN_TRUE else "False")

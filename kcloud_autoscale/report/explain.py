@@ -6,29 +6,19 @@ when, and what to do. A line stands only where the status has something to say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
-from kcloud_autoscale.api.workload_status import (
-    DecisionCap,
-    LastDecision,
-    WorkloadOptimizerStatus,
-)
-from kcloud_autoscale.report.advice import advice, condition, is_bad
+from kcloud_autoscale.api.workload_status import LastDecision, WorkloadOptimizerStatus
+from kcloud_autoscale.report.advice import advice, advised, condition, is_bad
+from kcloud_autoscale.report.explain_limits import limits
 from kcloud_autoscale.report.explain_reasons import reasons
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
 # The operator writes at least every five minutes, a cycle later at most.
 LATE_SECONDS = 660.0
-
-_OWN_CAPS = {
-    "maxCostPerHour": ("spec.costConstraints.maxCostPerHour", "$/h"),
-    "maxPowerUsage": ("spec.powerConstraints.maxPowerUsage", "W"),
-}
-_RATE_LIMITS = ("ScaleUpLimit", "ScaleDownLimit", "WaitsForRoom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +47,7 @@ def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: floa
         ("", _headline(subject, status, decision, now_seconds)),
         ("What runs", _runs(status, now_seconds)),
         ("What was wanted, and why", reasons(status, decision)),
-        ("Limits", _limits(status, decision)),
+        ("Limits", limits(status, decision)),
         ("What is not known", _unknown(status, decision, now_seconds)),
         ("What to do", _to_do(subject, status, decision, now_seconds)),
     ]
@@ -106,17 +96,11 @@ def _hold_sentence(status: WorkloadOptimizerStatus, decision: LastDecision) -> s
     return next(told, "nothing changes")
 
 
-def _advised(status: WorkloadOptimizerStatus) -> bool:
-    """Whether the decision is only said (mode Recommend), as `Ready` tells."""
-    ready = condition(status, conditions.READY)
-    return ready is not None and ready.reason == "Recommended"
-
-
 def _outcome(status: WorkloadOptimizerStatus, decision: LastDecision, wanted: int) -> str:
     had, why = decision.current_replicas, f" ({decision.reason})" if decision.reason else ""
     asked = max((each.replicas for each in decision.proposals or ()), default=wanted)
     though = f", though {asked} {'was' if asked == 1 else 'were'} asked for" if asked != wanted else ""
-    if _advised(status):
+    if advised(status):
         same = "which is what runs" if wanted == had else f"{had} run"
         return f"{replicas(wanted)} recommended{though}{why}, {same}; mode Recommend writes nothing."
     if had == wanted:
@@ -155,54 +139,6 @@ def _runs(status: WorkloadOptimizerStatus, now_seconds: float) -> list[str]:
 
 def _or_unknown(count: int | None) -> str:
     return "an unknown number" if count is None else str(count)
-
-
-def _limits(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
-    rows = [(cap.name, _cap(cap)) for cap in decision.caps or ()]
-    if status.budget is not None and status.budget.spent is not None:
-        left = f", {status.budget.remaining:,.2f} left" if status.budget.remaining is not None else ""
-        out = status.budget.projected_exhaustion_time
-        gone = f"; at this rate it is spent at {clock(out)}" if out is not None else ""
-        rows.append((f"budget ({status.budget.period or 'Total'})", f"{status.budget.spent:,.2f} $ spent{left}{gone}"))
-    lines = table(rows)
-    wanted, got = decision.uncapped_replicas, decision.desired_replicas
-    if wanted is not None and got is not None and wanted > got:
-        lines += folded(f"They took {replicas(wanted - got)}: {wanted} without them, {got} with them.")
-    return lines + [line for way in _ways_out(status, decision) for line in folded(way)]
-
-
-def _cap(cap: DecisionCap) -> str:
-    used = "use unknown" if cap.used is None else f"{cap.used:,.2f} used"
-    over = f"; minReplicas alone exceeds it by {cap.floor_excess:,.2f}" if cap.floor_excess else ""
-    return f"{cap.limit:,.2f}, {used}{' - it cut this decision' if cap.binding else ''}{over}"
-
-
-def _ways_out(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterator[str]:
-    """The smallest change after which everything wanted fits."""
-    for step in decision.steps or ():
-        if step.reason == "MaxReplicas" and step.before > step.after:
-            field = "spec.autoScaling.maxReplicas"
-            yield f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
-        if step.reason in _RATE_LIMITS and step.before != step.after == decision.desired_replicas:
-            yield f"The way from {step.after} to {step.before} follows in the next cycles, as {step.reason} allows."
-    for cap in decision.caps or ():
-        field, unit = _OWN_CAPS.get(cap.name, ("", ""))
-        needed = _needed(cap, decision, decision.current_replicas if _advised(status) else decision.desired_replicas)
-        if field and needed is not None:
-            yield f"To let all {decision.uncapped_replicas} run: raise {field} from {cap.limit:g} to {needed:g} {unit}."
-        if cap.floor_excess:
-            yield f"To keep to {cap.name}: raise it by {cap.floor_excess:,.2f}, or lower minReplicas."
-
-
-def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> float | None:
-    """What the uncapped count takes, rounded up to cents; None where the use of one replica cannot be told.
-
-    A limit is told what will run takes: 8 $/h for 2 are 4 $/h each, so the 5 that were wanted take 20 $/h.
-    """
-    wanted = decision.uncapped_replicas
-    if not cap.binding or cap.used is None or not running or wanted is None:
-        return None
-    return math.ceil(cap.used / running * wanted * 100.0 - 1e-6) / 100.0
 
 
 def _unknown(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:

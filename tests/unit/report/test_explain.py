@@ -56,7 +56,7 @@ def test_a_cut_decision_tells_its_whole_story() -> None:
     assert "trusted (Calibrated); 24.0 h of known demand behind it" in why
     assert "size 2 -> 4 ForecastNeed 40 per second at 10 each caps 4 -> 3 MaxCostPerHour" in why
     limits = part(text, "Limits")
-    assert "maxCostPerHour 30.00, 30.00 used - it cut this decision" in limits
+    assert "maxCostPerHour 30.00 $/h, 30.00 $/h used - it cut this decision" in limits
     assert "They took 1 replica: 4 without them, 3 with them." in limits
     # 30 $/h for 3 are 10 $/h each; 4 take 40 $/h.
     assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in limits
@@ -82,8 +82,25 @@ def test_floors_above_a_cap_say_by_how_much() -> None:
     cap = CapState("power/maxPowerUsage", 1_000.0, 1_400.0, floor_excess=400.0)
     broken = ConditionFact("WithinCaps", False, "FloorsExceedCap", "minReplicas alone exceeds it by 400.00")
     text = told_of(decision=decision(caps=(cap,), uncapped_replicas=3, conditions=(*FACTS, broken)))
-    assert "To keep to power/maxPowerUsage: raise it by 400.00, or lower minReplicas." in part(text, "Limits")
+    assert "To keep to power/maxPowerUsage: raise it by 400.00 W, or lower minReplicas." in part(text, "Limits")
     assert "Lower spec.autoScaling.minReplicas or raise the limit" in part(text, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("maxCostPerHour", "$/h"),
+        ("maxPowerUsage", "W"),
+        ("budgetLimit", "$"),
+        ("team/costPerHourLimit", "$/h"),
+        ("team/maxPowerUsage", "W"),
+        ("team/budgetLimit", "$"),
+        ("team/monthlyBudget", "$"),
+    ],
+)
+def test_every_limit_has_its_unit(name: str, unit: str) -> None:
+    limits = part(told_of(decision=decision(caps=(CapState(name, 9_000.0, 1_820.0),))), "Limits")
+    assert f"{name} 9,000.00 {unit}, 1,820.00 {unit} used" in limits
 
 
 def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
