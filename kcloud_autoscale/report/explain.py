@@ -13,7 +13,7 @@ from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
 from kcloud_autoscale.api.workload_status import LastDecision, WorkloadOptimizerStatus
 from kcloud_autoscale.report.advice import advice, advised, condition, is_bad
-from kcloud_autoscale.report.explain_limits import limits
+from kcloud_autoscale.report.explain_limits import held_back, limits
 from kcloud_autoscale.report.explain_reasons import reasons
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
@@ -158,6 +158,8 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
     lines = [
         line for text in _about_the_operator(subject, status, decision, now_seconds) for line in folded(f"- {text}")
     ]
+    for left, way_out in held_back(status, decision):
+        lines += [*folded(f"- {left}"), *folded(way_out, "    ", "")]
     for each in status.conditions or ():
         if is_bad(each) and not _not_asked(each, decision):
             since = duration(age(each.last_transition_time, now_seconds))

@@ -17,10 +17,7 @@ _UNITS = {
     "budgetLimit": "$",
     "monthlyBudget": "$",
 }
-_OWN_CAPS = {
-    "maxCostPerHour": ("spec.costConstraints.maxCostPerHour", "$/h"),
-    "maxPowerUsage": ("spec.powerConstraints.maxPowerUsage", "W"),
-}
+_OWN_RATES = ("maxCostPerHour", "maxPowerUsage")
 _RATE_LIMITS = ("ScaleUpLimit", "ScaleDownLimit", "WaitsForRoom")
 
 
@@ -36,7 +33,7 @@ def limits(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]
     wanted, got = decision.uncapped_replicas, decision.desired_replicas
     if wanted is not None and got is not None and wanted > got:
         lines += folded(f"They took {replicas(wanted - got)}: {wanted} without them, {got} with them.")
-    return lines + [line for way in _ways_out(status, decision) for line in folded(way)]
+    return lines + [line for remark in _remarks(decision) for line in folded(remark)]
 
 
 def _cap(cap: DecisionCap) -> str:
@@ -50,21 +47,64 @@ def amount(cap: DecisionCap, value: float) -> str:
     return f"{value:,.2f} {_UNITS.get(cap.name.rpartition('/')[2], '')}".rstrip()
 
 
-def _ways_out(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterator[str]:
-    """The smallest change after which everything wanted fits."""
+def _remarks(decision: LastDecision) -> Iterator[str]:
+    """What comes by itself, and what no count can mend."""
     for step in decision.steps or ():
-        if step.reason == "MaxReplicas" and step.before > step.after:
-            field = "spec.autoScaling.maxReplicas"
-            yield f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
         if step.reason in _RATE_LIMITS and step.before != step.after == decision.desired_replicas:
             yield f"The way from {step.after} to {step.before} follows in the next cycles, as {step.reason} allows."
     for cap in decision.caps or ():
-        field, unit = _OWN_CAPS.get(cap.name, ("", ""))
-        needed = _needed(cap, decision, decision.current_replicas if advised(status) else decision.desired_replicas)
-        if field and needed is not None:
-            yield f"To let all {decision.uncapped_replicas} run: raise {field} from {cap.limit:g} to {needed:g} {unit}."
         if cap.floor_excess:
             yield f"To keep to {cap.name}: raise it by {amount(cap, cap.floor_excess)}, or lower minReplicas."
+
+
+def held_back(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterator[tuple[str, str]]:
+    """What limits leave of the replicas that are wanted, and the smallest change that lets all of them run."""
+    price = "" if advised(status) else _price(decision)
+    for step in decision.steps or ():
+        if step.reason == "MaxReplicas" and step.before > step.after:
+            field = "spec.autoScaling.maxReplicas"
+            left = f"maxReplicas leaves {step.after} of the {replicas(step.before)} that are wanted{price}."
+            yield left, f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
+    binding = [cap for cap in decision.caps or () if cap.binding]
+    if binding:
+        names, leave = " and ".join(cap.name for cap in binding), "leave" if len(binding) > 1 else "leaves"
+        wanted, got = decision.uncapped_replicas, decision.desired_replicas
+        left = f"{names} {leave} {got} of the {wanted} replicas that are wanted{price}."
+        yield left, " ".join(_way_out(cap, status, decision) for cap in binding)
+
+
+def _price(decision: LastDecision) -> str:
+    """What goes without: at 10 per second each, 2 replicas serve 20 of 45 per second, and requests wait."""
+    demand = next((given.value for given in decision.inputs or () if given.name == "demand_per_second"), None)
+    each, count = decision.capacity_per_replica, decision.desired_replicas
+    if demand is None or each is None or count is None:
+        return ""
+    if demand > each * count * (1.0 + 1e-9):  # 0.3 is not above 3 * 0.1
+        return f"; {demand:g} per second meet a capacity of {each * count:g}: latency gives way"
+    return f"; the {demand:g} per second of now are served: headroom gives way"
+
+
+def _way_out(cap: DecisionCap, status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
+    if cap.used is None:
+        return f"What a replica takes of {cap.name} is not known, so nothing grows: see PriceKnown and PowerKnown."
+    policy, _, limit = cap.name.rpartition("/")
+    all_run = f"To let all {decision.uncapped_replicas} run: raise"
+    running = decision.current_replicas if advised(status) else decision.desired_replicas
+    needed = _needed(cap, decision, running) if cap.name in _OWN_RATES else None
+    if needed is not None:
+        return f"{all_run} {_field(cap)} from {cap.limit:g} to {needed:g} {_UNITS[limit]}."
+    priority = ", or this workload's spec.priority" if policy else ""
+    told = [step.message for step in decision.steps or () if step.message and cap.name in step.message]
+    how_much = f" ({told[-1]})" if told else ""
+    return f"{all_run} {_field(cap)} above {amount(cap, cap.limit)}{priority}{how_much}."
+
+
+def _field(cap: DecisionCap) -> str:
+    """Where the limit is set."""
+    policy, _, limit = cap.name.rpartition("/")
+    if policy:
+        return f"spec.{limit} of the {'PowerPolicy' if limit == 'maxPowerUsage' else 'CostPolicy'} {policy}"
+    return f"spec.{'powerConstraints' if limit == 'maxPowerUsage' else 'costConstraints'}.{limit}"
 
 
 def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> float | None:
@@ -73,6 +113,6 @@ def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> fl
     A limit is told what will run takes: 8 $/h for 2 are 4 $/h each, so the 5 that were wanted take 20 $/h.
     """
     wanted = decision.uncapped_replicas
-    if not cap.binding or cap.used is None or not running or wanted is None:
+    if cap.used is None or not running or wanted is None:
         return None
     return math.ceil(cap.used / running * wanted * 100.0 - 1e-6) / 100.0

@@ -58,9 +58,59 @@ def test_a_cut_decision_tells_its_whole_story() -> None:
     limits = part(text, "Limits")
     assert "maxCostPerHour 30.00 $/h, 30.00 $/h used - it cut this decision" in limits
     assert "They took 1 replica: 4 without them, 3 with them." in limits
+    todo = part(text, "What to do")
+    assert "maxCostPerHour leaves 3 of the 4 replicas that are wanted; 38.1235 per second meet" in todo
     # 30 $/h for 3 are 10 $/h each; 4 take 40 $/h.
-    assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in limits
-    assert "Nothing: every condition is as it should be." in part(text, "What to do")
+    assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in todo
+    assert "Nothing" not in todo
+
+
+def test_where_no_limit_cuts_there_is_nothing_to_do() -> None:
+    text = told_of(decision=decision(caps=(CapState("maxCostPerHour", 90.0, 40.0),), uncapped_replicas=3))
+    assert part(text, "What to do") == "Nothing: every condition is as it should be."
+
+
+def test_what_a_limit_costs_now_is_said() -> None:
+    # At 10 per second each, 2 replicas serve 20.
+    capped: dict[str, Any] = {"desired_replicas": 2, "uncapped_replicas": 5, "proposals": ()}
+    capped["caps"] = (CapState("maxCostPerHour", 8.0, 8.0, binding=True),)
+    short = told_of(decision=decision(**capped, inputs=(Input("demand_per_second", 45.0, 3.0),)))
+    left = "maxCostPerHour leaves 2 of the 5 replicas that are wanted"
+    assert f"{left}; 45 per second meet a capacity of 20: latency gives way." in part(short, "What to do")
+    served = told_of(decision=decision(**capped, inputs=(Input("demand_per_second", 18.0, 3.0),)))
+    assert f"{left}; the 18 per second of now are served: headroom gives way." in part(served, "What to do")
+    unknown = told_of(decision=decision(**capped, inputs=()))
+    assert f"{left}. To let all 5 run" in part(unknown, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("cap", "way"),
+    [
+        (
+            CapState("team/costPerHourLimit", 8.0, 8.0, binding=True),
+            "raise spec.costPerHourLimit of the CostPolicy team above 8.00 $/h, or this workload's spec.priority",
+        ),
+        (
+            CapState("racks/maxPowerUsage", 900.0, 700.0, binding=True),
+            "raise spec.maxPowerUsage of the PowerPolicy racks above 900.00 W, or this workload's spec.priority",
+        ),
+        (
+            CapState("budgetLimit", 240.0, 200.0, binding=True),
+            "raise spec.costConstraints.budgetLimit above 240.00 $",
+        ),
+    ],
+)
+def test_a_limit_that_needs_more_than_the_status_tells_names_its_field_and_the_rules_sentence(
+    cap: CapState, way: str
+) -> None:
+    steps = (Step(Stage.CAPS, 4, 3, "SharedCap", f"{cap.name} is short; +12.00 $/h would serve all"),)
+    todo = part(told_of(decision=decision(caps=(cap,), steps=steps)), "What to do")
+    assert f"To let all 4 run: {way} ({cap.name} is short; +12.00 $/h would serve all)." in todo
+
+
+def test_a_limit_whose_use_is_unknown_sends_to_what_is_not_known() -> None:
+    todo = part(told_of(decision=decision(caps=(CapState("maxCostPerHour", 8.0, None, binding=True),))), "What to do")
+    assert "What a replica takes of maxCostPerHour is not known, so nothing grows: see PriceKnown" in todo
 
 
 def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> None:
@@ -75,7 +125,9 @@ def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> Non
 def test_max_replicas_names_the_field_and_the_number() -> None:
     steps = (Step(Stage.SIZE, 2, 14, "ForecastNeed"), Step(Stage.STABILIZE, 14, 10, "MaxReplicas", "maxReplicas is 10"))
     text = told_of(decision=decision(steps=steps, desired_replicas=10, uncapped_replicas=10, caps=()))
-    assert "To let all 14 run: raise spec.autoScaling.maxReplicas from 10 to 14." in part(text, "Limits")
+    todo = part(text, "What to do")
+    assert "maxReplicas leaves 10 of the 14 replicas that are wanted; the 38.1235 per second of now are served" in todo
+    assert "To let all 14 run: raise spec.autoScaling.maxReplicas from 10 to 14." in todo
 
 
 def test_floors_above_a_cap_say_by_how_much() -> None:
