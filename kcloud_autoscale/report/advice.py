@@ -9,6 +9,9 @@ from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 # A condition whose True is bad news.
 _BAD_WHEN_TRUE = frozenset({conditions.CONFLICT})
 
+# Reasons of Ready that rest on another condition, which says of what and since when.
+_FOLLOWS = frozenset({"TargetNotFound", "MetricsUnknown", "Fallback", "Conflict"})
+
 _SAME_AS_BELOW = "It follows from the conditions below; begin with those."
 
 _BY_REASON = {
@@ -90,6 +93,11 @@ def advised(status: WorkloadOptimizerStatus) -> bool:
 def is_bad(seen: Condition) -> bool:
     """Whether somebody should look: False where True is good, True where it is not. Unknown is its own matter."""
     return seen.status == ("True" if seen.type in _BAD_WHEN_TRUE else "False")
+
+
+def follows(seen: Condition) -> bool:
+    """Whether it only repeats what another condition says better."""
+    return seen.type == conditions.READY and seen.reason in _FOLLOWS
 
 
 def advice(seen: Condition) -> str:

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
 from kcloud_autoscale.api.workload_status import LastDecision, WorkloadOptimizerStatus
-from kcloud_autoscale.report.advice import advice, advised, condition, is_bad
+from kcloud_autoscale.report.advice import advice, advised, condition, follows, is_bad
 from kcloud_autoscale.report.explain_limits import held_back, limits
 from kcloud_autoscale.report.explain_reasons import reasons
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
 # The operator writes at least every five minutes, a cycle later at most.
 LATE_SECONDS = 660.0
+
+# The condition that a reason to hold comes with, where it has one of its own.
+_HELD_BY = {
+    "MetricsUnknown": conditions.METRICS_AVAILABLE,
+    "Fallback": conditions.METRICS_AVAILABLE,
+    "Conflict": conditions.CONFLICT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,22 @@ def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_second
     if wanted is None:
         return "Nothing has been decided yet."
     if decision.hold_reason:
-        since = f" for {duration(age(ready.last_transition_time, now_seconds))}" if ready is not None else ""
-        return f"Held at {replicas(wanted)}{since}, {decision.hold_reason}: {_hold_sentence(status, decision)}."
+        since = _held_since(status, decision)
+        lasted = f" for {duration(age(since, now_seconds))}" if since is not None else ""
+        return f"Held at {replicas(wanted)}{lasted}, {decision.hold_reason}: {_hold_sentence(status, decision)}."
     if ready is not None and reason.startswith("Scale"):
         return f"Decided, but not carried out: {ready.message}."
     return _outcome(status, decision, wanted)
+
+
+def _held_since(status: WorkloadOptimizerStatus, decision: LastDecision) -> datetime | None:
+    """When both what holds and Ready turned bad: each alone may have been so for another reason before.
+
+    None for Off and Paused: Ready is True with them as before, and no other condition tells one from the other.
+    """
+    held_by = _HELD_BY.get(decision.hold_reason or "", "")
+    bad = [each for name in (conditions.READY, held_by) if (each := condition(status, name)) and is_bad(each)]
+    return max(each.last_transition_time for each in bad) if held_by and bad else None
 
 
 def _hold_sentence(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
@@ -163,7 +182,9 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
     for each in status.conditions or ():
         if is_bad(each) and not _not_asked(each, decision):
             since = duration(age(each.last_transition_time, now_seconds))
-            lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}: {each.message}")
+            # A sentence that the conditions below tell as well is told once, and by those: it counted seconds then.
+            message = "" if follows(each) else f": {each.message}"
+            lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}{message}")
             lines += folded(advice(each), "    ", "")
     if not lines and status.conditions:
         return ["  Nothing: every condition is as it should be."]

@@ -174,8 +174,41 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     assert "demand_per_second no value" in unknown
     todo = part(text, "What to do")
     assert "MetricsAvailable=False (NoData) for 2.0 h" in todo
+    assert "- Ready=False (MetricsUnknown) for 2.0 h It follows from the conditions below" in todo
+    assert "unknown for 300 s" not in todo
     assert "whether spec.autoScaling.demand names its serving stack" in todo
     assert "The status is 2.0 h old" in todo
+
+
+def since(kind: str, status: str, reason: str, days: float) -> dict[str, Any]:
+    """A condition that has its status for so many days."""
+    when = rfc3339(NOW - days * 86_400.0)
+    return {"type": kind, "status": status, "reason": reason, "message": "in words", "lastTransitionTime": when}
+
+
+@pytest.mark.parametrize(
+    ("reason", "before", "said"),
+    [
+        # Healthy for a month, held since now: nothing but the hold itself is new.
+        ("Paused", [since("Ready", "True", "Paused", 30.0)], "Held at 2 replicas, Paused"),
+        ("Off", [since("Ready", "True", "Off", 30.0)], "Held at 2 replicas, Off"),
+        # One metric of two was unknown for five days, all of them for three.
+        (
+            "MetricsUnknown",
+            [since("Ready", "False", "MetricsUnknown", 3.0), since("MetricsAvailable", "False", "NoData", 5.0)],
+            "Held at 2 replicas for 3.0 days, MetricsUnknown",
+        ),
+        # First the metrics were unknown, then somebody else came.
+        (
+            "Conflict",
+            [since("Ready", "False", "Conflict", 5.0), since("Conflict", "True", "OtherAutoscaler", 4.0)],
+            "Held at 2 replicas for 4.0 days, Conflict",
+        ),
+    ],
+)
+def test_a_hold_is_as_old_as_what_holds(reason: str, before: list[dict[str, Any]], said: str) -> None:
+    status = {"lastDecision": {"desiredReplicas": 2, "holdReason": reason}, "conditions": before}
+    assert said in told(status, NOW)
 
 
 def test_a_missing_target_says_where_it_was_looked_for() -> None:
@@ -223,7 +256,7 @@ def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
     unasked = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
     facts = (ConditionFact("Ready", True, reason, message), *FACTS[1:3], unasked)
     text = told_of(decision=held(reason, message, facts))
-    assert f"Held at 2 replicas for 14 s, {reason}: {message}." in text
+    assert f"Held at 2 replicas, {reason}: {message}." in text
     assert "Nothing: every condition is as it should be." in text
 
 
