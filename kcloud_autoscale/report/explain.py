@@ -163,6 +163,8 @@ def _or_unknown(count: int | None) -> str:
 def _unknown(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:
     alike: dict[str, list[str]] = {}
     for each in status.conditions or ():
+        if _is_idle(each, status, decision):
+            continue
         if each.status == "Unknown" or (each.status == "False" and each.type.endswith(("Known", "Available"))):
             since = each.last_transition_time
             told = f"since {clock(since)} ({duration(age(since, now_seconds))}): {each.message}"
@@ -180,7 +182,7 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
     for left, way_out in held_back(status, decision):
         lines += [*folded(f"- {left}"), *folded(way_out, "    ", "")]
     for each in status.conditions or ():
-        if is_bad(each) and not _not_asked(each, decision):
+        if is_bad(each) and not _not_asked(each, decision) and not _is_idle(each, status, decision):
             since = duration(age(each.last_transition_time, now_seconds))
             # A sentence that the conditions below tell as well is told once, and by those: it counted seconds then.
             message = "" if follows(each) else f": {each.message}"
@@ -194,6 +196,17 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
 def _not_asked(seen: Condition, decision: LastDecision) -> bool:
     """Nobody forecasts what is only observed; that needs no mending."""
     return seen.type == conditions.FORECAST_TRUSTED and decision.hold_reason in ("Off", "Paused")
+
+
+def _is_idle(seen: Condition, status: WorkloadOptimizerStatus, decision: LastDecision) -> bool:
+    """A replica's price and draw are read where it runs; while none does, nothing is wrong with either.
+
+    Unless a limit lets none run for the very reason that they are not known.
+    """
+    if seen.type not in (conditions.PRICE_KNOWN, conditions.POWER_KNOWN):
+        return False
+    frozen = any(cap.binding and cap.used is None for cap in decision.caps or ())
+    return not frozen and (status.replicas == 0 or decision.hold_reason == "Paused")
 
 
 def _about_the_operator(

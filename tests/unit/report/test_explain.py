@@ -260,6 +260,35 @@ def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
     assert "Nothing: every condition is as it should be." in text
 
 
+UNPRICED = (
+    ConditionFact("PriceKnown", False, "NoData", "nobody exports a price of node :"),
+    ConditionFact("PowerKnown", False, "NoData", "nobody exports the draw of node :"),
+)
+
+
+def test_the_price_of_a_replica_is_no_fault_while_none_runs() -> None:
+    facts = (ConditionFact("Ready", True, "Paused", "scaled to 0 by hand"), *FACTS[1:3], *UNPRICED)
+    paused = held("Paused", "set to 0 by hand", facts, current_replicas=0, desired_replicas=0, uncapped_replicas=0)
+    text = told_of(decision=paused, account=None)
+    assert "nobody exports" not in text
+    assert part(text, "What to do") == "Nothing: every condition is as it should be."
+    # With replicas it is, and so it is where no replica may run for want of a price.
+    assert "PriceKnown=False" in part(told_of(decision=decision(conditions=(*FACTS, *UNPRICED))), "What to do")
+    frozen = workload_status(
+        outcome(
+            decision=decision(
+                current_replicas=0,
+                desired_replicas=0,
+                caps=(CapState("maxCostPerHour", 8.0, None, binding=True),),
+                conditions=(*FACTS, *UNPRICED),
+            )
+        ),
+        {},
+        remembered(2),
+    )
+    assert "PriceKnown=False" in part(told(frozen | {"replicas": 0}), "What to do")
+
+
 def test_recommend_says_that_nothing_is_written() -> None:
     advised = (ConditionFact("Ready", True, "Recommended", "decided"), *FACTS[1:])
     same = decision(desired_replicas=2, uncapped_replicas=2, caps=(), conditions=advised, steps=(), proposals=())
