@@ -180,6 +180,24 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     assert "The status is 2.0 h old" in todo
 
 
+@pytest.mark.parametrize(
+    ("message", "mend"),
+    [
+        ("demand: query: HTTP 400: bad_data: 1:5: parse error: unclosed left parenthesis; query: sum(", True),
+        ("queue: query: HTTP 422: execution: many-to-many matching not allowed; query: a * b", True),
+        ("demand: query: status 'error': bad_data: parse error; query: sum(", True),
+        ("demand: Prometheus does not answer: http://prometheus does not answer: connection refused", False),
+        ("demand: Prometheus does not answer: HTTP 400: no tenant; query: vector(1)", False),
+        ("demand: demand (vllm): HTTP 503: unavailable; query: sum(x)", False),
+    ],
+)
+def test_a_rejected_query_is_told_from_a_server_that_is_away(message: str, mend: bool) -> None:
+    facts = (*FACTS, ConditionFact("MetricsAvailable", False, "SourceError", message))
+    todo = part(told_of(decision=held("MetricsUnknown", "unknown for 0 s: demand (SourceError)", facts)), "What to do")
+    assert ("mend it in spec.autoScaling.demand.query (of demand)" in todo) is mend
+    assert ("PROMETHEUS_URL" in todo) is not mend
+
+
 def since(kind: str, status: str, reason: str, days: float) -> dict[str, Any]:
     """A condition that has its status for so many days."""
     when = rfc3339(NOW - days * 86_400.0)
