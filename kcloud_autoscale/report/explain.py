@@ -21,6 +21,9 @@ from kcloud_autoscale.report.phrases import age, clock, duration, folded, replic
 # The operator writes at least every five minutes, a cycle later at most.
 LATE_SECONDS = 660.0
 
+# A finalizer of ours is tried for a minute, a cycle longer at most.
+RELEASED_SECONDS = 120.0
+
 # The condition that a reason to hold comes with, where it has one of its own.
 _HELD_BY = {
     "MetricsUnknown": conditions.METRICS_AVAILABLE,
@@ -36,10 +39,12 @@ class Subject:
     Attributes:
         name: As in ``namespace/name``.
         generation: Of the spec as it is now; None when the object does not say.
+        deleted: When its deletion was asked for; None when it was not.
     """
 
     name: str
     generation: int | None = None
+    deleted: datetime | None = None
 
 
 def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: float) -> str:
@@ -67,7 +72,7 @@ def _headline(
     subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
 ) -> list[str]:
     told = [subject.name, status.target or "no target", status.phase or "not looked at yet"]
-    lines = ["  ".join(told), *folded(_verdict(status, decision, now_seconds), "", "")]
+    lines = ["  ".join(told), *folded(_verdict(subject, status, decision, now_seconds), "", "")]
     if decision.time is not None:
         when = f"Written {duration(age(decision.time, now_seconds))} ago, at {clock(decision.time)}"
         named = f": decision {decision.id}, as in the Event and the log" if decision.id else ""
@@ -75,8 +80,10 @@ def _headline(
     return lines
 
 
-def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> str:
+def _verdict(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> str:
     """The one sentence that matters."""
+    if subject.deleted is not None or _is_restoring(status):
+        return _deletion(subject, status, now_seconds)
     if status.last_decision is None and not status.conditions:
         return "Nothing has been decided yet: the operator has not written a status."
     ready, wanted = condition(status, conditions.READY), decision.desired_replicas
@@ -93,6 +100,20 @@ def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_second
     if ready is not None and reason.startswith("Scale"):
         return f"Decided, but not carried out: {ready.message}."
     return _outcome(status, decision, wanted)
+
+
+def _is_restoring(status: WorkloadOptimizerStatus) -> bool:
+    ready = condition(status, conditions.READY)
+    return ready is not None and ready.reason == "Deleting"
+
+
+def _deletion(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: float) -> str:
+    """The operator says what it still does; where it has nothing to do, others hold the object."""
+    lasted = f" for {duration(age(subject.deleted, now_seconds))}" if subject.deleted is not None else ""
+    ready = condition(status, conditions.READY)
+    if ready is not None and _is_restoring(status):
+        return f"Being deleted{lasted}: {ready.message}."
+    return f"Being deleted{lasted}: it stays until its finalizers are off. What follows was decided before that."
 
 
 def _held_since(status: WorkloadOptimizerStatus, decision: LastDecision) -> datetime | None:
@@ -217,6 +238,14 @@ def _about_the_operator(
             "See whether the operator runs and watches this namespace (WATCH_NAMESPACE), and what its log says. A new "
             "optimizer is decided within seconds."
         )
+    if subject.deleted is not None:
+        # Its generation has risen with the deletion, and a status is written only while there is a count to restore.
+        if age(subject.deleted, now_seconds) > RELEASED_SECONDS:
+            yield (
+                "The operator takes its finalizer kcloud.io/restore-replicas off within about a minute: if it is still "
+                "there, see whether the operator runs. Other finalizers are for their owners to take off."
+            )
+        return
     if decision.time is not None and (late := age(decision.time, now_seconds)) > LATE_SECONDS:
         yield (
             f"The status is {duration(late)} old, though the operator writes it at least every five minutes: see "

@@ -307,6 +307,25 @@ def test_the_price_of_a_replica_is_no_fault_while_none_runs() -> None:
     assert "PriceKnown=False" in part(told(frozen | {"replicas": 0}), "What to do")
 
 
+def test_an_object_that_is_being_deleted_is_said_to_be() -> None:
+    off = held("Off", "mode Off: observed, never scaled", FACTS)
+    restoring = ConditionFact("Ready", True, "Deleting", "the original count is restored, then the object is let go")
+    status = workload_status(outcome(decision=off, facts=(restoring,)), {}, remembered(2))
+    said = "the original count is restored, then the object is let go."
+    assert told(status).splitlines()[1] == f"Being deleted: {said}"
+    assert "Nothing: every condition is as it should be." in told(status)
+    model = WorkloadOptimizerStatus.model_validate(status)
+    subject = Subject("ai/llm", 4, datetime.fromtimestamp(NOW - 6.0, UTC))
+    assert explain(subject, model, NOW + 14.0).splitlines()[1] == f"Being deleted for 20 s: {said}"
+    # Nobody has anything to restore: somebody else's finalizer holds it.
+    kept = WorkloadOptimizerStatus.model_validate(workload_status(outcome(), {}, remembered(2)))
+    assert "Being deleted for 20 s: it stays until its finalizers are off." in explain(subject, kept, NOW + 14.0)
+    later = part(explain(replace(subject, generation=5), kept, NOW + 7_200.0), "What to do")
+    assert "kcloud.io/restore-replicas" in later
+    assert "The status is" not in later
+    assert "The spec has changed" not in later
+
+
 def test_recommend_says_that_nothing_is_written() -> None:
     advised = (ConditionFact("Ready", True, "Recommended", "decided"), *FACTS[1:])
     same = decision(desired_replicas=2, uncapped_replicas=2, caps=(), conditions=advised, steps=(), proposals=())
