@@ -7,9 +7,17 @@ from typing import Any
 
 from kcloud_autoscale.act.events import Event, ObjectRef
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
-from kcloud_autoscale.act.status import Outcome, phase_of
-from kcloud_autoscale.act.status_decision import final_message
-from kcloud_autoscale.api.conditions import CONFLICT, FORECAST_TRUSTED, TARGET_FOUND, find_condition, rfc3339
+from kcloud_autoscale.act.status import Outcome, is_blind, looked_at_before, phase_of
+from kcloud_autoscale.act.status_decision import why
+from kcloud_autoscale.api.conditions import (
+    CONFLICT,
+    FORECAST_TRUSTED,
+    METRICS_AVAILABLE,
+    TARGET_FOUND,
+    find_condition,
+    rfc3339,
+)
+from kcloud_autoscale.decide.guard import UNKNOWN
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 
 _REFUSALS = (ScaleOutcome.REFUSED, ScaleOutcome.FAILED)
@@ -30,10 +38,11 @@ def events_of(
     facts = {fact.type: fact for fact in decision.conditions}
     if result is not None:
         yield from _scaling(ref, decision, result)
-    if phase_of(outcome) == "Optimized" and previous.get("phase") != "Optimized":
+    if phase_of(outcome, previous) == "Optimized" and previous.get("phase") != "Optimized":
         yield Event(ref, "WorkloadOptimized", _with_id(f"{decision.desired_replicas} replicas, as decided.", decision))
     yield from _lasting(ref, facts.get(CONFLICT), True, decision)
     yield from _lasting(ref, facts.get(TARGET_FOUND), False, decision)
+    yield from _blind(ref, facts.get(METRICS_AVAILABLE), previous, decision)
     yield from _caps(ref, decision)
     yield from _fallback(ref, facts.get(FORECAST_TRUSTED), previous, decision)
     yield from _model(ref, previous, decision)
@@ -44,7 +53,7 @@ def _scaling(ref: ObjectRef, decision: Decision, result: ScaleResult) -> Iterato
     action = result.action
     if result.written and result.replicas is not None:
         up = result.replicas > action.from_replicas
-        change = f"{action.target}: {action.from_replicas} -> {result.replicas} replicas. {final_message(decision)}"
+        change = f"{action.target}: {action.from_replicas} -> {result.replicas} replicas. {why(result, decision)}"
         yield Event(ref, "ScaledUp" if up else "ScaledDown", _with_id(change, decision), "Scale")
     elif result.outcome in _REFUSALS:
         note = f"{action.target} could not be scaled to {action.to_replicas}: {result.message}"
@@ -56,6 +65,15 @@ def _lasting(ref: ObjectRef, fact: ConditionFact | None, bad: bool, decision: De
     if fact is not None and fact.status is bad:
         reason = fact.type if bad else fact.reason
         yield Event(ref, reason, _with_id(fact.message, decision), warning=True, lasting=True)
+
+
+def _blind(
+    ref: ObjectRef, fact: ConditionFact | None, previous: Mapping[str, Any], decision: Decision
+) -> Iterator[Event]:
+    """A decision without data, for as long as there are none; the fallback, once it applies, is part of it."""
+    if fact is not None and is_blind(decision) and looked_at_before(previous):
+        note = f"{decision.desired_replicas} replicas are held, {fact.reason}: {fact.message}"
+        yield Event(ref, UNKNOWN, _with_id(note, decision), warning=True, lasting=True)
 
 
 def _caps(ref: ObjectRef, decision: Decision) -> Iterator[Event]:

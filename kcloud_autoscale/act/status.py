@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from kcloud_autoscale.account.ledger import Account, Budget, savings
 from kcloud_autoscale.act.status_decision import last_decision
-from kcloud_autoscale.api.conditions import CONFLICT, READY, TARGET_FOUND, merge_conditions
+from kcloud_autoscale.api.conditions import CONFLICT, READY, TARGET_FOUND, find_condition, merge_conditions
 from kcloud_autoscale.api.workload_status import (
     AskedModelStatus,
     BudgetStatus,
@@ -23,6 +23,7 @@ from kcloud_autoscale.api.workload_status import (
     UsageStatus,
     WorkloadOptimizerStatus,
 )
+from kcloud_autoscale.decide.guard import FALLBACK, PAUSED, UNKNOWN
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
@@ -33,9 +34,6 @@ from kcloud_autoscale.domain.workload import Mode
 
 Json = dict[str, Any]
 Phase = Literal["Pending", "Optimizing", "Optimized", "Failed", "Suspended"]
-
-# The guard's word for a target that was set to 0 by hand.
-PAUSED = "Paused"
 
 # More nodes than that would make the object big; the rest is in the pods.
 MAX_PLACEMENTS = 64
@@ -73,7 +71,7 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: W
     decision, account, seen = outcome.decision, outcome.account, outcome.seen
     target = seen.target if seen is not None and isinstance(seen.target, TargetObservation) else None
     status = WorkloadOptimizerStatus(
-        phase=phase_of(outcome),
+        phase=phase_of(outcome, previous),
         target=f"{target.ref.kind}/{target.ref.name}" if target else None,
         replicas=target.pods.held if target else None,
         ready_replicas=target.ready_replicas if target else None,
@@ -111,8 +109,13 @@ def broken_status(previous: Mapping[str, Any], reason: str, message: str, genera
     }
 
 
-def phase_of(outcome: Outcome) -> Phase:
-    """One word for the printer column; the conditions say the rest."""
+def phase_of(outcome: Outcome, previous: Mapping[str, Any]) -> Phase:
+    """One word for the printer column; the conditions say the rest.
+
+    Args:
+        outcome: Of this cycle.
+        previous: Status before it.
+    """
     decision = outcome.decision
     facts = {fact.type: fact for fact in (*decision.conditions, *outcome.facts)}
     broken = (CONFLICT in facts and facts[CONFLICT].status is True) or (
@@ -122,10 +125,22 @@ def phase_of(outcome: Outcome) -> Phase:
         return "Failed"
     if decision.desired_replicas is None:
         return "Pending"
+    if is_blind(decision):
+        return "Failed" if looked_at_before(previous) else "Pending"
     if outcome.policy.mode is not Mode.AUTO or decision.hold_reason == PAUSED:
         return "Suspended"
     settled = decision.current_replicas == decision.desired_replicas == decision.ready_replicas
     return "Optimized" if settled else "Optimizing"
+
+
+def is_blind(decision: Decision) -> bool:
+    """Whether it rests on no data: what runs is held, or lifted to the fallback's replicas."""
+    return decision.hold_reason in (UNKNOWN, FALLBACK)
+
+
+def looked_at_before(previous: Mapping[str, Any]) -> bool:
+    """Whether this is not the first look: then the metrics of a new workload have often not been scraped yet."""
+    return find_condition(previous.get("conditions", []), READY) is not None
 
 
 def dump(status: Any) -> Json:

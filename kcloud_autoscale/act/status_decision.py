@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from kcloud_autoscale.act.scale import ScaleResult
 from kcloud_autoscale.api.workload_status import (
     DecisionCap,
     DecisionInput,
@@ -17,6 +18,9 @@ from kcloud_autoscale.domain.decision import CapState, Decision, Input, Step
 # The schema's bounds; more inputs than that cannot come from one optimizer's metrics.
 MAX_INPUTS = 64
 MAX_ITEMS = 32
+
+# Reason of the one action that no decision stands behind: the way back of a deleted optimizer.
+RESTORED = "Restored"
 
 
 def last_decision(decision: Decision) -> LastDecision:
@@ -49,6 +53,14 @@ def last_decision(decision: Decision) -> LastDecision:
 def final_message(decision: Decision) -> str:
     """The sentence of the step whose reason stands for the decision."""
     return next((step.message for step in reversed(decision.steps) if step.reason == decision.final_reason), "")
+
+
+def why(result: ScaleResult, decision: Decision) -> str:
+    """The sentence of what an action was for."""
+    if result.action.reason == RESTORED:
+        now = "is restored" if result.written else "is to be restored"
+        return f"The optimizer was deleted: its original count of {result.action.to_replicas} {now}"
+    return final_message(decision)
 
 
 def _input(given: Input) -> DecisionInput:

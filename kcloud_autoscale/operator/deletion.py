@@ -12,9 +12,11 @@ from datetime import datetime
 
 from kcloud_autoscale.act.rest import RequestError, Rest
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
+from kcloud_autoscale.act.status_decision import RESTORED
 from kcloud_autoscale.act.status_writer import object_path
+from kcloud_autoscale.api.conditions import READY
 from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
-from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction
 from kcloud_autoscale.domain.observation import Observation, TargetObservation
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.fleet import Fleet, is_deleted, is_held, ref_of
@@ -62,8 +64,16 @@ def restore_action(
         to_replicas=original,
         min_replicas=original,
         max_replicas=original,
-        reason="Restored",
+        reason=RESTORED,
     )
+
+
+def deleting(fleet: Fleet, key: WorkloadKey) -> tuple[ConditionFact, ...]:
+    """What stands in the status while an object waits for us, instead of the mode it is treated by."""
+    if not is_deleted(fleet.bodies[key]):
+        return ()
+    text = "the original count is restored, then the object is let go; nothing else is scaled"
+    return (ConditionFact(READY, True, "Deleting", text),)
 
 
 async def hold(rest: Rest, fleet: Fleet) -> frozenset[WorkloadKey]:

@@ -11,7 +11,7 @@ from kcloud_autoscale.act.events import Event, EventWriter
 from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
-from kcloud_autoscale.act.status_decision import final_message
+from kcloud_autoscale.act.status_decision import why
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import FORECAST_TRUSTED, READY
 from kcloud_autoscale.api.effect import fields_honoured
@@ -19,8 +19,10 @@ from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.operator.deletion import deleting
 from kcloud_autoscale.operator.fleet import Fleet, ref_of
 from kcloud_autoscale.operator.metrics import Metrics
+from kcloud_autoscale.operator.sources import SourceLog
 from kcloud_autoscale.operator.store import Body
 from kcloud_autoscale.tick import TickResult
 
@@ -34,6 +36,7 @@ class Recorder:
         self._statuses = statuses
         self._events = events
         self._metrics = metrics
+        self._sources = SourceLog()
         self._uids: dict[WorkloadKey, str] = {}
 
     def record(
@@ -58,6 +61,7 @@ class Recorder:
         self._policies(fleet, ticked, observation.at_seconds)
         for body, message in fleet.invalid:
             self._broken(body, "InvalidSpec", message, observation.at_seconds)
+        self._sources.note(observation.problems)
         self._count(fleet, observation, outcomes, results)
 
     def set_aside(self, fleet: Fleet, reasons: Mapping[WorkloadKey, str], now_seconds: float) -> None:
@@ -133,6 +137,7 @@ def _outcome(
         account=ticked.accounts.get(decision.key),
         scaled_at_seconds=decision.at_seconds if written else None,
         facts=(
+            *deleting(fleet, decision.key),
             *_trouble(result),
             *teaching_failed(decision, untaught),
             fields_honoured(fleet.optimizers[decision.key]),
@@ -171,6 +176,6 @@ def _log(decision: Decision, result: ScaleResult) -> None:
         action.to_replicas,
         result.outcome.value,
         f" ({result.message})" if result.message else "",
-        final_message(decision),
+        why(result, decision),
         decision.id,
     )

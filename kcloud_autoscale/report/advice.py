@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 
 # A condition whose True is bad news.
 _BAD_WHEN_TRUE = frozenset({conditions.CONFLICT})
+
+# Reasons of Ready that rest on another condition, which says of what and since when.
+_FOLLOWS = frozenset({"TargetNotFound", "MetricsUnknown", "Fallback", "Conflict"})
 
 _SAME_AS_BELOW = "It follows from the conditions below; begin with those."
 
@@ -19,8 +24,8 @@ _BY_REASON = {
         conditions.READY,
         "Fallback",
     ): "The metrics have been away for so long that spec.autoScaling.fallback applies; see MetricsAvailable.",
-    (conditions.METRICS_AVAILABLE, "SourceError"): "Prometheus did not answer or refused the query. See whether it is "
-    "up and PROMETHEUS_URL is right; nothing is scaled down meanwhile.",
+    (conditions.METRICS_AVAILABLE, "SourceError"): "Prometheus did not answer. See whether it is up, and whether "
+    "PROMETHEUS_URL and its credentials are right; nothing is scaled down meanwhile.",
     (conditions.METRICS_AVAILABLE, "NoData"): "The query works and returns nothing: see whether the workload's metrics "
     "are scraped (Prometheus' /targets page) and whether spec.autoScaling.demand names its serving stack.",
     (conditions.METRICS_AVAILABLE, "Stale"): "The newest sample is too old: the scrape of this workload has stopped. "
@@ -58,6 +63,15 @@ _BY_REASON = {
     ): "The target was deleted while it was being decided on; the next cycle looks again.",
 }
 
+# Prometheus answers, and objects to the query: 400 where it cannot be parsed, 422 where it cannot be evaluated, as when
+# it joins many series with many. Not where it objects to everything, as a proxy in front of it may.
+_REJECTED = re.compile(r"\bHTTP 4(00|22): |\bbad_data: ")
+_AWAY = "Prometheus does not answer"
+_MEND_QUERY = (
+    "Prometheus answers and rejects the query, as the message says: mend it in spec.autoScaling.demand.query (of "
+    "demand) or in query of spec.autoScaling.metrics[] (of a metric). Nothing is scaled down meanwhile."
+)
+
 _BY_TYPE = {
     conditions.READY: "See the message. Nothing is scaled until it is mended; what runs is left as it is.",
     conditions.TARGET_FOUND: "Create the object, or name the right one in spec.targetRef (same namespace, with a "
@@ -81,12 +95,25 @@ def condition(status: WorkloadOptimizerStatus, name: str) -> Condition | None:
     return next((each for each in status.conditions or () if each.type == name), None)
 
 
+def advised(status: WorkloadOptimizerStatus) -> bool:
+    """Whether the decision is only said (mode Recommend), as `Ready` tells."""
+    ready = condition(status, conditions.READY)
+    return ready is not None and ready.reason == "Recommended"
+
+
 def is_bad(seen: Condition) -> bool:
     """Whether somebody should look: False where True is good, True where it is not. Unknown is its own matter."""
     return seen.status == ("True" if seen.type in _BAD_WHEN_TRUE else "False")
 
 
+def follows(seen: Condition) -> bool:
+    """Whether it only repeats what another condition says better."""
+    return seen.type == conditions.READY and seen.reason in _FOLLOWS
+
+
 def advice(seen: Condition) -> str:
     """What to do about it; conditions of other controllers speak for themselves."""
+    if seen.type == conditions.METRICS_AVAILABLE and _REJECTED.search(seen.message) and _AWAY not in seen.message:
+        return _MEND_QUERY
     exact = _BY_REASON.get((seen.type, seen.reason))
     return exact or _BY_TYPE.get(seen.type, "It is not one of ours; see its message.")

@@ -6,29 +6,30 @@ when, and what to do. A line stands only where the status has something to say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from kcloud_autoscale.api import conditions
 from kcloud_autoscale.api.base import Condition
-from kcloud_autoscale.api.workload_status import (
-    DecisionCap,
-    LastDecision,
-    WorkloadOptimizerStatus,
-)
-from kcloud_autoscale.report.advice import advice, condition, is_bad
+from kcloud_autoscale.api.workload_status import LastDecision, WorkloadOptimizerStatus
+from kcloud_autoscale.report.advice import advice, advised, condition, follows, is_bad
+from kcloud_autoscale.report.explain_limits import held_back, limits
 from kcloud_autoscale.report.explain_reasons import reasons
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
 # The operator writes at least every five minutes, a cycle later at most.
 LATE_SECONDS = 660.0
 
-_OWN_CAPS = {
-    "maxCostPerHour": ("spec.costConstraints.maxCostPerHour", "$/h"),
-    "maxPowerUsage": ("spec.powerConstraints.maxPowerUsage", "W"),
+# A finalizer of ours is tried for a minute, a cycle longer at most.
+RELEASED_SECONDS = 120.0
+
+# The condition that a reason to hold comes with, where it has one of its own.
+_HELD_BY = {
+    "MetricsUnknown": conditions.METRICS_AVAILABLE,
+    "Fallback": conditions.METRICS_AVAILABLE,
+    "Conflict": conditions.CONFLICT,
 }
-_RATE_LIMITS = ("ScaleUpLimit", "ScaleDownLimit", "WaitsForRoom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ class Subject:
     Attributes:
         name: As in ``namespace/name``.
         generation: Of the spec as it is now; None when the object does not say.
+        deleted: When its deletion was asked for; None when it was not.
     """
 
     name: str
     generation: int | None = None
+    deleted: datetime | None = None
 
 
 def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: float) -> str:
@@ -57,7 +60,7 @@ def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: floa
         ("", _headline(subject, status, decision, now_seconds)),
         ("What runs", _runs(status, now_seconds)),
         ("What was wanted, and why", reasons(status, decision)),
-        ("Limits", _limits(status, decision)),
+        ("Limits", limits(status, decision)),
         ("What is not known", _unknown(status, decision, now_seconds)),
         ("What to do", _to_do(subject, status, decision, now_seconds)),
     ]
@@ -69,7 +72,7 @@ def _headline(
     subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
 ) -> list[str]:
     told = [subject.name, status.target or "no target", status.phase or "not looked at yet"]
-    lines = ["  ".join(told), *folded(_verdict(status, decision, now_seconds), "", "")]
+    lines = ["  ".join(told), *folded(_verdict(subject, status, decision, now_seconds), "", "")]
     if decision.time is not None:
         when = f"Written {duration(age(decision.time, now_seconds))} ago, at {clock(decision.time)}"
         named = f": decision {decision.id}, as in the Event and the log" if decision.id else ""
@@ -77,8 +80,10 @@ def _headline(
     return lines
 
 
-def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> str:
+def _verdict(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> str:
     """The one sentence that matters."""
+    if subject.deleted is not None or _is_restoring(status):
+        return _deletion(subject, status, now_seconds)
     if status.last_decision is None and not status.conditions:
         return "Nothing has been decided yet: the operator has not written a status."
     ready, wanted = condition(status, conditions.READY), decision.desired_replicas
@@ -89,11 +94,36 @@ def _verdict(status: WorkloadOptimizerStatus, decision: LastDecision, now_second
     if wanted is None:
         return "Nothing has been decided yet."
     if decision.hold_reason:
-        since = f" for {duration(age(ready.last_transition_time, now_seconds))}" if ready is not None else ""
-        return f"Held at {replicas(wanted)}{since}, {decision.hold_reason}: {_hold_sentence(status, decision)}."
+        since = _held_since(status, decision)
+        lasted = f" for {duration(age(since, now_seconds))}" if since is not None else ""
+        return f"Held at {replicas(wanted)}{lasted}, {decision.hold_reason}: {_hold_sentence(status, decision)}."
     if ready is not None and reason.startswith("Scale"):
         return f"Decided, but not carried out: {ready.message}."
     return _outcome(status, decision, wanted)
+
+
+def _is_restoring(status: WorkloadOptimizerStatus) -> bool:
+    ready = condition(status, conditions.READY)
+    return ready is not None and ready.reason == "Deleting"
+
+
+def _deletion(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: float) -> str:
+    """The operator says what it still does; where it has nothing to do, others hold the object."""
+    lasted = f" for {duration(age(subject.deleted, now_seconds))}" if subject.deleted is not None else ""
+    ready = condition(status, conditions.READY)
+    if ready is not None and _is_restoring(status):
+        return f"Being deleted{lasted}: {ready.message}."
+    return f"Being deleted{lasted}: it stays until its finalizers are off. What follows was decided before that."
+
+
+def _held_since(status: WorkloadOptimizerStatus, decision: LastDecision) -> datetime | None:
+    """When both what holds and Ready turned bad: each alone may have been so for another reason before.
+
+    None for Off and Paused: Ready is True with them as before, and no other condition tells one from the other.
+    """
+    held_by = _HELD_BY.get(decision.hold_reason or "", "")
+    bad = [each for name in (conditions.READY, held_by) if (each := condition(status, name)) and is_bad(each)]
+    return max(each.last_transition_time for each in bad) if held_by and bad else None
 
 
 def _hold_sentence(status: WorkloadOptimizerStatus, decision: LastDecision) -> str:
@@ -106,17 +136,11 @@ def _hold_sentence(status: WorkloadOptimizerStatus, decision: LastDecision) -> s
     return next(told, "nothing changes")
 
 
-def _advised(status: WorkloadOptimizerStatus) -> bool:
-    """Whether the decision is only said (mode Recommend), as `Ready` tells."""
-    ready = condition(status, conditions.READY)
-    return ready is not None and ready.reason == "Recommended"
-
-
 def _outcome(status: WorkloadOptimizerStatus, decision: LastDecision, wanted: int) -> str:
     had, why = decision.current_replicas, f" ({decision.reason})" if decision.reason else ""
     asked = max((each.replicas for each in decision.proposals or ()), default=wanted)
     though = f", though {asked} {'was' if asked == 1 else 'were'} asked for" if asked != wanted else ""
-    if _advised(status):
+    if advised(status):
         same = "which is what runs" if wanted == had else f"{had} run"
         return f"{replicas(wanted)} recommended{though}{why}, {same}; mode Recommend writes nothing."
     if had == wanted:
@@ -157,57 +181,11 @@ def _or_unknown(count: int | None) -> str:
     return "an unknown number" if count is None else str(count)
 
 
-def _limits(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
-    rows = [(cap.name, _cap(cap)) for cap in decision.caps or ()]
-    if status.budget is not None and status.budget.spent is not None:
-        left = f", {status.budget.remaining:,.2f} left" if status.budget.remaining is not None else ""
-        out = status.budget.projected_exhaustion_time
-        gone = f"; at this rate it is spent at {clock(out)}" if out is not None else ""
-        rows.append((f"budget ({status.budget.period or 'Total'})", f"{status.budget.spent:,.2f} $ spent{left}{gone}"))
-    lines = table(rows)
-    wanted, got = decision.uncapped_replicas, decision.desired_replicas
-    if wanted is not None and got is not None and wanted > got:
-        lines += folded(f"They took {replicas(wanted - got)}: {wanted} without them, {got} with them.")
-    return lines + [line for way in _ways_out(status, decision) for line in folded(way)]
-
-
-def _cap(cap: DecisionCap) -> str:
-    used = "use unknown" if cap.used is None else f"{cap.used:,.2f} used"
-    over = f"; minReplicas alone exceeds it by {cap.floor_excess:,.2f}" if cap.floor_excess else ""
-    return f"{cap.limit:,.2f}, {used}{' - it cut this decision' if cap.binding else ''}{over}"
-
-
-def _ways_out(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterator[str]:
-    """The smallest change after which everything wanted fits."""
-    for step in decision.steps or ():
-        if step.reason == "MaxReplicas" and step.before > step.after:
-            field = "spec.autoScaling.maxReplicas"
-            yield f"To let all {step.before} run: raise {field} from {step.after} to {step.before}."
-        if step.reason in _RATE_LIMITS and step.before != step.after == decision.desired_replicas:
-            yield f"The way from {step.after} to {step.before} follows in the next cycles, as {step.reason} allows."
-    for cap in decision.caps or ():
-        field, unit = _OWN_CAPS.get(cap.name, ("", ""))
-        needed = _needed(cap, decision, decision.current_replicas if _advised(status) else decision.desired_replicas)
-        if field and needed is not None:
-            yield f"To let all {decision.uncapped_replicas} run: raise {field} from {cap.limit:g} to {needed:g} {unit}."
-        if cap.floor_excess:
-            yield f"To keep to {cap.name}: raise it by {cap.floor_excess:,.2f}, or lower minReplicas."
-
-
-def _needed(cap: DecisionCap, decision: LastDecision, running: int | None) -> float | None:
-    """What the uncapped count takes, rounded up to cents; None where the use of one replica cannot be told.
-
-    A limit is told what will run takes: 8 $/h for 2 are 4 $/h each, so the 5 that were wanted take 20 $/h.
-    """
-    wanted = decision.uncapped_replicas
-    if not cap.binding or cap.used is None or not running or wanted is None:
-        return None
-    return math.ceil(cap.used / running * wanted * 100.0 - 1e-6) / 100.0
-
-
 def _unknown(status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float) -> list[str]:
     alike: dict[str, list[str]] = {}
     for each in status.conditions or ():
+        if _is_idle(each, status, decision):
+            continue
         if each.status == "Unknown" or (each.status == "False" and each.type.endswith(("Known", "Available"))):
             since = each.last_transition_time
             told = f"since {clock(since)} ({duration(age(since, now_seconds))}): {each.message}"
@@ -222,10 +200,14 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
     lines = [
         line for text in _about_the_operator(subject, status, decision, now_seconds) for line in folded(f"- {text}")
     ]
+    for left, way_out in held_back(status, decision):
+        lines += [*folded(f"- {left}"), *folded(way_out, "    ", "")]
     for each in status.conditions or ():
-        if is_bad(each) and not _not_asked(each, decision):
+        if is_bad(each) and not _not_asked(each, decision) and not _is_idle(each, status, decision):
             since = duration(age(each.last_transition_time, now_seconds))
-            lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}: {each.message}")
+            # A sentence that the conditions below tell as well is told once, and by those: it counted seconds then.
+            message = "" if follows(each) else f": {each.message}"
+            lines += folded(f"- {each.type}={each.status} ({each.reason}) for {since}{message}")
             lines += folded(advice(each), "    ", "")
     if not lines and status.conditions:
         return ["  Nothing: every condition is as it should be."]
@@ -237,6 +219,17 @@ def _not_asked(seen: Condition, decision: LastDecision) -> bool:
     return seen.type == conditions.FORECAST_TRUSTED and decision.hold_reason in ("Off", "Paused")
 
 
+def _is_idle(seen: Condition, status: WorkloadOptimizerStatus, decision: LastDecision) -> bool:
+    """A replica's price and draw are read where it runs; while none does, nothing is wrong with either.
+
+    Unless a limit lets none run for the very reason that they are not known.
+    """
+    if seen.type not in (conditions.PRICE_KNOWN, conditions.POWER_KNOWN):
+        return False
+    frozen = any(cap.binding and cap.used is None for cap in decision.caps or ())
+    return not frozen and (status.replicas == 0 or decision.hold_reason == "Paused")
+
+
 def _about_the_operator(
     subject: Subject, status: WorkloadOptimizerStatus, decision: LastDecision, now_seconds: float
 ) -> Iterator[str]:
@@ -245,6 +238,14 @@ def _about_the_operator(
             "See whether the operator runs and watches this namespace (WATCH_NAMESPACE), and what its log says. A new "
             "optimizer is decided within seconds."
         )
+    if subject.deleted is not None:
+        # Its generation has risen with the deletion, and a status is written only while there is a count to restore.
+        if age(subject.deleted, now_seconds) > RELEASED_SECONDS:
+            yield (
+                "The operator takes its finalizer kcloud.io/restore-replicas off within about a minute: if it is still "
+                "there, see whether the operator runs. Other finalizers are for their owners to take off."
+            )
+        return
     if decision.time is not None and (late := age(decision.time, now_seconds)) > LATE_SECONDS:
         yield (
             f"The status is {duration(late)} old, though the operator writes it at least every five minutes: see "

@@ -76,6 +76,8 @@ def test_a_shared_limit_is_never_exceeded_and_follows_its_owner(world: World, po
     eventually(lambda: world.replicas("dear") == 4, 40, lambda: world.explain("dear"))
     always(lambda: world.replicas("dear") <= 4, 4, lambda: world.explain("dear"))
     eventually(lambda: "CapReached" in world.reasons("dear"), 10, lambda: world.explain("dear"))
+    # What is kept back stands in the status as soon as the Event does, and not minutes later.
+    eventually(lambda: world.status("dear")["lastDecision"]["uncappedReplicas"] > 4, 5, lambda: world.explain("dear"))
     eventually(lambda: policy_status(world).get("currentCost") == 8.0, 90, lambda: policy_status(world))
     assert (policy_status(world)["phase"], policy_status(world)["workloads"]) == ("Active", 1)
     assert world.status("dear")["currentCost"] == 8.0

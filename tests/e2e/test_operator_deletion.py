@@ -45,6 +45,8 @@ def test_restore_sets_the_count_found_at_adoption(world: World):
     world.cluster.kubectl("delete", "wo", "restored", "-n", world.namespace, "--timeout=15s")
     assert is_gone(world, "restored")
     assert world.replicas("restored") == 1
+    eventually(lambda: "its original count of 1 is restored" in world.operator.log.read_text(), 5)
+    assert "mode Off" not in world.operator.log.read_text()
 
 
 def test_restore_does_not_wait_for_a_target_that_is_gone(world: World):

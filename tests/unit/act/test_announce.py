@@ -7,7 +7,7 @@ from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import ObjectRef
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome
-from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction
+from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction, Stage, Step
 from kcloud_autoscale.domain.series import AskedModel
 from tests.unit.act.outcomes import KEY, TARGET, account, decision, outcome
 
@@ -36,6 +36,16 @@ def test_a_scaling_tells_from_where_to_where_and_why():
     assert event.note == "Deployment llm: 2 -> 3 replicas. 4 would cost 40.0 $/h (decision d1)"
     assert not event.lasting
     assert reasons(outcome(**QUIET), result(1)) == ["ScaledDown"]
+
+
+def test_a_restoration_tells_of_the_deletion_and_not_of_the_mode():
+    off = decision(hold_reason="Off", steps=(Step(Stage.GUARD, 6, 6, "Off", "mode Off: observed, never scaled"),))
+    back = result(2)
+    back = replace(back, action=replace(back.action, from_replicas=6, reason="Restored"))
+    (event,) = events_of(REF, outcome(decision=replace(off, caps=()), account=None), back, {})
+    assert event.reason == "ScaledDown"
+    told = "Deployment llm: 6 -> 2 replicas. The optimizer was deleted: its original count of 2 is restored"
+    assert event.note == f"{told} (decision d1)"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +81,26 @@ def test_conflict_and_missing_target_are_warnings():
     )
     events = list(events_of(REF, outcome(decision=decision(caps=(), conditions=facts), account=None), None, {}))
     assert [(event.reason, event.warning) for event in events] == [("Conflict", True), ("TargetNotFound", True)]
+
+
+BLIND = (
+    ConditionFact("Ready", False, "MetricsUnknown", "unknown for 0 s: demand (NoData)"),
+    ConditionFact("MetricsAvailable", False, "NoData", "demand: the query returned no series"),
+)
+LOOKED_AT = {"phase": "Optimized", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@pytest.mark.parametrize("reason", ["MetricsUnknown", "Fallback"])
+def test_a_decision_without_data_is_a_warning_and_nothing_optimized(reason: str):
+    held = decision(desired_replicas=2, hold_reason=reason, conditions=BLIND, caps=())
+    (event,) = events_of(REF, outcome(decision=held, account=None), None, LOOKED_AT | {"phase": "Optimizing"})
+    assert (event.reason, event.warning, event.lasting) == ("MetricsUnknown", True, True)
+    assert event.note == "2 replicas are held, NoData: demand: the query returned no series (decision d1)"
+
+
+def test_a_first_look_that_finds_no_metrics_yet_is_no_news():
+    held = decision(desired_replicas=2, hold_reason="MetricsUnknown", conditions=BLIND, caps=())
+    assert reasons(outcome(decision=held, account=None), previous={}) == []
 
 
 def test_a_fallback_is_news_only_where_the_forecast_was_trusted():

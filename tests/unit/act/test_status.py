@@ -119,7 +119,16 @@ def _facts(**statuses: bool) -> tuple[ConditionFact, ...]:
     ],
 )
 def test_phase(changed: Outcome, phase: str):
-    assert phase_of(changed) == phase
+    assert phase_of(changed, {}) == phase
+
+
+@pytest.mark.parametrize("reason", ["MetricsUnknown", "Fallback"])
+def test_nothing_is_optimized_while_nothing_is_known(reason: str):
+    blind = outcome(decision=decision(desired_replicas=2, hold_reason=reason))
+    known = {"phase": "Optimized", "conditions": [{"type": "Ready", "status": "True"}]}
+    assert phase_of(blind, known) == "Failed"
+    assert phase_of(blind, {}) == "Pending"  # a new workload has not been scraped yet
+    assert phase_of(replace(blind, policy=replace(blind.policy, mode=Mode.RECOMMEND)), known) == "Failed"
 
 
 def test_an_invalid_spec_changes_nothing_but_what_it_says():

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -6,7 +8,13 @@ import pytest
 from kcloud_autoscale.act.events import ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import RequestError
+from kcloud_autoscale.act.status import Outcome, workload_status
 from kcloud_autoscale.act.status_writer import StatusWriter, Urgency, merge_patch, urgency
+from kcloud_autoscale.decide.pipeline import decide_fleet
+from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.reading import Sample
+from kcloud_autoscale.domain.state import DecisionState, WorkloadState
+from tests.builders.deciding import LONG_AGO, NOW, a_case, a_fleet
 from tests.fakes.rest import FakeRest
 
 REF = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", "ai", "llm", "u1")
@@ -44,6 +52,60 @@ def test_how_soon_a_change_is_written(change: dict[str, Any], how_soon: Urgency)
         "conditions": [{"type": "Ready", "status": "True", "reason": "A", "message": "in 3 s"}],
     }
     assert urgency(old, {**old, **change}) is how_soon
+
+
+Minute = tuple[float, Caps]
+ROOM, TIGHT = Caps(max_usd_per_hour=100.0), Caps(max_usd_per_hour=4.0)  # at 2 $/h each: 50 fit, or 2
+
+
+def statuses_of(story: Iterable[Minute], start: int, **policy: Any) -> list[dict[str, Any]]:
+    """What would be written after each minute of (demand, caps); every write to the target is carried out."""
+    state, running, told = DecisionState(LONG_AGO), start, []
+    for minute, (demand, caps) in enumerate(story):
+        now = NOW + 60.0 * minute
+        case = a_case(Sample(demand, now), running, demand, state=state, caps=caps, **policy)
+        decided = decide_fleet((case,), a_fleet(case), now)
+        state = decided.states[0]
+        for action in decided.fleet.actions:
+            running = action.to_replicas
+        cycle = Outcome(case.policy, case.seen, decided.fleet.decisions[0], None)
+        told.append(workload_status(cycle, {}, WorkloadState(state)))
+    return told
+
+
+def urgencies(story: Iterable[Minute], start: int, **policy: Any) -> list[Urgency]:
+    """How soon each minute's status is written, the one before being on record."""
+    return [urgency(old, new) for old, new in pairwise(statuses_of(story, start, **policy))]
+
+
+def test_a_cap_that_begins_to_bind_is_told_at_once_though_the_count_stays():
+    # 20 per second at 10 each need 2; from the fourth minute on 45 need 5, and 4 $/h pay for 2.
+    story = [(20.0, TIGHT)] * 3 + [(45.0, TIGHT)] * 3
+    assert urgencies(story, 2)[2:] == [Urgency.NOW, Urgency.IDLE, Urgency.IDLE]
+    told = statuses_of(story, 2)[3]
+    assert (told["desiredReplicas"], told["lastDecision"]["uncappedReplicas"]) == (2, 5)
+    assert told["lastDecision"]["reason"] == "MaxCostPerHour"
+
+
+def test_a_need_that_grows_above_a_cap_is_told_at_once():
+    assert urgencies([(45.0, TIGHT)] * 3 + [(75.0, TIGHT)] * 2, 2)[2:] == [Urgency.NOW, Urgency.IDLE]
+
+
+def test_a_limit_that_no_longer_binds_is_told_at_once():
+    assert urgencies([(45.0, TIGHT)] * 2 + [(20.0, TIGHT)] * 2, 2)[1:] == [Urgency.NOW, Urgency.IDLE]
+
+
+def test_max_replicas_that_begins_to_bind_is_told_at_once():
+    story = [(20.0, ROOM)] * 2 + [(45.0, ROOM)] * 2
+    assert urgencies(story, 2, max_replicas=2)[1:] == [Urgency.NOW, Urgency.IDLE]
+
+
+def test_a_quiet_workload_is_not_written_though_its_reason_changes_every_minute():
+    # 4 replicas; needs of 4 and 3 in turn: sized to 4, then below and held by the window of five minutes.
+    story = [(39.0 if minute % 2 else 29.0, ROOM) for minute in range(40)]
+    told = statuses_of(story, 4)
+    assert {one["lastDecision"]["reason"] for one in told} >= {"NoChange", "ScaleDownStabilized"}
+    assert set(urgencies(story, 4)) == {Urgency.IDLE}
 
 
 class World:

@@ -85,6 +85,12 @@ def test_otherwise_the_count_stays(body: dict[str, Any], observation: Observatio
     assert deletion.restore_action(fleet_of(body), LLM, observation, original) is None
 
 
+def test_the_status_says_that_it_is_being_deleted():
+    (fact,) = deletion.deleting(fleet_of(leaving()), LLM)
+    assert (fact.type, fact.status, fact.reason) == ("Ready", True, "Deleting")
+    assert deletion.deleting(fleet_of(optimizer(**RESTORE)), LLM) == ()
+
+
 def result(outcome: ScaleOutcome) -> ScaleResult:
     action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6), 2)
     assert action is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.scale import ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe.answer import PrometheusError
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import quarantine, reconcile
 from kcloud_autoscale.operator.fitting import WorkerFitter
@@ -39,13 +41,13 @@ def teacher() -> Iterator[WorkerTeacher]:
     made.close()
 
 
-def reconciler_of(body: dict[str, Any], teacher: WorkerTeacher) -> Reconciler:
+def reconciler_of(body: dict[str, Any], teacher: WorkerTeacher, prometheus: FakePrometheus | None = None) -> Reconciler:
     settings = load_settings({"PROMETHEUS_URL": "http://prometheus"})
     store, rest, bucket, metrics = ObjectStore(), FakeRest(), TokenBucket(), Metrics()
     store.put(OPTIMIZERS, body)
     statuses = StatusWriter(rest, bucket, lambda ref: body, lambda ref, answer: None)
     recorder = Recorder(statuses, EventWriter(rest, bucket, "operator", "pod"), metrics)
-    gatherer = Gatherer(FakePrometheus(), filled_informers(1, 3, name="llm"))
+    gatherer = Gatherer(prometheus or FakePrometheus(), filled_informers(1, 3, name="llm"))
     scaler = ScaleWriter(rest, bucket, lambda: True)
     fitter = WorkerFitter(metrics)  # nobody asks: there is neither a process nor a thread
     return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher, fitter)
@@ -71,3 +73,20 @@ async def test_a_workload_that_was_set_aside_goes_on_from_its_status(
     await reconciler.reconcile(NOW + 60.0 + SET_ASIDE_SECONDS)
 
     assert reconciler._state.workloads[LLM].original_replicas == 7
+
+
+async def test_a_prometheus_that_is_away_is_logged_once_and_once_when_it_is_back(
+    teacher: WorkerTeacher, caplog: pytest.LogCaptureFixture
+):
+    away: list[PrometheusError] = [PrometheusError("connection refused")]
+    prometheus = FakePrometheus(refuse=lambda _: away[0] if away else None)
+    reconciler = reconciler_of(optimizer(), teacher, prometheus)
+    with caplog.at_level(logging.INFO, "kcloud_autoscale.operator.sources"):
+        await reconciler.reconcile(NOW)
+        await reconciler.reconcile(NOW + 60.0)
+        away.clear()
+        await reconciler.reconcile(NOW + 120.0)
+    told = [record.getMessage() for record in caplog.records if "Prometheus" in record.getMessage()]
+    assert len(told) == 2
+    assert told[0].endswith("Prometheus does not answer: connection refused")
+    assert told[1] == "No longer seen: Prometheus does not answer"

@@ -56,11 +56,61 @@ def test_a_cut_decision_tells_its_whole_story() -> None:
     assert "trusted (Calibrated); 24.0 h of known demand behind it" in why
     assert "size 2 -> 4 ForecastNeed 40 per second at 10 each caps 4 -> 3 MaxCostPerHour" in why
     limits = part(text, "Limits")
-    assert "maxCostPerHour 30.00, 30.00 used - it cut this decision" in limits
+    assert "maxCostPerHour 30.00 $/h, 30.00 $/h used - it cut this decision" in limits
     assert "They took 1 replica: 4 without them, 3 with them." in limits
+    todo = part(text, "What to do")
+    assert "maxCostPerHour leaves 3 of the 4 replicas that are wanted; 38.1235 per second meet" in todo
     # 30 $/h for 3 are 10 $/h each; 4 take 40 $/h.
-    assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in limits
-    assert "Nothing: every condition is as it should be." in part(text, "What to do")
+    assert "To let all 4 run: raise spec.costConstraints.maxCostPerHour from 30 to 40 $/h." in todo
+    assert "Nothing" not in todo
+
+
+def test_where_no_limit_cuts_there_is_nothing_to_do() -> None:
+    text = told_of(decision=decision(caps=(CapState("maxCostPerHour", 90.0, 40.0),), uncapped_replicas=3))
+    assert part(text, "What to do") == "Nothing: every condition is as it should be."
+
+
+def test_what_a_limit_costs_now_is_said() -> None:
+    # At 10 per second each, 2 replicas serve 20.
+    capped: dict[str, Any] = {"desired_replicas": 2, "uncapped_replicas": 5, "proposals": ()}
+    capped["caps"] = (CapState("maxCostPerHour", 8.0, 8.0, binding=True),)
+    short = told_of(decision=decision(**capped, inputs=(Input("demand_per_second", 45.0, 3.0),)))
+    left = "maxCostPerHour leaves 2 of the 5 replicas that are wanted"
+    assert f"{left}; 45 per second meet a capacity of 20: latency gives way." in part(short, "What to do")
+    served = told_of(decision=decision(**capped, inputs=(Input("demand_per_second", 18.0, 3.0),)))
+    assert f"{left}; the 18 per second of now are served: headroom gives way." in part(served, "What to do")
+    unknown = told_of(decision=decision(**capped, inputs=()))
+    assert f"{left}. To let all 5 run" in part(unknown, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("cap", "way"),
+    [
+        (
+            CapState("team/costPerHourLimit", 8.0, 8.0, binding=True),
+            "raise spec.costPerHourLimit of the CostPolicy team above 8.00 $/h, or this workload's spec.priority",
+        ),
+        (
+            CapState("racks/maxPowerUsage", 900.0, 700.0, binding=True),
+            "raise spec.maxPowerUsage of the PowerPolicy racks above 900.00 W, or this workload's spec.priority",
+        ),
+        (
+            CapState("budgetLimit", 240.0, 200.0, binding=True),
+            "raise spec.costConstraints.budgetLimit above 240.00 $",
+        ),
+    ],
+)
+def test_a_limit_that_needs_more_than_the_status_tells_names_its_field_and_the_rules_sentence(
+    cap: CapState, way: str
+) -> None:
+    steps = (Step(Stage.CAPS, 4, 3, "SharedCap", f"{cap.name} is short; +12.00 $/h would serve all"),)
+    todo = part(told_of(decision=decision(caps=(cap,), steps=steps)), "What to do")
+    assert f"To let all 4 run: {way} ({cap.name} is short; +12.00 $/h would serve all)." in todo
+
+
+def test_a_limit_whose_use_is_unknown_sends_to_what_is_not_known() -> None:
+    todo = part(told_of(decision=decision(caps=(CapState("maxCostPerHour", 8.0, None, binding=True),))), "What to do")
+    assert "What a replica takes of maxCostPerHour is not known, so nothing grows: see PriceKnown" in todo
 
 
 def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> None:
@@ -75,15 +125,34 @@ def test_the_way_out_of_a_cap_that_is_only_recommended_counts_what_runs() -> Non
 def test_max_replicas_names_the_field_and_the_number() -> None:
     steps = (Step(Stage.SIZE, 2, 14, "ForecastNeed"), Step(Stage.STABILIZE, 14, 10, "MaxReplicas", "maxReplicas is 10"))
     text = told_of(decision=decision(steps=steps, desired_replicas=10, uncapped_replicas=10, caps=()))
-    assert "To let all 14 run: raise spec.autoScaling.maxReplicas from 10 to 14." in part(text, "Limits")
+    todo = part(text, "What to do")
+    assert "maxReplicas leaves 10 of the 14 replicas that are wanted; the 38.1235 per second of now are served" in todo
+    assert "To let all 14 run: raise spec.autoScaling.maxReplicas from 10 to 14." in todo
 
 
 def test_floors_above_a_cap_say_by_how_much() -> None:
     cap = CapState("power/maxPowerUsage", 1_000.0, 1_400.0, floor_excess=400.0)
     broken = ConditionFact("WithinCaps", False, "FloorsExceedCap", "minReplicas alone exceeds it by 400.00")
     text = told_of(decision=decision(caps=(cap,), uncapped_replicas=3, conditions=(*FACTS, broken)))
-    assert "To keep to power/maxPowerUsage: raise it by 400.00, or lower minReplicas." in part(text, "Limits")
+    assert "To keep to power/maxPowerUsage: raise it by 400.00 W, or lower minReplicas." in part(text, "Limits")
     assert "Lower spec.autoScaling.minReplicas or raise the limit" in part(text, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("maxCostPerHour", "$/h"),
+        ("maxPowerUsage", "W"),
+        ("budgetLimit", "$"),
+        ("team/costPerHourLimit", "$/h"),
+        ("team/maxPowerUsage", "W"),
+        ("team/budgetLimit", "$"),
+        ("team/monthlyBudget", "$"),
+    ],
+)
+def test_every_limit_has_its_unit(name: str, unit: str) -> None:
+    limits = part(told_of(decision=decision(caps=(CapState(name, 9_000.0, 1_820.0),))), "Limits")
+    assert f"{name} 9,000.00 {unit}, 1,820.00 {unit} used" in limits
 
 
 def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
@@ -105,8 +174,59 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     assert "demand_per_second no value" in unknown
     todo = part(text, "What to do")
     assert "MetricsAvailable=False (NoData) for 2.0 h" in todo
+    assert "- Ready=False (MetricsUnknown) for 2.0 h It follows from the conditions below" in todo
+    assert "unknown for 300 s" not in todo
     assert "whether spec.autoScaling.demand names its serving stack" in todo
     assert "The status is 2.0 h old" in todo
+
+
+@pytest.mark.parametrize(
+    ("message", "mend"),
+    [
+        ("demand: query: HTTP 400: bad_data: 1:5: parse error: unclosed left parenthesis; query: sum(", True),
+        ("queue: query: HTTP 422: execution: many-to-many matching not allowed; query: a * b", True),
+        ("demand: query: status 'error': bad_data: parse error; query: sum(", True),
+        ("demand: Prometheus does not answer: http://prometheus does not answer: connection refused", False),
+        ("demand: Prometheus does not answer: HTTP 400: no tenant; query: vector(1)", False),
+        ("demand: demand (vllm): HTTP 503: unavailable; query: sum(x)", False),
+    ],
+)
+def test_a_rejected_query_is_told_from_a_server_that_is_away(message: str, mend: bool) -> None:
+    facts = (*FACTS, ConditionFact("MetricsAvailable", False, "SourceError", message))
+    todo = part(told_of(decision=held("MetricsUnknown", "unknown for 0 s: demand (SourceError)", facts)), "What to do")
+    assert ("mend it in spec.autoScaling.demand.query (of demand)" in todo) is mend
+    assert ("PROMETHEUS_URL" in todo) is not mend
+
+
+def since(kind: str, status: str, reason: str, days: float) -> dict[str, Any]:
+    """A condition that has its status for so many days."""
+    when = rfc3339(NOW - days * 86_400.0)
+    return {"type": kind, "status": status, "reason": reason, "message": "in words", "lastTransitionTime": when}
+
+
+@pytest.mark.parametrize(
+    ("reason", "before", "said"),
+    [
+        # Healthy for a month, held since now: nothing but the hold itself is new.
+        ("Paused", [since("Ready", "True", "Paused", 30.0)], "Held at 2 replicas, Paused"),
+        ("Off", [since("Ready", "True", "Off", 30.0)], "Held at 2 replicas, Off"),
+        # One metric of two was unknown for five days, all of them for three.
+        (
+            "MetricsUnknown",
+            [since("Ready", "False", "MetricsUnknown", 3.0), since("MetricsAvailable", "False", "NoData", 5.0)],
+            "Held at 2 replicas for 3.0 days, MetricsUnknown",
+        ),
+        # First the metrics were unknown, then somebody else came.
+        (
+            "Conflict",
+            [since("Ready", "False", "Conflict", 5.0), since("Conflict", "True", "OtherAutoscaler", 4.0)],
+            "Held at 2 replicas for 4.0 days, Conflict",
+        ),
+    ],
+)
+def test_a_hold_is_as_old_as_what_holds(reason: str, before: list[dict[str, Any]], said: str) -> None:
+    status = {"lastDecision": {"desiredReplicas": 2, "holdReason": reason}, "conditions": before}
+    assert said in told(status, NOW)
 
 
 def test_a_missing_target_says_where_it_was_looked_for() -> None:
@@ -154,8 +274,56 @@ def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
     unasked = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
     facts = (ConditionFact("Ready", True, reason, message), *FACTS[1:3], unasked)
     text = told_of(decision=held(reason, message, facts))
-    assert f"Held at 2 replicas for 14 s, {reason}: {message}." in text
+    assert f"Held at 2 replicas, {reason}: {message}." in text
     assert "Nothing: every condition is as it should be." in text
+
+
+UNPRICED = (
+    ConditionFact("PriceKnown", False, "NoData", "nobody exports a price of node :"),
+    ConditionFact("PowerKnown", False, "NoData", "nobody exports the draw of node :"),
+)
+
+
+def test_the_price_of_a_replica_is_no_fault_while_none_runs() -> None:
+    facts = (ConditionFact("Ready", True, "Paused", "scaled to 0 by hand"), *FACTS[1:3], *UNPRICED)
+    paused = held("Paused", "set to 0 by hand", facts, current_replicas=0, desired_replicas=0, uncapped_replicas=0)
+    text = told_of(decision=paused, account=None)
+    assert "nobody exports" not in text
+    assert part(text, "What to do") == "Nothing: every condition is as it should be."
+    # With replicas it is, and so it is where no replica may run for want of a price.
+    assert "PriceKnown=False" in part(told_of(decision=decision(conditions=(*FACTS, *UNPRICED))), "What to do")
+    frozen = workload_status(
+        outcome(
+            decision=decision(
+                current_replicas=0,
+                desired_replicas=0,
+                caps=(CapState("maxCostPerHour", 8.0, None, binding=True),),
+                conditions=(*FACTS, *UNPRICED),
+            )
+        ),
+        {},
+        remembered(2),
+    )
+    assert "PriceKnown=False" in part(told(frozen | {"replicas": 0}), "What to do")
+
+
+def test_an_object_that_is_being_deleted_is_said_to_be() -> None:
+    off = held("Off", "mode Off: observed, never scaled", FACTS)
+    restoring = ConditionFact("Ready", True, "Deleting", "the original count is restored, then the object is let go")
+    status = workload_status(outcome(decision=off, facts=(restoring,)), {}, remembered(2))
+    said = "the original count is restored, then the object is let go."
+    assert told(status).splitlines()[1] == f"Being deleted: {said}"
+    assert "Nothing: every condition is as it should be." in told(status)
+    model = WorkloadOptimizerStatus.model_validate(status)
+    subject = Subject("ai/llm", 4, datetime.fromtimestamp(NOW - 6.0, UTC))
+    assert explain(subject, model, NOW + 14.0).splitlines()[1] == f"Being deleted for 20 s: {said}"
+    # Nobody has anything to restore: somebody else's finalizer holds it.
+    kept = WorkloadOptimizerStatus.model_validate(workload_status(outcome(), {}, remembered(2)))
+    assert "Being deleted for 20 s: it stays until its finalizers are off." in explain(subject, kept, NOW + 14.0)
+    later = part(explain(replace(subject, generation=5), kept, NOW + 7_200.0), "What to do")
+    assert "kcloud.io/restore-replicas" in later
+    assert "The status is" not in later
+    assert "The spec has changed" not in later
 
 
 def test_recommend_says_that_nothing_is_written() -> None:
