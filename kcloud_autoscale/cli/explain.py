@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -45,12 +46,22 @@ def run(args: argparse.Namespace) -> int:
     return _explained(found)
 
 
+def _time(told: Any) -> datetime | None:
+    """A time of the metadata: text from the API server, and from YAML a time already."""
+    if isinstance(told, datetime):
+        return told if told.tzinfo else told.replace(tzinfo=UTC)
+    try:
+        return datetime.fromisoformat(told) if isinstance(told, str) else None
+    except ValueError:
+        return None
+
+
 def _explained(found: Mapping[str, Any]) -> int:
     meta = found.get("metadata")
     meta = meta if isinstance(meta, Mapping) else {}
     name = f"{meta.get('namespace', 'default')}/{meta.get('name', '(no name)')}"
     generation = meta.get("generation")
-    subject = Subject(name, generation if isinstance(generation, int) else None)
+    subject = Subject(name, generation if isinstance(generation, int) else None, _time(meta.get("deletionTimestamp")))
     try:
         status = WorkloadOptimizerStatus.model_validate(found.get("status") or {})
     except ValidationError as error:

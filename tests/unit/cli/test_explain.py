@@ -30,6 +30,13 @@ def test_the_status_of_a_file_is_explained(tmp_path: Path, capsys: pytest.Captur
     assert "Changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour)." in capsys.readouterr().out
 
 
+def test_an_object_that_is_being_deleted_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = optimizer(status=workload_status(outcome(), {}, remembered(2)))
+    gone["metadata"]["deletionTimestamp"] = "2026-07-01T00:00:00Z"
+    assert main(["explain", "-f", written(tmp_path, gone)]) == 0
+    assert "Being deleted for " in capsys.readouterr().out
+
+
 def test_a_list_as_kubectl_prints_it_needs_a_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, {"kind": "List", "items": [optimizer("llm"), optimizer("chat")]})
     assert main(["explain", "-f", path]) == 2
