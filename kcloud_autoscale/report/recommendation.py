@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.reading import Missing, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -150,13 +151,21 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
     if not np.nansum(past.demand.values) > 0.0:
         text = f"{past.preset} has metrics of it, but in {days:.1f} days not one request"
         return CannotTell(past.key, past.target, "NoTraffic", text)
+    if not np.isfinite(past.demand.values[_history_steps(past.demand, terms) :]).any():
+        ago = (len(past.demand.values) - 1 - _last_known(past.demand)) * past.demand.step_seconds / SECONDS_PER_DAY
+        text = f"{past.preset} has told no demand for {ago:.1f} days: there is none in the days to replay"
+        return CannotTell(past.key, past.target, "NoRecentDemand", text)
     capacity, source = capacity_of(past)
     if terms.latency_ms is not None and source == BUSIEST:
         text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
         return CannotTell(past.key, past.target, "CapacityUnknown", text)
     if capacity is None:
         return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
-    found = _replayed(past, terms, capacity, source, remember)
+    try:
+        found = _replayed(past, terms, capacity, source, remember)
+    except ConfigError as error:
+        # One workload that cannot be simulated is no reason to keep silent about the others.
+        return CannotTell(past.key, past.target, "NotReplayable", str(error))
     if source in _BOUNDS and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
         met = f" and met {terms.latency_ms:g} ms" if terms.latency_ms is not None else ""
         text = (
@@ -198,7 +207,7 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
         max_replicas=terms.max_replicas or most_replicas(past, capacity, terms.min_replicas),
         usd_per_replica_hour=_value(past.usd_per_replica_hour),
         watts_per_replica=_value(past.watts_per_replica),
-        history_steps=_history_steps(len(demand.values), terms.days * SECONDS_PER_DAY / demand.step_seconds),
+        history_steps=_history_steps(demand, terms),
     )
     made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
     outcomes, notes = {OURS: made[OURS]}, _notes(past, source)
@@ -210,9 +219,16 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
     return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
 
 
-def _history_steps(steps: int, replayed: float) -> int:
+def _history_steps(demand: DemandHistory, terms: Terms) -> int:
     """Steps that are only learned from: all but the last days, and a third where there are fewer."""
-    return max(steps - round(replayed), math.ceil(steps * LEARNED_FRACTION))
+    steps = len(demand.values)
+    replayed = round(terms.days * SECONDS_PER_DAY / demand.step_seconds)
+    return max(steps - replayed, math.ceil(steps * LEARNED_FRACTION))
+
+
+def _last_known(demand: DemandHistory) -> int:
+    """Index of the newest step whose demand is known."""
+    return int(np.flatnonzero(np.isfinite(demand.values))[-1])
 
 
 def most_replicas(past: Past, capacity: float, min_replicas: int) -> int:

@@ -1,6 +1,7 @@
 """What would have been saved: judged on pasts made by hand, and said so that it can be checked."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -91,6 +92,21 @@ def test_too_little_history_and_no_traffic_are_said() -> None:
     holes = past().demand.values.copy()
     holes[60:] = np.nan
     assert silent(past(demand=DemandHistory(0.0, STEP, holes))).reason == "TooLittleHistory"
+
+
+def test_a_load_that_ended_before_the_replayed_days_is_said() -> None:
+    ended = past().demand.values.copy()
+    ended[2 * DAY :] = np.nan
+    found = silent(past(demand=DemandHistory(0.0, STEP, ended)))
+    assert found.reason == "NoRecentDemand"
+    assert found.message == "vllm has told no demand for 1.0 days: there is none in the days to replay"
+    # With two days to replay, the first of them has a load.
+    assert isinstance(judge(past(demand=DemandHistory(0.0, STEP, ended)), Terms(days=2.0)), Recommendation)
+
+
+def test_what_cannot_be_simulated_is_said_of_that_workload_alone() -> None:
+    found = silent(past(startup_seconds=math.inf))
+    assert (found.reason, found.message) == ("NotReplayable", "startup seconds is inf, must be 0 or more")
 
 
 def test_without_an_objective_the_busiest_load_bounds_the_capacity() -> None:
