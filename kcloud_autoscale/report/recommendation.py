@@ -36,6 +36,7 @@ ROOM_FOR_PEAKS = 1.2
 
 AT_LEAST, BUSIEST = "at least", "busiest seen"
 _BOUNDS = (AT_LEAST, BUSIEST)
+_UNKNOWN_MISSES = "a load above what a replica is counted with is drawn as missed, and is not known to have been"
 _ASK = "--latency-ms (the p95 that is still good) or --capacity-per-replica"
 _KNOWN = "--capacity-per-replica (what one serves in a load test, say)"
 
@@ -131,6 +132,19 @@ class Recommendation:
         return (len(self.trace.demand) - self.rules.history_steps) * self.trace.step_seconds / SECONDS_PER_DAY
 
     @property
+    def capacity_is_bound(self) -> bool:
+        """A replica may serve more than is counted with."""
+        return self.capacity_source in _BOUNDS
+
+    def misses_known(self, policy: str) -> bool:
+        """Whether the steps that a policy missed can be counted.
+
+        What ran is where a bound from below comes from: a load above it is none that is known to have been missed.
+        The other policies never ran; by the bound they miss at most what is counted.
+        """
+        return policy != ACTUAL or not self.capacity_is_bound
+
+    @property
     def known_days(self) -> float:
         return len(self.trace.demand) * self.trace.step_seconds / SECONDS_PER_DAY
 
@@ -166,7 +180,7 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
     except ConfigError as error:
         # One workload that cannot be simulated is no reason to keep silent about the others.
         return CannotTell(past.key, past.target, "NotReplayable", str(error))
-    if source in _BOUNDS and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
+    if found.capacity_is_bound and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
         met = f" and met {terms.latency_ms:g} ms" if terms.latency_ms is not None else ""
         text = (
             f"a replica carried up to {capacity:.4g} per second{met}, as much as the replicas that ran needed; whether "
@@ -215,7 +229,7 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
     if isinstance(ran, str):
         notes.append(ran)
     else:
-        outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
+        outcomes[ACTUAL] = Outcome(ran, score(ran, rules), _UNKNOWN_MISSES if source in _BOUNDS else "")
     return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
 
 
@@ -263,8 +277,13 @@ def _notes(past: Past, capacity_source: str) -> list[str]:
         notes.append("the objective was met at every load seen: a replica may serve more, and the saving be larger")
     if capacity_source == BUSIEST:
         notes.append(
-            "capacity is what a replica carried in its busiest 1 % of time, so about 1 % of what ran counts as missed; "
-            "--latency-ms would teach a better one"
+            "capacity is what a replica carried in its busiest 1 % of time, well or not; --latency-ms would teach a "
+            "better one"
+        )
+    if capacity_source in _BOUNDS:
+        notes.append(
+            f"that is a bound from below: what {ACTUAL} missed is not known, and what {OURS} and {HPA} are said to "
+            "miss is the most it can be"
         )
     if past.startup_source == "default":
         notes.append(f"no start-up was seen: {past.startup_seconds:.0f} s are assumed")

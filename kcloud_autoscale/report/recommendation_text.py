@@ -12,7 +12,6 @@ import yaml
 from kcloud_autoscale.report.phrases import folded, table
 from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
 from kcloud_autoscale.simulate.score import Score
-from kcloud_autoscale.simulate.table import comparison
 
 Json = dict[str, Any]
 
@@ -46,10 +45,11 @@ def _summary(found: Sequence[Recommendation]) -> list[str]:
     for each in found:
         against = ACTUAL if ACTUAL in each.outcomes else HPA
         ours, theirs = each.outcomes[OURS].score, each.outcomes[against].score
+        missed = f"{theirs.violation_fraction:.2%}" if each.misses_known(against) else "-"
         rows.append(
             (
                 str(each.past.key),
-                f"{theirs.violation_fraction:.2%} -> {ours.violation_fraction:.2%}",
+                f"{missed} -> {ours.violation_fraction:.2%}",
                 f"{theirs.replica_hours:,.1f} -> {ours.replica_hours:,.1f} ({_change(ours, theirs)})",
                 _difference(ours.usd, theirs.usd, 1.0, 2),
                 _difference(ours.watt_hours, theirs.watt_hours, 1e3, 1),
@@ -76,9 +76,33 @@ def _block(each: Recommendation) -> str:
             f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
             f"{rules.startup_seconds:.0f} s ({past.startup_source})"
         ),
-        *(f"  {line}" for line in comparison(each.outcomes).splitlines()),
+        *_policies(each),
     ]
     return "\n".join(lines + [line for note in each.notes for line in folded(f"- {note}")])
+
+
+def _policies(each: Recommendation) -> list[str]:
+    """A line per policy; the last column is replica-hours over those of HPA."""
+    rows = [("policy", "violating", "unserved", "replica-h", "changes/h", "USD", "kWh", "of HPA")]
+    hpa_hours = each.outcomes[HPA].score.replica_hours
+    for name, outcome in each.outcomes.items():
+        score, known = outcome.score, each.misses_known(name)
+        rows.append(
+            (
+                name,
+                f"{score.violation_fraction:.2%}" if known else "-",
+                f"{score.unserved_fraction:.3%}" if known else "-",
+                f"{score.replica_hours:,.1f}",
+                f"{score.changes_per_hour:.2f}",
+                "-" if score.usd is None else f"{score.usd:,.2f}",
+                "-" if score.watt_hours is None else f"{score.watt_hours / 1e3:,.1f}",
+                f"{score.replica_hours / hpa_hours:.3f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join((first.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]))) for first, *numbers in rows
+    ]
 
 
 def _silences(silent: Sequence[CannotTell]) -> list[str]:
@@ -126,16 +150,16 @@ def _workload(each: Recommendation) -> Json:
         "startupSource": past.startup_source,
         "usdPerReplicaHour": rules.usd_per_replica_hour,
         "wattsPerReplica": rules.watts_per_replica,
-        "policies": {name: _score(outcome.score) for name, outcome in each.outcomes.items()},
+        "policies": {name: _score(outcome.score, each.misses_known(name)) for name, outcome in each.outcomes.items()},
         "notes": list(each.notes),
         "manifest": manifest(each),
     }
 
 
-def _score(score: Score) -> Json:
+def _score(score: Score, misses_known: bool) -> Json:
     return {
-        "violatingFraction": score.violation_fraction,
-        "unservedFraction": score.unserved_fraction,
+        "violatingFraction": score.violation_fraction if misses_known else None,
+        "unservedFraction": score.unserved_fraction if misses_known else None,
         "replicaHours": score.replica_hours,
         "changesPerHour": score.changes_per_hour,
         "usd": score.usd,

@@ -119,6 +119,29 @@ def test_without_an_objective_the_busiest_load_bounds_the_capacity() -> None:
     assert any("busiest 1 % of time" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(("proven", "latency_ms"), [(None, None), (4.9, 800.0)])
+def test_what_ran_is_not_said_to_have_missed_what_it_may_have_served(
+    proven: float | None, latency_ms: float | None
+) -> None:
+    # 50 per second on 10 replicas at noon: 5 each, more than the 4.9 that are counted with, and nobody saw a miss.
+    given = past(capacity_per_replica=None, capacity_source="unknown", proven_per_replica=proven)
+    found = judged(given, Terms(days=1.0, latency_ms=latency_ms))
+    assert found.outcomes[ACTUAL].score.violations > 0
+    told = text([found], [])
+    (summary,) = [line for line in told.splitlines() if line.startswith("  ai/llm")]
+    ours = found.outcomes["predictive"].score
+    assert summary.split()[1:4] == ["-", "->", f"{ours.violation_fraction:.2%}"]
+    (ran,) = [line for line in told.splitlines() if line.startswith("  actual")]
+    assert ran.split()[:4] == ["actual", "-", "-", "240.0"]
+    policies = json.loads(as_json([found], []))["workloads"][0]["policies"]
+    assert (policies["actual"]["violatingFraction"], policies["actual"]["unservedFraction"]) == (None, None)
+    assert policies["predictive"]["violatingFraction"] == ours.violation_fraction
+    assert any("what actual missed is not known" in note for note in found.notes)
+    # A capacity that is known counts the misses of what ran.
+    known = json.loads(as_json([judged(past(capacity_per_replica=4.9))], []))["workloads"][0]
+    assert known["policies"]["actual"]["violatingFraction"] > 0.0
+
+
 def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
     # Replicas that followed the load at 7 each: nothing shows that one could serve more.
     followed = np.ceil(past().demand.values / 7.0)
