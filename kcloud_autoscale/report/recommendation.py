@@ -46,7 +46,7 @@ class Past:
     """What is known of one workload.
 
     Attributes:
-        key: Namespace and name of the optimizer it would get.
+        key: Namespace and name of the optimizer it would get; the name of its target, unless another one has it.
         target: What would be scaled.
         preset: The serving stack that tells its load.
         demand: Load per second, step by step.
@@ -213,7 +213,12 @@ def capacity_of(past: Past) -> tuple[float | None, str]:
 
 def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: bool) -> Recommendation:
     demand = past.demand
-    trace = Trace(f"{past.target.kind} {past.key}", demand.start_seconds, demand.step_seconds, demand.values)
+    trace = Trace(
+        f"{past.target.kind} {past.key.namespace}/{past.target.name}",
+        demand.start_seconds,
+        demand.step_seconds,
+        demand.values,
+    )
     rules = WorldRules(
         capacity_per_replica=capacity,
         startup_seconds=past.startup_seconds,

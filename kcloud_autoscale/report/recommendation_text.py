@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
 from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
 from kcloud_autoscale.simulate.score import Score
@@ -48,7 +49,7 @@ def _summary(found: Sequence[Recommendation]) -> list[str]:
         missed = f"{theirs.violation_fraction:.2%}" if each.misses_known(against) else "-"
         rows.append(
             (
-                str(each.past.key),
+                _shown(each.past.key, each.past.target),
                 f"{missed} -> {ours.violation_fraction:.2%}",
                 f"{theirs.replica_hours:,.1f} -> {ours.replica_hours:,.1f} ({_change(ours, theirs)})",
                 _difference(ours.usd, theirs.usd, 1.0, 2),
@@ -57,6 +58,12 @@ def _summary(found: Sequence[Recommendation]) -> list[str]:
             )
         )
     return table(rows)
+
+
+def _shown(key: WorkloadKey, target: TargetRef) -> str:
+    """As the cluster names it; with its kind where a workload of another kind has the same name."""
+    name = f"{key.namespace}/{target.name}"
+    return name if key.name == target.name else f"{name} ({target.kind})"
 
 
 def _change(ours: Score, theirs: Score) -> str:
@@ -70,7 +77,7 @@ def _difference(ours: float | None, theirs: float | None, unit: float, digits: i
 def _block(each: Recommendation) -> str:
     past, rules = each.past, each.rules
     lines = [
-        f"{past.target.kind} {past.key}",
+        each.trace.name,
         *folded(
             f"load from {past.preset}; {each.replayed_days:.1f} of {each.known_days:.1f} days replayed; a replica "
             f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
@@ -109,7 +116,7 @@ def _silences(silent: Sequence[CannotTell]) -> list[str]:
     """By message: a cluster has hundreds of workloads that serve no requests."""
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for each in silent:
-        alike[each.message].append(str(each.key))
+        alike[each.message].append(_shown(each.key, each.target))
     lines = []
     for message, names in alike.items():
         more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
@@ -123,7 +130,7 @@ def as_json(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> st
         "workloads": [_workload(each) for each in found],
         "cannotTell": [
             {
-                **_name(each.key.namespace, each.key.name, each.target.kind),
+                **_name(each.key.namespace, each.target),
                 "reason": each.reason,
                 "message": each.message,
             }
@@ -133,14 +140,14 @@ def as_json(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> st
     return json.dumps(document, indent=2, allow_nan=False)
 
 
-def _name(namespace: str, name: str, kind: str) -> Json:
-    return {"namespace": namespace, "name": name, "kind": kind}
+def _name(namespace: str, target: TargetRef) -> Json:
+    return {"namespace": namespace, "name": target.name, "kind": target.kind}
 
 
 def _workload(each: Recommendation) -> Json:
     past, rules = each.past, each.rules
     return {
-        **_name(past.key.namespace, past.target.name, past.target.kind),
+        **_name(past.key.namespace, past.target),
         "demandPreset": past.preset,
         "knownDays": each.known_days,
         "replayedDays": each.replayed_days,

@@ -211,10 +211,27 @@ def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
 def test_the_table_adds_up() -> None:
     found = judged(past())
     ours = found.outcomes["predictive"].score.replica_hours
-    told = text([found], [CannotTell(WorkloadKey("ai", str(i)), past().target, "X", "no signal") for i in range(14)])
+    quiet = [(WorkloadKey("ai", str(i)), replace(past().target, name=str(i))) for i in range(14)]
+    told = text([found], [CannotTell(key, target, "X", "no signal") for key, target in quiet])
     assert f"240.0 -> {ours:,.1f} ({ours / 240.0 - 1.0:+.1%})  {2.0 * (ours - 240.0):+,.2f}" in told
     assert "ai/11 and 2 more: no signal" in " ".join(told.split())
     assert text([], []) == "Nothing to recommend: there is no Deployment and no StatefulSet where we looked."
+
+
+def test_a_workload_is_called_what_the_cluster_calls_it() -> None:
+    # Its optimizer cannot have the name of the Deployment beside it; the object itself has it.
+    twin = past(key=WorkloadKey("ai", "llm-statefulset"), target=TargetRef("apps/v1", "StatefulSet", "llm"))
+    found, quiet = judged(twin), silent(replace(twin, demand=DemandHistory(0.0, STEP, np.zeros(3 * DAY))))
+    lines = text([found], [quiet]).splitlines()
+    assert "StatefulSet ai/llm" in lines
+    assert sum(line.startswith("  ai/llm (StatefulSet)") for line in lines) == 2
+    assert not any("llm-statefulset" in line for line in lines)
+    told = json.loads(as_json([found], [quiet]))
+    assert [(each["name"], each["kind"]) for each in (*told["workloads"], *told["cannotTell"])] == [
+        ("llm", "StatefulSet"),
+        ("llm", "StatefulSet"),
+    ]
+    assert manifest(found)["metadata"]["name"] == "llm-statefulset"
 
 
 def test_json_says_the_same_and_carries_the_manifest() -> None:
