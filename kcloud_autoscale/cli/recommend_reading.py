@@ -11,7 +11,7 @@ from kubernetes.aio.client import ApiClient
 from kcloud_autoscale.cli.recommend_targets import Optimizers, named_targets, read_optimizers
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.errors import ObservationError
-from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray, Forecast
@@ -153,7 +153,7 @@ async def _pasts(
             _slice(ready[key], span, demand),
             proven.get(key),
             decisions[key],
-            seen.workloads[key].conflict or "",
+            seen.workloads[key],
             (key.namespace, targets[key]) in taken,
         )
         for key, demand in histories.items()
@@ -172,7 +172,7 @@ def _past(
     ready: FloatArray,
     proven: float | None,
     decision: Decision,
-    other: str,
+    seen: WorkloadObservation,
     has_optimizer: bool,
 ) -> Past:
     unpriced = Missing(MissingReason.NO_DATA, "the workload was not found again")
@@ -189,7 +189,8 @@ def _past(
         startup_source=decision.lead_time_source,
         usd_per_replica_hour=decision.usd_per_replica_hour or unpriced,
         watts_per_replica=decision.watts_per_replica or unpriced,
-        other=other,
+        desired_replicas=seen.target.desired_replicas if isinstance(seen.target, TargetObservation) else None,
+        other=seen.conflict or "",
         has_optimizer=has_optimizer,
     )
 

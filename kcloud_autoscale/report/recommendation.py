@@ -58,6 +58,7 @@ class Past:
         startup_source: ``spec``, ``learned`` or ``default``.
         usd_per_replica_hour: Price.
         watts_per_replica: Draw.
+        desired_replicas: What it is set to now; None where that is not known.
         other: The autoscaler that scales it now; empty when none does.
         has_optimizer: A WorkloadOptimizer is set for it already.
     """
@@ -74,6 +75,7 @@ class Past:
     startup_source: str
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
+    desired_replicas: int | None = None
     other: str = ""
     has_optimizer: bool = False
 
@@ -229,7 +231,7 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
         history_steps=_history_steps(demand, terms),
     )
     made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
-    outcomes, notes = {OURS: made[OURS]}, _notes(past, source)
+    outcomes, notes = {OURS: made[OURS]}, _notes(past, source, terms.min_replicas)
     ran = actual(past, rules)
     if isinstance(ran, str):
         notes.append(ran)
@@ -276,7 +278,7 @@ def _value(reading: Reading) -> float | None:
     return reading.value if isinstance(reading, Sample) and reading.value > 0.0 else None
 
 
-def _notes(past: Past, capacity_source: str) -> list[str]:
+def _notes(past: Past, capacity_source: str, min_replicas: int) -> list[str]:
     notes = []
     if capacity_source == AT_LEAST:
         notes.append("the objective was met at every load seen: a replica may serve more, and the saving be larger")
@@ -301,6 +303,11 @@ def _notes(past: Past, capacity_source: str) -> list[str]:
     gaps = 1.0 - float(np.isfinite(past.demand.values).mean())
     if gaps > 0.01:
         notes.append(f"{gaps:.0%} of the steps have no demand; they are neither decided on nor scored")
+    if past.desired_replicas == 0:
+        notes.append(
+            f"it is scaled to 0 now: with minReplicas {min_replicas}, mode Auto leaves it at 0 until somebody sets it "
+            "to 1"
+        )
     if past.has_optimizer:
         notes.append("it has a WorkloadOptimizer already: no manifest is written for it")
     if past.other:

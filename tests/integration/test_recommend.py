@@ -170,3 +170,14 @@ def test_whoever_may_view_one_namespace_is_told_of_it(world: World) -> None:
     assert blind.returncode == 2
     assert "the cluster cannot be read" in blind.stderr
     assert "forbidden" in blind.stderr
+
+
+def test_a_workload_that_is_scaled_to_0_now_is_said_to_be(world: World) -> None:
+    kubectl, namespace = world.cluster.kubectl, world.namespace
+    kubectl("-n", namespace, "scale", "deployment/llm", "--replicas=0")
+    kubectl("-n", namespace, "wait", "pod", "-l", "app=llm", "--for=delete", "--timeout=60s")
+    done = world.recommend("--capacity-per-replica", "10")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "it is scaled to 0 now: with minReplicas 1, mode Auto leaves it at 0" in told
+    assert "price of a replica is not known: no replica runs on a node we know, so there is no node to price" in told

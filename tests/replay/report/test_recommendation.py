@@ -208,6 +208,12 @@ def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
     assert summary.split()[-3:] == ["-", "-", "actual"]
 
 
+def test_a_workload_that_is_scaled_to_0_now_is_said_to_be() -> None:
+    (note,) = [each for each in judged(past(desired_replicas=0)).notes if "scaled to 0" in each]
+    assert "with minReplicas 1, mode Auto leaves it at 0" in note
+    assert not any("scaled to 0" in each for each in judged(past(desired_replicas=1)).notes)
+
+
 def test_the_table_adds_up() -> None:
     found = judged(past())
     ours = found.outcomes["predictive"].score.replica_hours
