@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kubernetes.aio.client import ApiClient
 
-from kcloud_autoscale.cli.recommend_targets import Optimizers, named_targets, read_optimizers
+from kcloud_autoscale.cli.recommend_targets import Optimizers, absent_namespaces, named_targets, read_optimizers
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
@@ -21,6 +21,7 @@ from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus
+from kcloud_autoscale.observe.reader import Reader
 from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
 from kcloud_autoscale.report.recommendation import CannotTell, Past
 from kcloud_autoscale.tick import FleetState, ForecastRequest, tick
@@ -67,10 +68,13 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
     """Read everything.
 
     Raises:
+        ConfigError: None of the namespaces exists.
         ObservationError: The API server or Prometheus cannot be read.
     """
-    async with _informers(client, wish.namespaces) as informers:
-        optimizers = await read_optimizers(informers, wish.namespaces)
+    absent = await absent_namespaces(Reader(client), wish.namespaces)
+    namespaces = tuple(name for name in wish.namespaces if name not in absent)
+    async with _informers(client, namespaces) as informers:
+        optimizers = await read_optimizers(informers, namespaces)
         targets = named_targets(((namespace, each.ref) for namespace, each in informers.scalables()), optimizers)
         asker = Asker(prometheus, now_seconds, HISTORY_SECONDS)
         signals = await demand_signals(asker, targets, wish.history_days)
@@ -79,7 +83,7 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
         settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS, single_look=True)
         seen = await Gatherer(prometheus, informers, settings).gather(policy, {}, now_seconds)
         pasts = await _pasts(asker, policy, presets, seen, optimizers)
-        problems = informers.problems()
+        problems = (*(f"there is no namespace {name}" for name in absent), *informers.problems())
     known = {past.key for past in pasts}
     silent = [_silent(key, ref, presets.get(key), seen) for key, ref in targets.items() if key not in known]
     return Reading(tuple(pasts), tuple(silent), problems)

@@ -1,12 +1,15 @@
-"""What `recommend` looks at: the workloads of a cluster by name, and those that have an optimizer already."""
+"""What `recommend` looks at: namespaces that exist, workloads by name, and those that have an optimizer already."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
 
+from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe.kubernetes import Informers
-from kcloud_autoscale.observe.reader import Json, ReadError
+from kcloud_autoscale.observe.reader import Json, Reader, ReadError
 
 Optimizers = Mapping[WorkloadKey, TargetRef | None]
 
@@ -23,6 +26,28 @@ def named_targets(scalables: Iterable[tuple[str, TargetRef]], optimizers: Optimi
             key = WorkloadKey(namespace, f"{ref.name}-{ref.kind.lower()}")
         found[key] = ref
     return found
+
+
+async def absent_namespaces(reader: Reader, namespaces: Sequence[str]) -> tuple[str, ...]:
+    """Those of the namespaces that do not exist: a list in one of them is empty, and tells nobody of a typo.
+
+    Raises:
+        ConfigError: None of them exists.
+    """
+
+    async def is_absent(namespace: str) -> bool:
+        try:
+            await reader.get(f"/api/v1/namespaces/{quote(namespace, safe='')}")
+        except ReadError as error:
+            # Whoever may not look, or gets no answer, is told so by what is read next.
+            return error.status == 404
+        return False
+
+    missing = await asyncio.gather(*map(is_absent, namespaces))
+    absent = tuple(name for name, is_missing in zip(namespaces, missing, strict=True) if is_missing)
+    if absent and len(absent) == len(namespaces):
+        raise ConfigError(f"there is no namespace {' and no '.join(absent)}")
+    return absent
 
 
 async def read_optimizers(informers: Informers, namespaces: Sequence[str]) -> Optimizers:

@@ -141,6 +141,15 @@ def test_without_an_objective_it_says_that_it_cannot_tell(world: World) -> None:
     assert "Nothing to recommend." in told
 
 
+def test_a_namespace_that_does_not_exist_is_named(world: World) -> None:
+    both = world.recommend("-n", "doesnotexist", "--capacity-per-replica", "10")
+    assert both.returncode == 0, both.stderr
+    assert "not read: there is no namespace doesnotexist" in both.stderr
+    alone = replace(world, namespace="doesnotexist").recommend()
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert alone.stderr == "kcloud-autoscale recommend: there is no namespace doesnotexist\n"
+
+
 def test_a_prometheus_that_is_away_is_no_lack_of_signals(world: World) -> None:
     done = replace(world, url="http://127.0.0.1:9").recommend()
     assert done.returncode == 2

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kcloud_autoscale.cli.recommend_targets import named_targets, read_optimizers
+from kcloud_autoscale.cli.recommend_targets import absent_namespaces, named_targets, read_optimizers
+from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.reader import Json, ReadError
@@ -75,3 +76,19 @@ def test_twins_get_a_name_each() -> None:
         WorkloadKey("ai", "twin-deployment"): DEPLOYMENT,
         KEY: STATEFUL_SET,
     }
+
+
+def test_a_namespace_that_does_not_exist_is_named() -> None:
+    reader = CannedReader({"/api/v1/namespaces/ai": {}})
+    assert asyncio.run(absent_namespaces(reader, ("ai", "a/i"))) == ("a/i",)  # type: ignore[arg-type]
+    assert asyncio.run(absent_namespaces(reader, ())) == ()  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"there is no namespace ia and no a1$"):
+        asyncio.run(absent_namespaces(reader, ("ia", "a1")))  # type: ignore[arg-type]
+
+
+def test_whoever_may_not_look_at_a_namespace_goes_on() -> None:
+    class Forbidden(CannedReader):
+        async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+            raise ReadError(403, f"{path}: HTTP 403")
+
+    assert asyncio.run(absent_namespaces(Forbidden({}), ("ai",))) == ()  # type: ignore[arg-type]
