@@ -22,7 +22,7 @@ URL = ("--prometheus", "http://127.0.0.1:9")
             (*URL, "--min-replicas", "3", "--max-replicas", "2"),
             "--max-replicas is 2, must be at least --min-replicas, which is 3",
         ),
-        ((*URL, "--kubeconfig", "/nowhere"), "no way to the cluster"),
+        ((*URL, "--kubeconfig", "/nowhere"), "no way to the cluster: there is no file /nowhere"),
     ],
 )
 def test_what_cannot_be_is_said(
