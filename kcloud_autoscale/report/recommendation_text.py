@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from kcloud_autoscale.domain.reading import Reading, Sample
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
 from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
@@ -16,6 +17,8 @@ from kcloud_autoscale.simulate.score import Score
 
 Json = dict[str, Any]
 
+_TABLE = "table "
+_SAID_BY = {"estimate": "built-in table", "opencost": "OpenCost", "override": "CostPolicy"}
 # Of workloads that have one reason in common, so many are named.
 NAMED_AT_MOST = 12
 
@@ -83,9 +86,31 @@ def _block(each: Recommendation) -> str:
             f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
             f"{rules.startup_seconds:.0f} s ({past.startup_source})"
         ),
+        *_worth(each),
         *_policies(each),
     ]
     return "\n".join(lines + [line for note in each.notes for line in folded(f"- {note}")])
+
+
+def _worth(each: Recommendation) -> list[str]:
+    """What a replica costs and draws, and who says so: a list price is not what is paid."""
+    usd, watts = each.rules.usd_per_replica_hour, each.rules.watts_per_replica
+    parts = []
+    if usd is not None:
+        parts.append(f"costs {usd:,.3f} $/h ({_said_by(each.past.usd_per_replica_hour)})")
+    if watts is not None:
+        parts.append(f"draws up to {watts:,.0f} W ({_said_by(each.past.watts_per_replica)})")
+    return folded(f"a replica {' and '.join(parts)}") if parts else []
+
+
+def _said_by(reading: Reading) -> str:
+    source = _source(reading) or "source unknown"
+    device = source.removeprefix(_TABLE)
+    return _SAID_BY.get(source, source) if device == source else f"built-in table, {device}"
+
+
+def _source(reading: Reading) -> str | None:
+    return reading.source or None if isinstance(reading, Sample) else None
 
 
 def _policies(each: Recommendation) -> list[str]:
@@ -146,6 +171,7 @@ def _name(namespace: str, target: TargetRef) -> Json:
 
 def _workload(each: Recommendation) -> Json:
     past, rules = each.past, each.rules
+    usd, watts = rules.usd_per_replica_hour, rules.watts_per_replica
     return {
         **_name(past.key.namespace, past.target),
         "demandPreset": past.preset,
@@ -155,8 +181,10 @@ def _workload(each: Recommendation) -> Json:
         "capacitySource": each.capacity_source,
         "startupSeconds": rules.startup_seconds,
         "startupSource": past.startup_source,
-        "usdPerReplicaHour": rules.usd_per_replica_hour,
-        "wattsPerReplica": rules.watts_per_replica,
+        "usdPerReplicaHour": usd,
+        "usdPerReplicaHourSource": None if usd is None else _source(past.usd_per_replica_hour),
+        "wattsPerReplica": watts,
+        "wattsPerReplicaSource": None if watts is None else _source(past.watts_per_replica),
         "policies": {name: _score(outcome.score, each.misses_known(name)) for name, outcome in each.outcomes.items()},
         "notes": list(each.notes),
         "manifest": manifest(each),

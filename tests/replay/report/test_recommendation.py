@@ -214,6 +214,22 @@ def test_a_workload_that_is_scaled_to_0_now_is_said_to_be() -> None:
     assert not any("scaled to 0" in each for each in judged(past(desired_replicas=1)).notes)
 
 
+def test_it_says_who_prices_a_replica() -> None:
+    listed = past(
+        usd_per_replica_hour=Sample(6.88, 0.0, "table h100 spot"), watts_per_replica=Sample(910.0, 0.0, "estimate")
+    )
+    found = judged(listed)
+    said = "a replica costs 6.880 $/h (built-in table, h100 spot) and draws up to 910 W (built-in table)"
+    assert said in " ".join(text([found], []).split())
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["usdPerReplicaHourSource"], workload["wattsPerReplicaSource"]) == ("table h100 spot", "estimate")
+    measured = past(usd_per_replica_hour=UNKNOWN, watts_per_replica=Sample(640.0, 0.0, "measured"))
+    found = judged(measured)
+    assert "  a replica draws up to 640 W (measured)" in text([found], []).splitlines()
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["usdPerReplicaHourSource"], workload["wattsPerReplicaSource"]) == (None, "measured")
+
+
 def test_the_table_adds_up() -> None:
     found = judged(past())
     ours = found.outcomes["predictive"].score.replica_hours
