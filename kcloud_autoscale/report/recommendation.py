@@ -7,7 +7,7 @@ known; beside them stand the replicas that were ready in those days, and an HPA 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ LEAST_DAYS = 1.0
 LEARNED_FRACTION = 1.0 / 3.0
 # Where more of the steps are a guess, it is not what ran.
 MOST_UNTOLD_FRACTION = 0.2
+# A smaller saving comes and goes with the minute at which one looks.
+LEAST_SAVING_FRACTION = 0.01
 BUSIEST_QUANTILE = 0.99
 FEWEST_PAIRS = 60
 ROOM_FOR_PEAKS = 1.2
@@ -109,7 +111,7 @@ class CannotTell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recommendation:
-    """What would have been different.
+    """What would have been different, and whether that is worth a change.
 
     Attributes:
         past: What it rests on.
@@ -132,6 +134,19 @@ class Recommendation:
     @property
     def replayed_days(self) -> float:
         return (len(self.trace.demand) - self.rules.history_steps) * self.trace.step_seconds / SECONDS_PER_DAY
+
+    @property
+    def against(self) -> str:
+        """The policy it is compared with: what ran, else HPA."""
+        return ACTUAL if ACTUAL in self.outcomes else HPA
+
+    @property
+    def worthwhile(self) -> bool:
+        """It saves 1 % of the replica-hours, or is known to miss less."""
+        ours, theirs = self.outcomes[OURS].score, self.outcomes[self.against].score
+        saved = theirs.replica_hours - ours.replica_hours
+        misses_less = self.misses_known(self.against) and ours.violations < theirs.violations
+        return misses_less or saved >= LEAST_SAVING_FRACTION * theirs.replica_hours
 
     @property
     def capacity_is_bound(self) -> bool:
@@ -182,18 +197,22 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
     except ConfigError as error:
         # One workload that cannot be simulated is no reason to keep silent about the others.
         return CannotTell(past.key, past.target, "NotReplayable", str(error))
-    if found.capacity_is_bound and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
-        met = f" and met {terms.latency_ms:g} ms" if terms.latency_ms is not None else ""
-        text = (
-            f"a replica carried up to {capacity:.4g} per second{met}, as much as the replicas that ran needed; whether "
-            f"it can serve more, and anything be saved, is not known: give {_KNOWN if met else _ASK}"
-        )
-        return CannotTell(past.key, past.target, "CapacityUnknown", text)
-    return found
+    return found if found.worthwhile else _not_recommended(found)
 
 
-def _saved_hours(found: Recommendation) -> float:
-    return found.outcomes[ACTUAL].score.replica_hours - found.outcomes[OURS].score.replica_hours
+def _not_recommended(found: Recommendation) -> Recommendation | CannotTell:
+    """With a word on why; where a replica may serve more than it was seen to, there is nothing to be said at all."""
+    little = f"less than {LEAST_SAVING_FRACTION:.0%} of the replica-hours"
+    if not found.capacity_is_bound or found.against != ACTUAL:
+        note = f"not recommended: against {found.against} it saves {little} and misses no fewer steps"
+        return replace(found, notes=(*found.notes, note))
+    met = f" and met {found.latency_ms:g} ms" if found.latency_ms is not None else ""
+    text = (
+        f"a replica carried up to {found.rules.capacity_per_replica:.4g} per second{met}, and if that is all, {little} "
+        f"that ran can be saved; whether it can serve more, and anything be saved, is not known: give "
+        f"{_KNOWN if met else _ASK}"
+    )
+    return CannotTell(found.past.key, found.past.target, "CapacityUnknown", text)
 
 
 def capacity_of(past: Past) -> tuple[float | None, str]:

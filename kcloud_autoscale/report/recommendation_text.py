@@ -12,7 +12,7 @@ import yaml
 from kcloud_autoscale.domain.reading import Reading, Sample
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
-from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
+from kcloud_autoscale.report.recommendation import HPA, OURS, CannotTell, Recommendation
 from kcloud_autoscale.simulate.score import Score
 
 Json = dict[str, Any]
@@ -38,8 +38,8 @@ def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
         blocks += [_block(each) for each in found]
     if silent:
         blocks.append("\n".join(["Cannot tell:", *_silences(silent)]))
-    if not found:
-        none = ": there is no Deployment and no StatefulSet where we looked" if not silent else ""
+    if not any(each.worthwhile for each in found):
+        none = "" if found or silent else ": there is no Deployment and no StatefulSet where we looked"
         blocks.append(f"Nothing to recommend{none}.")
     return "\n\n".join(blocks)
 
@@ -47,9 +47,8 @@ def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
 def _summary(found: Sequence[Recommendation]) -> list[str]:
     rows = [("workload", "misses", "replica-hours", "$", "kWh", "against")]
     for each in found:
-        against = ACTUAL if ACTUAL in each.outcomes else HPA
-        ours, theirs = each.outcomes[OURS].score, each.outcomes[against].score
-        missed = f"{theirs.violation_fraction:.2%}" if each.misses_known(against) else "-"
+        ours, theirs = each.outcomes[OURS].score, each.outcomes[each.against].score
+        missed = f"{theirs.violation_fraction:.2%}" if each.misses_known(each.against) else "-"
         rows.append(
             (
                 _shown(each.past.key, each.past.target),
@@ -57,7 +56,7 @@ def _summary(found: Sequence[Recommendation]) -> list[str]:
                 f"{theirs.replica_hours:,.1f} -> {ours.replica_hours:,.1f} ({_change(ours, theirs)})",
                 _difference(ours.usd, theirs.usd, 1.0, 2),
                 _difference(ours.watt_hours, theirs.watt_hours, 1e3, 1),
-                against,
+                each.against if each.worthwhile else f"{each.against}, not recommended",
             )
         )
     return table(rows)
@@ -186,8 +185,9 @@ def _workload(each: Recommendation) -> Json:
         "wattsPerReplica": watts,
         "wattsPerReplicaSource": None if watts is None else _source(past.watts_per_replica),
         "policies": {name: _score(outcome.score, each.misses_known(name)) for name, outcome in each.outcomes.items()},
+        "recommended": each.worthwhile,
         "notes": list(each.notes),
-        "manifest": manifest(each),
+        "manifest": manifest(each) if each.worthwhile else None,
     }
 
 

@@ -152,8 +152,33 @@ def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
     met = silent(replace(given, proven_per_replica=7.0), Terms(days=1.0, latency_ms=3000.0)).message
     assert "carried up to 7 per second and met 3000 ms" in met
     assert "give --capacity-per-replica" in met
-    # Said by the user, the same capacity is taken at its word.
-    assert isinstance(judge(replace(given, capacity_per_replica=7.0), Terms(days=1.0)), Recommendation)
+    # Said by the user, the same capacity is taken at its word, and so is that nothing is to be gained.
+    found = judged(replace(given, capacity_per_replica=7.0))
+    assert not found.worthwhile
+    why = "not recommended: against actual it saves less than 1% of the replica-hours and misses no fewer steps"
+    assert why in found.notes
+    assert "actual, not recommended" in text([found], [])
+    assert text([found], []).endswith("Nothing to recommend.")
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["recommended"], workload["manifest"]) == (False, None)
+
+
+@pytest.mark.parametrize(("share", "worthwhile"), [(0.995, False), (0.985, True)])
+def test_a_saving_below_one_percent_is_no_reason_to_change(share: float, worthwhile: bool) -> None:
+    found = judged(past())
+    ours = found.outcomes["predictive"].score.replica_hours
+    # Nobody missed anything, and ours are this share of the replica-hours that ran.
+    ran = replace(found.outcomes[ACTUAL], score=replace(found.outcomes[ACTUAL].score, replica_hours=ours / share))
+    assert replace(found, outcomes=found.outcomes | {ACTUAL: ran}).worthwhile is worthwhile
+
+
+def test_fewer_misses_are_worth_a_change_where_they_are_known() -> None:
+    # One replica of 9.5 per second under a wave of 10 to 50: what ran missed every step, at the least replica-hours.
+    short = past(ready=np.full(3 * DAY, 1.0), capacity_per_replica=9.5)
+    found = judged(short)
+    assert found.outcomes["predictive"].score.replica_hours > found.outcomes[ACTUAL].score.replica_hours
+    assert found.worthwhile
+    assert not replace(found, capacity_source="at least").worthwhile
 
 
 def test_an_objective_that_was_never_met_teaches_nothing() -> None:
