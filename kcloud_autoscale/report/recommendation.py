@@ -7,6 +7,7 @@ known; beside them stand the replicas that were ready in those days, and an HPA 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +33,9 @@ LEARNED_FRACTION = 1.0 / 3.0
 MOST_UNTOLD_FRACTION = 0.2
 # A smaller saving comes and goes with the minute at which one looks.
 LEAST_SAVING_FRACTION = 0.01
+# More replicas than either speak of a capacity in the wrong unit, and a week of 10,000 takes minutes to replay.
+PLAUSIBLE_REPLICAS = 1_000
+PLAUSIBLE_TIMES_RAN = 10
 BUSIEST_QUANTILE = 0.99
 FEWEST_PAIRS = 60
 ROOM_FOR_PEAKS = 1.2
@@ -174,6 +178,28 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
         terms: How to judge.
         remember: Keep what was thought at each step, for an HTML page.
     """
+    if unusable := _unusable(past, terms):
+        return unusable
+    capacity, source = capacity_of(past)
+    if terms.latency_ms is not None and source == BUSIEST:
+        text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
+        return CannotTell(past.key, past.target, "CapacityUnknown", text)
+    if capacity is None:
+        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
+    needed = most_replicas(past, capacity, 1)
+    if min(needed, terms.max_replicas or needed) > max(PLAUSIBLE_REPLICAS, PLAUSIBLE_TIMES_RAN * _ran(past)):
+        text = f"at {capacity:.4g} per second each ({source}) {_absurd(past, needed)}: is that what one serves?"
+        return CannotTell(past.key, past.target, "CapacityImplausible", text)
+    try:
+        found = _replayed(past, terms, capacity, source, remember)
+    except ConfigError as error:
+        # One workload that cannot be simulated is no reason to keep silent about the others.
+        return CannotTell(past.key, past.target, "NotReplayable", str(error))
+    return found if found.worthwhile else _not_recommended(found)
+
+
+def _unusable(past: Past, terms: Terms) -> CannotTell | None:
+    """Why nothing can be learned from its demand, or be replayed of it."""
     days = float(np.isfinite(past.demand.values).sum()) * past.demand.step_seconds / SECONDS_PER_DAY
     if days < LEAST_DAYS:
         hours = days * SECONDS_PER_DAY / SECONDS_PER_HOUR
@@ -186,18 +212,12 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
         ago = (len(past.demand.values) - 1 - _last_known(past.demand)) * past.demand.step_seconds / SECONDS_PER_DAY
         text = f"{past.preset} has told no demand for {ago:.1f} days: there is none in the days to replay"
         return CannotTell(past.key, past.target, "NoRecentDemand", text)
-    capacity, source = capacity_of(past)
-    if terms.latency_ms is not None and source == BUSIEST:
-        text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
-        return CannotTell(past.key, past.target, "CapacityUnknown", text)
-    if capacity is None:
-        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
-    try:
-        found = _replayed(past, terms, capacity, source, remember)
-    except ConfigError as error:
-        # One workload that cannot be simulated is no reason to keep silent about the others.
-        return CannotTell(past.key, past.target, "NotReplayable", str(error))
-    return found if found.worthwhile else _not_recommended(found)
+    return None
+
+
+def _absurd(past: Past, needed: int) -> str:
+    count = f"{needed:,}" if needed < 1e9 else f"{needed:.0e}"
+    return f"it needs up to {count} replicas" + (f", and {_ran(past):,} have run at most" if _ran(past) else "")
 
 
 def _not_recommended(found: Recommendation) -> Recommendation | CannotTell:
@@ -273,9 +293,15 @@ def _last_known(demand: DemandHistory) -> int:
 
 def most_replicas(past: Past, capacity: float, min_replicas: int) -> int:
     """Room for the largest load seen and a fifth more, and never below what has run: 90/s at 10 each is 11."""
-    needed = math.ceil(ROOM_FOR_PEAKS * float(np.nanmax(past.demand.values)) / capacity - 1e-9)
-    ran = int(np.nanmax(past.ready)) if np.isfinite(past.ready).any() else 0
-    return max(needed, ran, min_replicas, 1)
+    largest = float(np.nanmax(past.demand.values))
+    # The least capacity there can be needs more than a float holds.
+    needed = math.ceil(min(ROOM_FOR_PEAKS * largest / capacity, sys.float_info.max) - 1e-9)
+    return max(needed, _ran(past), min_replicas, 1)
+
+
+def _ran(past: Past) -> int:
+    """Replicas that were ready at most; 0 where nobody told."""
+    return int(np.nanmax(past.ready)) if np.isfinite(past.ready).any() else 0
 
 
 def actual(past: Past, rules: WorldRules) -> Run | str:

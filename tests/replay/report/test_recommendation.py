@@ -223,6 +223,21 @@ def test_room_for_the_largest_load_and_never_below_what_ran() -> None:
     assert most_replicas(past(ready=np.full(3 * DAY, np.nan)), 10.0, 1) == 6
 
 
+def test_a_capacity_that_needs_absurd_numbers_of_replicas_is_not_replayed() -> None:
+    # 50 per second and a fifth more at 0.0001 each are 600,000; 10 have run.
+    found = silent(past(capacity_per_replica=1e-4))
+    assert found.reason == "CapacityImplausible"
+    assert found.message == (
+        "at 0.0001 per second each (spec) it needs up to 600,000 replicas, and 10 have run at most: is that what one "
+        "serves?"
+    )
+    least = silent(past(capacity_per_replica=5e-324, ready=np.full(3 * DAY, np.nan))).message
+    assert least == "at 4.941e-324 per second each (spec) it needs up to 2e+308 replicas: is that what one serves?"
+    # Where so many have run, or the user says what is the most, it is what is asked for.
+    assert judged(past(capacity_per_replica=0.05, ready=np.full(3 * DAY, 120.0))).rules.max_replicas == 1200
+    assert judged(past(capacity_per_replica=0.05), Terms(days=1.0, max_replicas=40)).rules.max_replicas == 40
+
+
 def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
     found = judged(past(usd_per_replica_hour=UNKNOWN, watts_per_replica=Sample(0.0, 0.0), other="HPA llm"))
     assert found.outcomes[ACTUAL].score.usd is None
