@@ -154,6 +154,7 @@ def test_a_prometheus_that_is_away_is_no_lack_of_signals(world: World) -> None:
     done = replace(world, url="http://127.0.0.1:9").recommend()
     assert done.returncode == 2
     assert "does not answer" in done.stderr
+    assert "; query:" not in done.stderr
     assert done.stdout == ""
 
 
