@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -124,6 +125,7 @@ def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
 def _wish(args: argparse.Namespace) -> Wish:
     if not args.prometheus:
         raise ConfigError("say where Prometheus is: --prometheus URL or PROMETHEUS_URL")
+    _check_address(args.prometheus)
     return Wish(
         tuple(dict.fromkeys(args.namespace)),
         positive(args.history_days, "--history-days"),
@@ -131,6 +133,18 @@ def _wish(args: argparse.Namespace) -> Wish:
         positive(args.latency_ms, "--latency-ms"),
         positive(args.startup_seconds, "--startup-seconds"),
     )
+
+
+def _check_address(url: str) -> None:
+    """Raise ConfigError for what is no address, before the cluster is read for nothing."""
+    try:
+        parts = urlsplit(url)
+        # A port that is no number shows when it is asked for.
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"--prometheus is {url}, must be an http:// or https:// address")
 
 
 def _terms(args: argparse.Namespace) -> Terms:

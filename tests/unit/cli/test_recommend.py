@@ -15,6 +15,8 @@ URL = ("--prometheus", "http://127.0.0.1:9")
     ("arguments", "said"),
     [
         ((), "say where Prometheus is"),
+        (("--prometheus", "notaurl"), "--prometheus is notaurl, must be an http:// or https:// address"),
+        (("--prometheus", "http://host:port"), "--prometheus is http://host:port, must be"),
         ((*URL, "--latency-ms", "0"), "--latency-ms is 0, must be greater than 0"),
         ((*URL, "--capacity-per-replica", "nan"), "--capacity-per-replica is nan"),
         ((*URL, "--days", "-1"), "--days is -1"),
