@@ -158,6 +158,8 @@ def _from_table(
 
 def _node_share(policy: WorkloadPolicy, node: NodeObservation) -> Reading:
     """A replica without devices costs its dominant share of the node: 8 of 32 cores of a 1.60 $/h node are 0.40 $/h."""
+    if not node.name:
+        return Missing(MissingReason.NO_DATA, "no replica runs on a node we know, so there is no node to price")
     if isinstance(node.hourly_usd, Missing):
         return Missing(MissingReason.NO_DATA, f"nobody exports a price of node {node.name}: set CPU and memory prices")
     resources = policy.resources

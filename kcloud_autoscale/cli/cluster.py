@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.observe.credentials import read_kubeconfig, read_service_account
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -24,22 +23,14 @@ async def client(args: argparse.Namespace) -> AsyncIterator[ApiClient]:
     """A client with the credentials of the flags; closed at the end.
 
     Raises:
-        ConfigError: There is no usable kubeconfig.
+        ConfigError: There is no usable kubeconfig; says what is wrong with it.
     """
     configuration = Configuration()
     named = args.kubeconfig or args.context or os.environ.get("KUBECONFIG")
-    try:
-        if os.environ.get("KUBERNETES_SERVICE_HOST") and not named:
-            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=args.kubeconfig,
-                context=args.context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-    except (ConfigException, OSError, TypeError, KeyError) as error:
-        raise ConfigError(f"no way to the cluster: {error}; see --kubeconfig and --context") from error
+    if os.environ.get("KUBERNETES_SERVICE_HOST") and not named:
+        read_service_account(configuration)
+    else:
+        await read_kubeconfig(configuration, args.kubeconfig, args.context)
     async with ApiClient(configuration) as opened:
         opened.user_agent = "kcloud-autoscale"
         yield opened

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -33,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         "recommend",
         help="what each workload of a cluster would have saved",
         description=_DESCRIPTION,
-        epilog="Exit code: 0 something can be recommended, 1 nothing can be told of any workload, 2 it cannot be read.",
+        epilog="Exit code: 0 something can be recommended, 1 nothing can be, 2 it cannot be read.",
     )
     add_flags(parser)
     parser.add_argument(
@@ -86,12 +87,12 @@ def run(args: argparse.Namespace) -> int:
     for problem in found.problems:
         print(f"not read: {problem}", file=sys.stderr)
     judged = [judge(past, terms, remember=args.html is not None) for past in _watched(found.pasts)]
-    good = [each for each in judged if isinstance(each, Recommendation)]
+    told = [each for each in judged if isinstance(each, Recommendation)]
     silent = [*(each for each in judged if isinstance(each, CannotTell)), *found.silent]
-    print(as_json(good, silent) if args.output == "json" else text(good, silent))
+    print(as_json(told, silent) if args.output == "json" else text(told, silent))
     with writing():
-        _write(args, good)
-    return 0 if good else 1
+        _write(args, told)
+    return 0 if any(each.worthwhile for each in told) else 1
 
 
 async def _read(args: argparse.Namespace, wish: Wish) -> Reading:
@@ -114,7 +115,7 @@ def _watched(pasts: Sequence[Past]) -> Iterable[Past]:
 def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
     for each in found:
         name = f"{each.past.key.namespace}.{each.past.key.name}"
-        if args.manifests is not None and not each.past.has_optimizer:
+        if args.manifests is not None and each.worthwhile and not each.past.has_optimizer:
             (args.manifests / f"{name}.yaml").write_text(manifest_yaml(each), encoding="utf-8")
         if args.html is not None:
             command = ["kcloud-autoscale", *sys.argv[1:]]
@@ -124,6 +125,7 @@ def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
 def _wish(args: argparse.Namespace) -> Wish:
     if not args.prometheus:
         raise ConfigError("say where Prometheus is: --prometheus URL or PROMETHEUS_URL")
+    _check_address(args.prometheus)
     return Wish(
         tuple(dict.fromkeys(args.namespace)),
         positive(args.history_days, "--history-days"),
@@ -131,6 +133,18 @@ def _wish(args: argparse.Namespace) -> Wish:
         positive(args.latency_ms, "--latency-ms"),
         positive(args.startup_seconds, "--startup-seconds"),
     )
+
+
+def _check_address(url: str) -> None:
+    """Raise ConfigError for what is no address, before the cluster is read for nothing."""
+    try:
+        parts = urlsplit(url)
+        # A port that is no number shows when it is asked for.
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"--prometheus is {url}, must be an http:// or https:// address")
 
 
 def _terms(args: argparse.Namespace) -> Terms:

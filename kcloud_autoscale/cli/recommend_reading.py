@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from kubernetes.aio.client import ApiClient
 
+from kcloud_autoscale.cli.recommend_targets import Optimizers, absent_namespaces, named_targets, read_optimizers
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.errors import ObservationError
-from kcloud_autoscale.domain.observation import Observation
+from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray, Forecast
@@ -20,7 +21,7 @@ from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus
-from kcloud_autoscale.observe.reader import ReadError
+from kcloud_autoscale.observe.reader import Reader
 from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
 from kcloud_autoscale.report.recommendation import CannotTell, Past
 from kcloud_autoscale.tick import FleetState, ForecastRequest, tick
@@ -67,19 +68,22 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
     """Read everything.
 
     Raises:
+        ConfigError: None of the namespaces exists.
         ObservationError: The API server or Prometheus cannot be read.
     """
-    async with _informers(client, wish.namespaces) as informers:
-        targets = _targets(informers)
-        taken = await _optimizers(informers, wish.namespaces)
+    absent = await absent_namespaces(Reader(client), wish.namespaces)
+    namespaces = tuple(name for name in wish.namespaces if name not in absent)
+    async with _informers(client, namespaces) as informers:
+        optimizers = await read_optimizers(informers, namespaces)
+        targets = named_targets(((namespace, each.ref) for namespace, each in informers.scalables()), optimizers)
         asker = Asker(prometheus, now_seconds, HISTORY_SECONDS)
         signals = await demand_signals(asker, targets, wish.history_days)
         presets = {key: found[0].preset for key, found in signals.items() if found}
         policy = _fleet(targets, presets, wish)
         settings = GatherSettings(wish.history_days, 10.0, ANSWER_SECONDS, HISTORY_SECONDS, single_look=True)
         seen = await Gatherer(prometheus, informers, settings).gather(policy, {}, now_seconds)
-        pasts = await _pasts(asker, policy, presets, seen, taken)
-        problems = informers.problems()
+        pasts = await _pasts(asker, policy, presets, seen, optimizers)
+        problems = (*(f"there is no namespace {name}" for name in absent), *informers.problems())
     known = {past.key for past in pasts}
     silent = [_silent(key, ref, presets.get(key), seen) for key, ref in targets.items() if key not in known]
     return Reading(tuple(pasts), tuple(silent), problems)
@@ -100,35 +104,6 @@ async def _informers(client: ApiClient, namespaces: tuple[str, ...]) -> AsyncIte
         yield informers
     finally:
         await informers.stop()
-
-
-def _targets(informers: Informers) -> dict[WorkloadKey, TargetRef]:
-    """Every Deployment and StatefulSet by the name its optimizer would have."""
-    found: dict[WorkloadKey, TargetRef] = {}
-    for namespace, each in sorted(
-        informers.scalables(), key=lambda item: (item[0], item[1].ref.name, item[1].ref.kind)
-    ):
-        key = WorkloadKey(namespace, each.ref.name)
-        # A StatefulSet may have the name of a Deployment beside it.
-        found[WorkloadKey(namespace, f"{each.ref.name}-{each.ref.kind.lower()}") if key in found else key] = each.ref
-    return found
-
-
-async def _optimizers(informers: Informers, namespaces: Sequence[str]) -> frozenset[tuple[str, str]]:
-    """Namespace and target name of workloads that have an optimizer already; none where the CRD is not installed."""
-    found: set[tuple[str, str]] = set()
-    for namespace in namespaces or ("",):
-        scope = f"/namespaces/{namespace}" if namespace else ""
-        try:
-            listed = await informers.reader.get(f"/apis/kcloud.io/v1alpha1{scope}/workloadoptimizers")
-        except ReadError as error:
-            if error.status in (403, 404):
-                continue
-            raise
-        for item in listed.get("items") or ():
-            meta, ref = item["metadata"], (item.get("spec") or {}).get("targetRef") or {}
-            found.add((meta["namespace"], ref.get("name") or meta["name"]))
-    return frozenset(found)
 
 
 def _fleet(targets: Targets, presets: Mapping[WorkloadKey, str], wish: Wish) -> FleetPolicy:
@@ -156,7 +131,7 @@ async def _pasts(
     policy: FleetPolicy,
     presets: Mapping[WorkloadKey, str],
     seen: Observation,
-    taken: frozenset[tuple[str, str]],
+    optimizers: Optimizers,
 ) -> list[Past]:
     histories = {key: each.demand_history for key, each in seen.workloads.items() if each.demand_history is not None}
     if not histories:
@@ -168,6 +143,7 @@ async def _pasts(
     ready = await ready_replicas(asker, targets, presets, span)
     # One tick prices a replica and learns its capacity and start-up, as the operator's first would.
     result = tick(seen, policy, FleetState(_NoForecaster()), seen.at_seconds)
+    taken = {(key.namespace, ref) for key, ref in optimizers.items()}
     decisions = {each.key: each for each in result.fleet.decisions}
     proven = {
         key: min((c.proven_per_replica for c in state.capacity if c.proven_per_replica is not None), default=None)
@@ -181,8 +157,8 @@ async def _pasts(
             _slice(ready[key], span, demand),
             proven.get(key),
             decisions[key],
-            seen.workloads[key].conflict or "",
-            (key.namespace, targets[key].name) in taken,
+            seen.workloads[key],
+            (key.namespace, targets[key]) in taken,
         )
         for key, demand in histories.items()
     ]
@@ -200,7 +176,7 @@ def _past(
     ready: FloatArray,
     proven: float | None,
     decision: Decision,
-    other: str,
+    seen: WorkloadObservation,
     has_optimizer: bool,
 ) -> Past:
     unpriced = Missing(MissingReason.NO_DATA, "the workload was not found again")
@@ -217,7 +193,8 @@ def _past(
         startup_source=decision.lead_time_source,
         usd_per_replica_hour=decision.usd_per_replica_hour or unpriced,
         watts_per_replica=decision.watts_per_replica or unpriced,
-        other=other,
+        desired_replicas=seen.target.desired_replicas if isinstance(seen.target, TargetObservation) else None,
+        other=seen.conflict or "",
         has_optimizer=has_optimizer,
     )
 

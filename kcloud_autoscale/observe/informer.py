@@ -17,6 +17,10 @@ from typing import Any, Generic, TypeVar
 from kcloud_autoscale.observe.reader import Json, Reader, ReadError
 
 logger = logging.getLogger(__name__)
+# For programs that have set up logging. To a verb that looks once there is no going on: it tells `problem` itself, and
+# Python would print these lines before it.
+pauses = logging.getLogger(f"{__name__}.pauses")
+pauses.addHandler(logging.NullHandler())
 
 T = TypeVar("T")
 
@@ -84,7 +88,7 @@ class Informer(Generic[T]):
             # The version may be what the server objects to: after a restore from a backup it lies in the future.
             self._version = ""
         if str(error) != self.problem:
-            logger.warning("Watching goes on after a pause: %s", error)
+            pauses.warning("Watching goes on after a pause: %s", error)
         self.problem = str(error)
         return min(2.0 * pause_seconds, LONGEST_PAUSE_SECONDS)
 

@@ -200,7 +200,7 @@ class Prometheus:
                 left = deadline - time.monotonic()
                 if not error.transient or delay_seconds is None or left <= delay_seconds:
                     self._answered("error", time.monotonic() - started)
-                    message = f"{error}; query: {shown(promql)}"
+                    message = str(error) if isinstance(error, _UnreachableError) else f"{error}; query: {shown(promql)}"
                     raise PrometheusError(message, error.transient, error.about_query) from error
                 time.sleep(delay_seconds)
             else:
@@ -217,6 +217,10 @@ class Prometheus:
                 self._settings.url.rstrip("/"), session=session, retry=Retry(0, redirect=False), method="POST"
             )
         return self._local.connect
+
+
+class _UnreachableError(PrometheusError):
+    """There was no connection: whatever was to be asked, it is not at fault."""
 
 
 class _Raw:
@@ -267,7 +271,8 @@ class _Session(requests.Session):
             ) as response:
                 body = _read(response, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
-            raise PrometheusError(f"{url} does not answer: {_cause(error)}", transient=True) from error
+            kind = _UnreachableError if isinstance(error, requests.ConnectionError) else PrometheusError
+            raise kind(f"{url} does not answer: {_cause(error)}", transient=True) from error
         if response.is_redirect:
             raise PrometheusError(f"{url} redirects to {response.headers.get('Location')}, which is not followed")
         if response.status_code != 200:

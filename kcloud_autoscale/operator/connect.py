@@ -8,9 +8,8 @@ from typing import Any
 
 import kopf
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
-from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.observe.credentials import read_kubeconfig, read_service_account
 
 # Mounted tokens are rotated in place; kopf reads them anew this often.
 LOGIN_LIFETIME = timedelta(minutes=5)
@@ -24,15 +23,10 @@ async def load_configuration() -> Configuration:
         ConfigError: Neither a service account is mounted nor is there a usable kubeconfig.
     """
     configuration = Configuration()
-    try:
-        if os.environ.get("KUBERNETES_SERVICE_HOST"):
-            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration, persist_config=False
-            )
-    except (ConfigException, OSError, TypeError, KeyError) as error:
-        raise ConfigError(f"no way to the cluster: {error}; mount a service account or set KUBECONFIG") from error
+    if os.environ.get("KUBERNETES_SERVICE_HOST"):
+        read_service_account(configuration)
+    else:
+        await read_kubeconfig(configuration)
     configuration.connection_pool_maxsize = CONNECTIONS
     return configuration
 

@@ -7,10 +7,12 @@ known; beside them stand the replicas that were ready in those days, and an HPA 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.reading import Missing, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -29,12 +31,18 @@ LEAST_DAYS = 1.0
 LEARNED_FRACTION = 1.0 / 3.0
 # Where more of the steps are a guess, it is not what ran.
 MOST_UNTOLD_FRACTION = 0.2
+# A smaller saving comes and goes with the minute at which one looks.
+LEAST_SAVING_FRACTION = 0.01
+# More replicas than either speak of a capacity in the wrong unit, and a week of 10,000 takes minutes to replay.
+PLAUSIBLE_REPLICAS = 1_000
+PLAUSIBLE_TIMES_RAN = 10
 BUSIEST_QUANTILE = 0.99
 FEWEST_PAIRS = 60
 ROOM_FOR_PEAKS = 1.2
 
 AT_LEAST, BUSIEST = "at least", "busiest seen"
 _BOUNDS = (AT_LEAST, BUSIEST)
+_UNKNOWN_MISSES = "a load above what a replica is counted with is drawn as missed, and is not known to have been"
 _ASK = "--latency-ms (the p95 that is still good) or --capacity-per-replica"
 _KNOWN = "--capacity-per-replica (what one serves in a load test, say)"
 
@@ -44,7 +52,7 @@ class Past:
     """What is known of one workload.
 
     Attributes:
-        key: Namespace and name of the optimizer it would get.
+        key: Namespace and name of the optimizer it would get; the name of its target, unless another one has it.
         target: What would be scaled.
         preset: The serving stack that tells its load.
         demand: Load per second, step by step.
@@ -56,6 +64,7 @@ class Past:
         startup_source: ``spec``, ``learned`` or ``default``.
         usd_per_replica_hour: Price.
         watts_per_replica: Draw.
+        desired_replicas: What it is set to now; None where that is not known.
         other: The autoscaler that scales it now; empty when none does.
         has_optimizer: A WorkloadOptimizer is set for it already.
     """
@@ -72,6 +81,7 @@ class Past:
     startup_source: str
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
+    desired_replicas: int | None = None
     other: str = ""
     has_optimizer: bool = False
 
@@ -105,7 +115,7 @@ class CannotTell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recommendation:
-    """What would have been different.
+    """What would have been different, and whether that is worth a change.
 
     Attributes:
         past: What it rests on.
@@ -130,6 +140,32 @@ class Recommendation:
         return (len(self.trace.demand) - self.rules.history_steps) * self.trace.step_seconds / SECONDS_PER_DAY
 
     @property
+    def against(self) -> str:
+        """The policy it is compared with: what ran, else HPA."""
+        return ACTUAL if ACTUAL in self.outcomes else HPA
+
+    @property
+    def worthwhile(self) -> bool:
+        """It saves 1 % of the replica-hours, or is known to miss less."""
+        ours, theirs = self.outcomes[OURS].score, self.outcomes[self.against].score
+        saved = theirs.replica_hours - ours.replica_hours
+        misses_less = self.misses_known(self.against) and ours.violations < theirs.violations
+        return misses_less or saved >= LEAST_SAVING_FRACTION * theirs.replica_hours
+
+    @property
+    def capacity_is_bound(self) -> bool:
+        """A replica may serve more than is counted with."""
+        return self.capacity_source in _BOUNDS
+
+    def misses_known(self, policy: str) -> bool:
+        """Whether the steps that a policy missed can be counted.
+
+        What ran is where a bound from below comes from: a load above it is none that is known to have been missed.
+        The other policies never ran; by the bound they miss at most what is counted.
+        """
+        return policy != ACTUAL or not self.capacity_is_bound
+
+    @property
     def known_days(self) -> float:
         return len(self.trace.demand) * self.trace.step_seconds / SECONDS_PER_DAY
 
@@ -142,6 +178,28 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
         terms: How to judge.
         remember: Keep what was thought at each step, for an HTML page.
     """
+    if unusable := _unusable(past, terms):
+        return unusable
+    capacity, source = capacity_of(past)
+    if terms.latency_ms is not None and source == BUSIEST:
+        text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
+        return CannotTell(past.key, past.target, "CapacityUnknown", text)
+    if capacity is None:
+        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
+    needed = most_replicas(past, capacity, 1)
+    if min(needed, terms.max_replicas or needed) > max(PLAUSIBLE_REPLICAS, PLAUSIBLE_TIMES_RAN * _ran(past)):
+        text = f"at {capacity:.4g} per second each ({source}) {_absurd(past, needed)}: is that what one serves?"
+        return CannotTell(past.key, past.target, "CapacityImplausible", text)
+    try:
+        found = _replayed(past, terms, capacity, source, remember)
+    except ConfigError as error:
+        # One workload that cannot be simulated is no reason to keep silent about the others.
+        return CannotTell(past.key, past.target, "NotReplayable", str(error))
+    return found if found.worthwhile else _not_recommended(found)
+
+
+def _unusable(past: Past, terms: Terms) -> CannotTell | None:
+    """Why nothing can be learned from its demand, or be replayed of it."""
     days = float(np.isfinite(past.demand.values).sum()) * past.demand.step_seconds / SECONDS_PER_DAY
     if days < LEAST_DAYS:
         hours = days * SECONDS_PER_DAY / SECONDS_PER_HOUR
@@ -150,25 +208,31 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
     if not np.nansum(past.demand.values) > 0.0:
         text = f"{past.preset} has metrics of it, but in {days:.1f} days not one request"
         return CannotTell(past.key, past.target, "NoTraffic", text)
-    capacity, source = capacity_of(past)
-    if terms.latency_ms is not None and source == BUSIEST:
-        text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
-        return CannotTell(past.key, past.target, "CapacityUnknown", text)
-    if capacity is None:
-        return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
-    found = _replayed(past, terms, capacity, source, remember)
-    if source in _BOUNDS and ACTUAL in found.outcomes and _saved_hours(found) <= 0.0:
-        met = f" and met {terms.latency_ms:g} ms" if terms.latency_ms is not None else ""
-        text = (
-            f"a replica carried up to {capacity:.4g} per second{met}, as much as the replicas that ran needed; whether "
-            f"it can serve more, and anything be saved, is not known: give {_KNOWN if met else _ASK}"
-        )
-        return CannotTell(past.key, past.target, "CapacityUnknown", text)
-    return found
+    if not np.isfinite(past.demand.values[_history_steps(past.demand, terms) :]).any():
+        ago = (len(past.demand.values) - 1 - _last_known(past.demand)) * past.demand.step_seconds / SECONDS_PER_DAY
+        text = f"{past.preset} has told no demand for {ago:.1f} days: there is none in the days to replay"
+        return CannotTell(past.key, past.target, "NoRecentDemand", text)
+    return None
 
 
-def _saved_hours(found: Recommendation) -> float:
-    return found.outcomes[ACTUAL].score.replica_hours - found.outcomes[OURS].score.replica_hours
+def _absurd(past: Past, needed: int) -> str:
+    count = f"{needed:,}" if needed < 1e9 else f"{needed:.0e}"
+    return f"it needs up to {count} replicas" + (f", and {_ran(past):,} have run at most" if _ran(past) else "")
+
+
+def _not_recommended(found: Recommendation) -> Recommendation | CannotTell:
+    """With a word on why; where a replica may serve more than it was seen to, there is nothing to be said at all."""
+    little = f"less than {LEAST_SAVING_FRACTION:.0%} of the replica-hours"
+    if not found.capacity_is_bound or found.against != ACTUAL:
+        note = f"not recommended: against {found.against} it saves {little} and misses no fewer steps"
+        return replace(found, notes=(*found.notes, note))
+    met = f" and met {found.latency_ms:g} ms" if found.latency_ms is not None else ""
+    text = (
+        f"a replica carried up to {found.rules.capacity_per_replica:.4g} per second{met}, and if that is all, {little} "
+        f"that ran can be saved; whether it can serve more, and anything be saved, is not known: give "
+        f"{_KNOWN if met else _ASK}"
+    )
+    return CannotTell(found.past.key, found.past.target, "CapacityUnknown", text)
 
 
 def capacity_of(past: Past) -> tuple[float | None, str]:
@@ -190,7 +254,12 @@ def capacity_of(past: Past) -> tuple[float | None, str]:
 
 def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: bool) -> Recommendation:
     demand = past.demand
-    trace = Trace(f"{past.target.kind} {past.key}", demand.start_seconds, demand.step_seconds, demand.values)
+    trace = Trace(
+        f"{past.target.kind} {past.key.namespace}/{past.target.name}",
+        demand.start_seconds,
+        demand.step_seconds,
+        demand.values,
+    )
     rules = WorldRules(
         capacity_per_replica=capacity,
         startup_seconds=past.startup_seconds,
@@ -198,28 +267,41 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
         max_replicas=terms.max_replicas or most_replicas(past, capacity, terms.min_replicas),
         usd_per_replica_hour=_value(past.usd_per_replica_hour),
         watts_per_replica=_value(past.watts_per_replica),
-        history_steps=_history_steps(len(demand.values), terms.days * SECONDS_PER_DAY / demand.step_seconds),
+        history_steps=_history_steps(demand, terms),
     )
     made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
-    outcomes, notes = {OURS: made[OURS]}, _notes(past, source)
+    outcomes, notes = {OURS: made[OURS]}, _notes(past, source, terms.min_replicas)
     ran = actual(past, rules)
     if isinstance(ran, str):
         notes.append(ran)
     else:
-        outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
+        outcomes[ACTUAL] = Outcome(ran, score(ran, rules), _UNKNOWN_MISSES if source in _BOUNDS else "")
     return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
 
 
-def _history_steps(steps: int, replayed: float) -> int:
+def _history_steps(demand: DemandHistory, terms: Terms) -> int:
     """Steps that are only learned from: all but the last days, and a third where there are fewer."""
-    return max(steps - round(replayed), math.ceil(steps * LEARNED_FRACTION))
+    steps = len(demand.values)
+    replayed = round(terms.days * SECONDS_PER_DAY / demand.step_seconds)
+    return max(steps - replayed, math.ceil(steps * LEARNED_FRACTION))
+
+
+def _last_known(demand: DemandHistory) -> int:
+    """Index of the newest step whose demand is known."""
+    return int(np.flatnonzero(np.isfinite(demand.values))[-1])
 
 
 def most_replicas(past: Past, capacity: float, min_replicas: int) -> int:
     """Room for the largest load seen and a fifth more, and never below what has run: 90/s at 10 each is 11."""
-    needed = math.ceil(ROOM_FOR_PEAKS * float(np.nanmax(past.demand.values)) / capacity - 1e-9)
-    ran = int(np.nanmax(past.ready)) if np.isfinite(past.ready).any() else 0
-    return max(needed, ran, min_replicas, 1)
+    largest = float(np.nanmax(past.demand.values))
+    # The least capacity there can be needs more than a float holds.
+    needed = math.ceil(min(ROOM_FOR_PEAKS * largest / capacity, sys.float_info.max) - 1e-9)
+    return max(needed, _ran(past), min_replicas, 1)
+
+
+def _ran(past: Past) -> int:
+    """Replicas that were ready at most; 0 where nobody told."""
+    return int(np.nanmax(past.ready)) if np.isfinite(past.ready).any() else 0
 
 
 def actual(past: Past, rules: WorldRules) -> Run | str:
@@ -241,14 +323,19 @@ def _value(reading: Reading) -> float | None:
     return reading.value if isinstance(reading, Sample) and reading.value > 0.0 else None
 
 
-def _notes(past: Past, capacity_source: str) -> list[str]:
+def _notes(past: Past, capacity_source: str, min_replicas: int) -> list[str]:
     notes = []
     if capacity_source == AT_LEAST:
         notes.append("the objective was met at every load seen: a replica may serve more, and the saving be larger")
     if capacity_source == BUSIEST:
         notes.append(
-            "capacity is what a replica carried in its busiest 1 % of time, so about 1 % of what ran counts as missed; "
-            "--latency-ms would teach a better one"
+            "capacity is what a replica carried in its busiest 1 % of time, well or not; --latency-ms would teach a "
+            "better one"
+        )
+    if capacity_source in _BOUNDS:
+        notes.append(
+            f"that is a bound from below: what {ACTUAL} missed is not known, and what {OURS} and {HPA} are said to "
+            "miss is the most it can be"
         )
     if past.startup_source == "default":
         notes.append(f"no start-up was seen: {past.startup_seconds:.0f} s are assumed")
@@ -261,6 +348,11 @@ def _notes(past: Past, capacity_source: str) -> list[str]:
     gaps = 1.0 - float(np.isfinite(past.demand.values).mean())
     if gaps > 0.01:
         notes.append(f"{gaps:.0%} of the steps have no demand; they are neither decided on nor scored")
+    if past.desired_replicas == 0:
+        notes.append(
+            f"it is scaled to 0 now: with minReplicas {min_replicas}, mode Auto leaves it at 0 until somebody sets it "
+            "to 1"
+        )
     if past.has_optimizer:
         notes.append("it has a WorkloadOptimizer already: no manifest is written for it")
     if past.other:

@@ -9,13 +9,16 @@ from typing import Any
 
 import yaml
 
+from kcloud_autoscale.domain.reading import Reading, Sample
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
-from kcloud_autoscale.report.recommendation import ACTUAL, HPA, OURS, CannotTell, Recommendation
+from kcloud_autoscale.report.recommendation import HPA, OURS, CannotTell, Recommendation
 from kcloud_autoscale.simulate.score import Score
-from kcloud_autoscale.simulate.table import comparison
 
 Json = dict[str, Any]
 
+_TABLE = "table "
+_SAID_BY = {"estimate": "built-in table", "opencost": "OpenCost", "override": "CostPolicy"}
 # Of workloads that have one reason in common, so many are named.
 NAMED_AT_MOST = 12
 
@@ -35,8 +38,8 @@ def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
         blocks += [_block(each) for each in found]
     if silent:
         blocks.append("\n".join(["Cannot tell:", *_silences(silent)]))
-    if not found:
-        none = ": there is no Deployment and no StatefulSet where we looked" if not silent else ""
+    if not any(each.worthwhile for each in found):
+        none = "" if found or silent else ": there is no Deployment and no StatefulSet where we looked"
         blocks.append(f"Nothing to recommend{none}.")
     return "\n\n".join(blocks)
 
@@ -44,19 +47,25 @@ def text(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> str:
 def _summary(found: Sequence[Recommendation]) -> list[str]:
     rows = [("workload", "misses", "replica-hours", "$", "kWh", "against")]
     for each in found:
-        against = ACTUAL if ACTUAL in each.outcomes else HPA
-        ours, theirs = each.outcomes[OURS].score, each.outcomes[against].score
+        ours, theirs = each.outcomes[OURS].score, each.outcomes[each.against].score
+        missed = f"{theirs.violation_fraction:.2%}" if each.misses_known(each.against) else "-"
         rows.append(
             (
-                str(each.past.key),
-                f"{theirs.violation_fraction:.2%} -> {ours.violation_fraction:.2%}",
+                _shown(each.past.key, each.past.target),
+                f"{missed} -> {ours.violation_fraction:.2%}",
                 f"{theirs.replica_hours:,.1f} -> {ours.replica_hours:,.1f} ({_change(ours, theirs)})",
                 _difference(ours.usd, theirs.usd, 1.0, 2),
                 _difference(ours.watt_hours, theirs.watt_hours, 1e3, 1),
-                against,
+                each.against if each.worthwhile else f"{each.against}, not recommended",
             )
         )
     return table(rows)
+
+
+def _shown(key: WorkloadKey, target: TargetRef) -> str:
+    """As the cluster names it; with its kind where a workload of another kind has the same name."""
+    name = f"{key.namespace}/{target.name}"
+    return name if key.name == target.name else f"{name} ({target.kind})"
 
 
 def _change(ours: Score, theirs: Score) -> str:
@@ -70,22 +79,68 @@ def _difference(ours: float | None, theirs: float | None, unit: float, digits: i
 def _block(each: Recommendation) -> str:
     past, rules = each.past, each.rules
     lines = [
-        f"{past.target.kind} {past.key}",
+        each.trace.name,
         *folded(
             f"load from {past.preset}; {each.replayed_days:.1f} of {each.known_days:.1f} days replayed; a replica "
             f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
             f"{rules.startup_seconds:.0f} s ({past.startup_source})"
         ),
-        *(f"  {line}" for line in comparison(each.outcomes).splitlines()),
+        *_worth(each),
+        *_policies(each),
     ]
     return "\n".join(lines + [line for note in each.notes for line in folded(f"- {note}")])
+
+
+def _worth(each: Recommendation) -> list[str]:
+    """What a replica costs and draws, and who says so: a list price is not what is paid."""
+    usd, watts = each.rules.usd_per_replica_hour, each.rules.watts_per_replica
+    parts = []
+    if usd is not None:
+        parts.append(f"costs {usd:,.3f} $/h ({_said_by(each.past.usd_per_replica_hour)})")
+    if watts is not None:
+        parts.append(f"draws up to {watts:,.0f} W ({_said_by(each.past.watts_per_replica)})")
+    return folded(f"a replica {' and '.join(parts)}") if parts else []
+
+
+def _said_by(reading: Reading) -> str:
+    source = _source(reading) or "source unknown"
+    device = source.removeprefix(_TABLE)
+    return _SAID_BY.get(source, source) if device == source else f"built-in table, {device}"
+
+
+def _source(reading: Reading) -> str | None:
+    return reading.source or None if isinstance(reading, Sample) else None
+
+
+def _policies(each: Recommendation) -> list[str]:
+    """A line per policy; the last column is replica-hours over those of HPA."""
+    rows = [("policy", "violating", "unserved", "replica-h", "changes/h", "USD", "kWh", "of HPA")]
+    hpa_hours = each.outcomes[HPA].score.replica_hours
+    for name, outcome in each.outcomes.items():
+        score, known = outcome.score, each.misses_known(name)
+        rows.append(
+            (
+                name,
+                f"{score.violation_fraction:.2%}" if known else "-",
+                f"{score.unserved_fraction:.3%}" if known else "-",
+                f"{score.replica_hours:,.1f}",
+                f"{score.changes_per_hour:.2f}",
+                "-" if score.usd is None else f"{score.usd:,.2f}",
+                "-" if score.watt_hours is None else f"{score.watt_hours / 1e3:,.1f}",
+                f"{score.replica_hours / hpa_hours:.3f}",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join((first.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]))) for first, *numbers in rows
+    ]
 
 
 def _silences(silent: Sequence[CannotTell]) -> list[str]:
     """By message: a cluster has hundreds of workloads that serve no requests."""
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for each in silent:
-        alike[each.message].append(str(each.key))
+        alike[each.message].append(_shown(each.key, each.target))
     lines = []
     for message, names in alike.items():
         more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
@@ -99,7 +154,7 @@ def as_json(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> st
         "workloads": [_workload(each) for each in found],
         "cannotTell": [
             {
-                **_name(each.key.namespace, each.key.name, each.target.kind),
+                **_name(each.key.namespace, each.target),
                 "reason": each.reason,
                 "message": each.message,
             }
@@ -109,14 +164,15 @@ def as_json(found: Sequence[Recommendation], silent: Sequence[CannotTell]) -> st
     return json.dumps(document, indent=2, allow_nan=False)
 
 
-def _name(namespace: str, name: str, kind: str) -> Json:
-    return {"namespace": namespace, "name": name, "kind": kind}
+def _name(namespace: str, target: TargetRef) -> Json:
+    return {"namespace": namespace, "name": target.name, "kind": target.kind}
 
 
 def _workload(each: Recommendation) -> Json:
     past, rules = each.past, each.rules
+    usd, watts = rules.usd_per_replica_hour, rules.watts_per_replica
     return {
-        **_name(past.key.namespace, past.target.name, past.target.kind),
+        **_name(past.key.namespace, past.target),
         "demandPreset": past.preset,
         "knownDays": each.known_days,
         "replayedDays": each.replayed_days,
@@ -124,18 +180,21 @@ def _workload(each: Recommendation) -> Json:
         "capacitySource": each.capacity_source,
         "startupSeconds": rules.startup_seconds,
         "startupSource": past.startup_source,
-        "usdPerReplicaHour": rules.usd_per_replica_hour,
-        "wattsPerReplica": rules.watts_per_replica,
-        "policies": {name: _score(outcome.score) for name, outcome in each.outcomes.items()},
+        "usdPerReplicaHour": usd,
+        "usdPerReplicaHourSource": None if usd is None else _source(past.usd_per_replica_hour),
+        "wattsPerReplica": watts,
+        "wattsPerReplicaSource": None if watts is None else _source(past.watts_per_replica),
+        "policies": {name: _score(outcome.score, each.misses_known(name)) for name, outcome in each.outcomes.items()},
+        "recommended": each.worthwhile,
         "notes": list(each.notes),
-        "manifest": manifest(each),
+        "manifest": manifest(each) if each.worthwhile else None,
     }
 
 
-def _score(score: Score) -> Json:
+def _score(score: Score, misses_known: bool) -> Json:
     return {
-        "violatingFraction": score.violation_fraction,
-        "unservedFraction": score.unserved_fraction,
+        "violatingFraction": score.violation_fraction if misses_known else None,
+        "unservedFraction": score.unserved_fraction if misses_known else None,
         "replicaHours": score.replica_hours,
         "changesPerHour": score.changes_per_hour,
         "usd": score.usd,

@@ -143,6 +143,15 @@ async def test_a_lasting_failure_ends_after_three_attempts() -> None:
     assert len(script.requests) == 3
 
 
+async def test_where_nobody_listens_the_query_is_not_at_fault() -> None:
+    client = Prometheus(PrometheusSettings("http://127.0.0.1:9", timeout_seconds=2.0))
+    with pytest.raises(PrometheusError) as refusal:
+        await client.query(QUERY, 0.0)
+    client.close()
+    assert "does not answer" in str(refusal.value)
+    assert QUERY not in str(refusal.value)
+
+
 async def test_redirects_are_not_followed() -> None:
     elsewhere = Scripted([(200, {}, ONE)])
     with elsewhere.serving() as target:

@@ -141,10 +141,20 @@ def test_without_an_objective_it_says_that_it_cannot_tell(world: World) -> None:
     assert "Nothing to recommend." in told
 
 
+def test_a_namespace_that_does_not_exist_is_named(world: World) -> None:
+    both = world.recommend("-n", "doesnotexist", "--capacity-per-replica", "10")
+    assert both.returncode == 0, both.stderr
+    assert "not read: there is no namespace doesnotexist" in both.stderr
+    alone = replace(world, namespace="doesnotexist").recommend()
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert alone.stderr == "kcloud-autoscale recommend: there is no namespace doesnotexist\n"
+
+
 def test_a_prometheus_that_is_away_is_no_lack_of_signals(world: World) -> None:
     done = replace(world, url="http://127.0.0.1:9").recommend()
     assert done.returncode == 2
     assert "does not answer" in done.stderr
+    assert "; query:" not in done.stderr
     assert done.stdout == ""
 
 
@@ -168,5 +178,17 @@ def test_whoever_may_view_one_namespace_is_told_of_it(world: World) -> None:
     assert "price of a replica is not known" in " ".join(done.stdout.split())  # the node would have told the device
     blind = replace(world, kubeconfig=world.cluster.kubeconfig_for("default", "default")).recommend()
     assert blind.returncode == 2
+    assert len(blind.stderr.splitlines()) == 1  # what the watches say of themselves is not for a tool that looks once
     assert "the cluster cannot be read" in blind.stderr
     assert "forbidden" in blind.stderr
+
+
+def test_a_workload_that_is_scaled_to_0_now_is_said_to_be(world: World) -> None:
+    kubectl, namespace = world.cluster.kubectl, world.namespace
+    kubectl("-n", namespace, "scale", "deployment/llm", "--replicas=0")
+    kubectl("-n", namespace, "wait", "pod", "-l", "app=llm", "--for=delete", "--timeout=60s")
+    done = world.recommend("--capacity-per-replica", "10")
+    assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "it is scaled to 0 now: with minReplicas 1, mode Auto leaves it at 0" in told
+    assert "price of a replica is not known: no replica runs on a node we know, so there is no node to price" in told

@@ -1,6 +1,7 @@
 """What would have been saved: judged on pasts made by hand, and said so that it can be checked."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -93,6 +94,21 @@ def test_too_little_history_and_no_traffic_are_said() -> None:
     assert silent(past(demand=DemandHistory(0.0, STEP, holes))).reason == "TooLittleHistory"
 
 
+def test_a_load_that_ended_before_the_replayed_days_is_said() -> None:
+    ended = past().demand.values.copy()
+    ended[2 * DAY :] = np.nan
+    found = silent(past(demand=DemandHistory(0.0, STEP, ended)))
+    assert found.reason == "NoRecentDemand"
+    assert found.message == "vllm has told no demand for 1.0 days: there is none in the days to replay"
+    # With two days to replay, the first of them has a load.
+    assert isinstance(judge(past(demand=DemandHistory(0.0, STEP, ended)), Terms(days=2.0)), Recommendation)
+
+
+def test_what_cannot_be_simulated_is_said_of_that_workload_alone() -> None:
+    found = silent(past(startup_seconds=math.inf))
+    assert (found.reason, found.message) == ("NotReplayable", "startup seconds is inf, must be 0 or more")
+
+
 def test_without_an_objective_the_busiest_load_bounds_the_capacity() -> None:
     given = past(capacity_per_replica=None, capacity_source="unknown")
     capacity, source = capacity_of(given)
@@ -101,6 +117,29 @@ def test_without_an_objective_the_busiest_load_bounds_the_capacity() -> None:
     found = judged(given)
     assert found.outcomes["predictive"].score.replica_hours < 240.0
     assert any("busiest 1 % of time" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("proven", "latency_ms"), [(None, None), (4.9, 800.0)])
+def test_what_ran_is_not_said_to_have_missed_what_it_may_have_served(
+    proven: float | None, latency_ms: float | None
+) -> None:
+    # 50 per second on 10 replicas at noon: 5 each, more than the 4.9 that are counted with, and nobody saw a miss.
+    given = past(capacity_per_replica=None, capacity_source="unknown", proven_per_replica=proven)
+    found = judged(given, Terms(days=1.0, latency_ms=latency_ms))
+    assert found.outcomes[ACTUAL].score.violations > 0
+    told = text([found], [])
+    (summary,) = [line for line in told.splitlines() if line.startswith("  ai/llm")]
+    ours = found.outcomes["predictive"].score
+    assert summary.split()[1:4] == ["-", "->", f"{ours.violation_fraction:.2%}"]
+    (ran,) = [line for line in told.splitlines() if line.startswith("  actual")]
+    assert ran.split()[:4] == ["actual", "-", "-", "240.0"]
+    policies = json.loads(as_json([found], []))["workloads"][0]["policies"]
+    assert (policies["actual"]["violatingFraction"], policies["actual"]["unservedFraction"]) == (None, None)
+    assert policies["predictive"]["violatingFraction"] == ours.violation_fraction
+    assert any("what actual missed is not known" in note for note in found.notes)
+    # A capacity that is known counts the misses of what ran.
+    known = json.loads(as_json([judged(past(capacity_per_replica=4.9))], []))["workloads"][0]
+    assert known["policies"]["actual"]["violatingFraction"] > 0.0
 
 
 def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
@@ -113,8 +152,33 @@ def test_a_bound_that_shows_no_saving_tells_nothing() -> None:
     met = silent(replace(given, proven_per_replica=7.0), Terms(days=1.0, latency_ms=3000.0)).message
     assert "carried up to 7 per second and met 3000 ms" in met
     assert "give --capacity-per-replica" in met
-    # Said by the user, the same capacity is taken at its word.
-    assert isinstance(judge(replace(given, capacity_per_replica=7.0), Terms(days=1.0)), Recommendation)
+    # Said by the user, the same capacity is taken at its word, and so is that nothing is to be gained.
+    found = judged(replace(given, capacity_per_replica=7.0))
+    assert not found.worthwhile
+    why = "not recommended: against actual it saves less than 1% of the replica-hours and misses no fewer steps"
+    assert why in found.notes
+    assert "actual, not recommended" in text([found], [])
+    assert text([found], []).endswith("Nothing to recommend.")
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["recommended"], workload["manifest"]) == (False, None)
+
+
+@pytest.mark.parametrize(("share", "worthwhile"), [(0.995, False), (0.985, True)])
+def test_a_saving_below_one_percent_is_no_reason_to_change(share: float, worthwhile: bool) -> None:
+    found = judged(past())
+    ours = found.outcomes["predictive"].score.replica_hours
+    # Nobody missed anything, and ours are this share of the replica-hours that ran.
+    ran = replace(found.outcomes[ACTUAL], score=replace(found.outcomes[ACTUAL].score, replica_hours=ours / share))
+    assert replace(found, outcomes=found.outcomes | {ACTUAL: ran}).worthwhile is worthwhile
+
+
+def test_fewer_misses_are_worth_a_change_where_they_are_known() -> None:
+    # One replica of 9.5 per second under a wave of 10 to 50: what ran missed every step, at the least replica-hours.
+    short = past(ready=np.full(3 * DAY, 1.0), capacity_per_replica=9.5)
+    found = judged(short)
+    assert found.outcomes["predictive"].score.replica_hours > found.outcomes[ACTUAL].score.replica_hours
+    assert found.worthwhile
+    assert not replace(found, capacity_source="at least").worthwhile
 
 
 def test_an_objective_that_was_never_met_teaches_nothing() -> None:
@@ -159,6 +223,21 @@ def test_room_for_the_largest_load_and_never_below_what_ran() -> None:
     assert most_replicas(past(ready=np.full(3 * DAY, np.nan)), 10.0, 1) == 6
 
 
+def test_a_capacity_that_needs_absurd_numbers_of_replicas_is_not_replayed() -> None:
+    # 50 per second and a fifth more at 0.0001 each are 600,000; 10 have run.
+    found = silent(past(capacity_per_replica=1e-4))
+    assert found.reason == "CapacityImplausible"
+    assert found.message == (
+        "at 0.0001 per second each (spec) it needs up to 600,000 replicas, and 10 have run at most: is that what one "
+        "serves?"
+    )
+    least = silent(past(capacity_per_replica=5e-324, ready=np.full(3 * DAY, np.nan))).message
+    assert least == "at 4.941e-324 per second each (spec) it needs up to 2e+308 replicas: is that what one serves?"
+    # Where so many have run, or the user says what is the most, it is what is asked for.
+    assert judged(past(capacity_per_replica=0.05, ready=np.full(3 * DAY, 120.0))).rules.max_replicas == 1200
+    assert judged(past(capacity_per_replica=0.05), Terms(days=1.0, max_replicas=40)).rules.max_replicas == 40
+
+
 def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
     found = judged(past(usd_per_replica_hour=UNKNOWN, watts_per_replica=Sample(0.0, 0.0), other="HPA llm"))
     assert found.outcomes[ACTUAL].score.usd is None
@@ -169,13 +248,52 @@ def test_an_unknown_price_is_said_and_no_dollar_is_told() -> None:
     assert summary.split()[-3:] == ["-", "-", "actual"]
 
 
+def test_a_workload_that_is_scaled_to_0_now_is_said_to_be() -> None:
+    (note,) = [each for each in judged(past(desired_replicas=0)).notes if "scaled to 0" in each]
+    assert "with minReplicas 1, mode Auto leaves it at 0" in note
+    assert not any("scaled to 0" in each for each in judged(past(desired_replicas=1)).notes)
+
+
+def test_it_says_who_prices_a_replica() -> None:
+    listed = past(
+        usd_per_replica_hour=Sample(6.88, 0.0, "table h100 spot"), watts_per_replica=Sample(910.0, 0.0, "estimate")
+    )
+    found = judged(listed)
+    said = "a replica costs 6.880 $/h (built-in table, h100 spot) and draws up to 910 W (built-in table)"
+    assert said in " ".join(text([found], []).split())
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["usdPerReplicaHourSource"], workload["wattsPerReplicaSource"]) == ("table h100 spot", "estimate")
+    measured = past(usd_per_replica_hour=UNKNOWN, watts_per_replica=Sample(640.0, 0.0, "measured"))
+    found = judged(measured)
+    assert "  a replica draws up to 640 W (measured)" in text([found], []).splitlines()
+    (workload,) = json.loads(as_json([found], []))["workloads"]
+    assert (workload["usdPerReplicaHourSource"], workload["wattsPerReplicaSource"]) == (None, "measured")
+
+
 def test_the_table_adds_up() -> None:
     found = judged(past())
     ours = found.outcomes["predictive"].score.replica_hours
-    told = text([found], [CannotTell(WorkloadKey("ai", str(i)), past().target, "X", "no signal") for i in range(14)])
+    quiet = [(WorkloadKey("ai", str(i)), replace(past().target, name=str(i))) for i in range(14)]
+    told = text([found], [CannotTell(key, target, "X", "no signal") for key, target in quiet])
     assert f"240.0 -> {ours:,.1f} ({ours / 240.0 - 1.0:+.1%})  {2.0 * (ours - 240.0):+,.2f}" in told
     assert "ai/11 and 2 more: no signal" in " ".join(told.split())
     assert text([], []) == "Nothing to recommend: there is no Deployment and no StatefulSet where we looked."
+
+
+def test_a_workload_is_called_what_the_cluster_calls_it() -> None:
+    # Its optimizer cannot have the name of the Deployment beside it; the object itself has it.
+    twin = past(key=WorkloadKey("ai", "llm-statefulset"), target=TargetRef("apps/v1", "StatefulSet", "llm"))
+    found, quiet = judged(twin), silent(replace(twin, demand=DemandHistory(0.0, STEP, np.zeros(3 * DAY))))
+    lines = text([found], [quiet]).splitlines()
+    assert "StatefulSet ai/llm" in lines
+    assert sum(line.startswith("  ai/llm (StatefulSet)") for line in lines) == 2
+    assert not any("llm-statefulset" in line for line in lines)
+    told = json.loads(as_json([found], [quiet]))
+    assert [(each["name"], each["kind"]) for each in (*told["workloads"], *told["cannotTell"])] == [
+        ("llm", "StatefulSet"),
+        ("llm", "StatefulSet"),
+    ]
+    assert manifest(found)["metadata"]["name"] == "llm-statefulset"
 
 
 def test_json_says_the_same_and_carries_the_manifest() -> None:

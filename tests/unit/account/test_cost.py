@@ -135,6 +135,12 @@ def test_what_the_user_asks_for_stands_in_for_pods_that_are_not_there():
     assert usd(price(seen(replica_accelerators={}), a_node(), policy=policy)) == pytest.approx(4 * 6.88)
 
 
+def test_a_workload_without_pods_and_devices_has_no_node_to_price():
+    got = price(seen(replica_accelerators={}), a_node())
+    assert isinstance(got, Missing)
+    assert got.message == "no replica runs on a node we know, so there is no node to price"
+
+
 def test_cpu_only_costs_its_dominant_share_of_the_node():
     # 8 of 32 cores, 32 of 256 GiB: a quarter of 1.60 $/h.
     node = a_node(labels={}, hourly_usd=Sample(1.6, NOW), allocatable={"cpu": 32, "memory": int(256 * BYTES_PER_GIB)})

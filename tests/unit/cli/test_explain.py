@@ -52,7 +52,7 @@ def test_a_list_as_kubectl_prints_it_needs_a_name(tmp_path: Path, capsys: pytest
         (["llm"], "'llm' is not NAMESPACE/NAME"),
         (["ai/llm/x"], "is not NAMESPACE/NAME"),
         (["-f", "/nowhere.yaml"], "/nowhere.yaml: No such file"),
-        (["ai/llm", "--kubeconfig", "/nowhere"], "no way to the cluster"),
+        (["ai/llm", "--kubeconfig", "/nowhere"], "no way to the cluster: there is no file /nowhere"),
     ],
 )
 def test_what_cannot_be_read_is_said(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
