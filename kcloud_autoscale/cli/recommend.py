@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
 from kcloud_autoscale.report.recommendation import CannotTell, Past, Recommendation, Terms, judge
 from kcloud_autoscale.report.recommendation_text import as_json, manifest_yaml, text
-from kcloud_autoscale.report.simulation import write_report
+from kcloud_autoscale.report.simulation import Framing, write_report
 
 _DESCRIPTION = """Find the demand signal of every Deployment and StatefulSet, replay its last days through the
 operator's own decisions, and compare misses, replica-hours, dollars and energy with what actually ran and with an HPA
@@ -119,7 +119,16 @@ def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
             (args.manifests / f"{name}.yaml").write_text(manifest_yaml(each), encoding="utf-8")
         if args.html is not None:
             command = ["kcloud-autoscale", *sys.argv[1:]]
-            write_report(args.html / f"{name}.html", each.outcomes, each.trace, each.rules, command)
+            path = args.html / f"{name}.html"
+            write_report(path, each.outcomes, each.trace, each.rules, command, _framing(each))
+
+
+def _framing(each: Recommendation) -> Framing:
+    """The page says what the terminal says: how capacity and start-up are known, and what to weigh."""
+    serves, starts = each.rules.capacity_per_replica, each.rules.startup_seconds
+    rests = f"a replica's {serves:.4g} per second are {each.capacity_source}, its {starts:.0f} s to start"
+    unclaimed = frozenset(name for name in each.outcomes if not each.misses_known(name))
+    return Framing((f"{rests} {each.past.startup_source}", *each.notes), each.against, unclaimed)
 
 
 def _wish(args: argparse.Namespace) -> Wish:

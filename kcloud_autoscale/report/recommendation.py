@@ -42,7 +42,6 @@ ROOM_FOR_PEAKS = 1.2
 
 AT_LEAST, BUSIEST = "at least", "busiest seen"
 _BOUNDS = (AT_LEAST, BUSIEST)
-_UNKNOWN_MISSES = "a load above what a replica is counted with is drawn as missed, and is not known to have been"
 _ASK = "--latency-ms (the p95 that is still good) or --capacity-per-replica"
 _KNOWN = "--capacity-per-replica (what one serves in a load test, say)"
 
@@ -275,7 +274,7 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
     if isinstance(ran, str):
         notes.append(ran)
     else:
-        outcomes[ACTUAL] = Outcome(ran, score(ran, rules), _UNKNOWN_MISSES if source in _BOUNDS else "")
+        outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
     return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
 
 

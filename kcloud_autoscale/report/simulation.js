@@ -1,7 +1,7 @@
 const steps = data.demand.length;
 const moment = step => clock(data.start_seconds + (data.first_step + step) * data.step_seconds, !data.start_seconds, data.step_seconds);
 const ours = data.policies[0];
-let other = data.policies.find(policy => policy.name === "hpa" && policy !== ours) || data.policies[1] || null;
+let other = data.policies.find(policy => policy.name === data.beside && policy !== ours) || data.policies[1] || null;
 
 el("title").textContent = `${data.trace}: ${data.policies.length} ${data.policies.length === 1 ? "policy" : "policies"} on the same demand`;
 el("subtitle").textContent = data.subtitle;
@@ -15,6 +15,7 @@ facts(el("facts"), data.facts);
     el("policies").append(row);
     if (policy.note) el("notes").append(make("p", {}, `${policy.name}: ${policy.note}`));
   });
+  data.notes.forEach(note => el("notes").append(make("p", {}, `${note}.`)));
 })();
 
 let view = [0, steps];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,43 @@ from kcloud_autoscale.simulate.score import Score, violating
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
+_HPA = "hpa"
+_IN_WORDS = {_HPA: "HPA at 70 %", "actual": "what ran"}
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """What a report says around its numbers.
+
+    Attributes:
+        notes: What a reader must know to weigh them, a sentence each.
+        beside: The policy that the first is compared with.
+        unclaimed: Policies whose misses nobody knows.
+    """
+
+    notes: tuple[str, ...] = ()
+    beside: str = _HPA
+    unclaimed: frozenset[str] = frozenset()
+
+
+PLAIN = Framing()
+
 
 def write_report(
-    path: Path, outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]
+    path: Path,
+    outcomes: dict[str, Outcome],
+    trace: Trace,
+    rules: WorldRules,
+    command: Sequence[str],
+    framing: Framing = PLAIN,
 ) -> None:
     """Write the report; the first policy is the one it tells about, the others stand beside it."""
-    write_page(path, "simulation", _data(outcomes, trace, rules, command))
+    write_page(path, "simulation", _data(outcomes, trace, rules, command, framing))
 
 
-def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str]) -> dict[str, Any]:
+def _data(
+    outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command: Sequence[str], framing: Framing
+) -> dict[str, Any]:
     first = next(iter(outcomes.values()))
     return {
         "trace": trace.name,
@@ -36,9 +65,11 @@ def _data(outcomes: dict[str, Outcome], trace: Trace, rules: WorldRules, command
         "first_step": first.run.first_step,
         "capacity_per_replica": rules.capacity_per_replica,
         "demand": drawable(first.run.demand),
-        "facts": _facts(outcomes),
+        "facts": _facts(outcomes, framing),
+        "beside": framing.beside,
+        "notes": framing.notes,
         "columns": _columns(outcomes),
-        "policies": [_policy(name, outcome, outcomes, rules) for name, outcome in outcomes.items()],
+        "policies": [_policy(name, outcome, outcomes, rules, framing) for name, outcome in outcomes.items()],
         "why": spare_hours(first, rules),
         "log": _log(first, rules),
         "parameters": _parameters(trace, rules, command),
@@ -51,20 +82,21 @@ def _subtitle(outcome: Outcome, trace: Trace, rules: WorldRules) -> str:
     shown = f"{serves:,.0f}" if 1e5 <= serves < 1e15 else f"{serves:,.6g}"
     return (
         f"{replayed} in steps of {trace.step_seconds:g} s; a replica serves {shown} per second and takes "
-        f"{rules.startup_seconds:g} s to start."
+        f"{rules.startup_seconds:g} s to start.{' Times are UTC.' if trace.start_seconds else ''}"
     )
 
 
-def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
+def _facts(outcomes: dict[str, Outcome], framing: Framing) -> list[tuple[str, str]]:
     """The few numbers a reader came for."""
     name, ours = next((name, outcome.score) for name, outcome in outcomes.items())
     facts = [(share(ours.violation_fraction, 2), f"of steps violated by {name}")]
-    hpa = outcomes.get("hpa")
-    if hpa is not None and name != "hpa":
-        facts.append((share(hpa.score.violation_fraction, 2), "violated by HPA at 70 %"))
-    hours = _hpa_hours(outcomes)
-    if hours is not None and name != "hpa":
-        facts.append((f"{ours.replica_hours / hours - 1.0:+.1%}", "replica-hours against HPA at 70 %"))
+    beside, words = outcomes.get(framing.beside), _IN_WORDS.get(framing.beside, framing.beside)
+    if beside is not None and name != framing.beside:
+        if framing.beside not in framing.unclaimed:
+            facts.append((share(beside.score.violation_fraction, 2), f"violated by {words}"))
+        if beside.score.replica_hours:
+            change = ours.replica_hours / beside.score.replica_hours - 1.0
+            facts.append((f"{change:+.1%}", f"replica-hours against {words}"))
     tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
     if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
         captured = (tuned.score.replica_hours - ours.replica_hours) / (
@@ -76,7 +108,7 @@ def _facts(outcomes: dict[str, Outcome]) -> list[tuple[str, str]]:
 
 def _hpa_hours(outcomes: dict[str, Outcome]) -> float | None:
     """What others are compared with; None where HPA did not run, or ran nothing, as with a ceiling of none."""
-    return (outcomes["hpa"].score.replica_hours or None) if "hpa" in outcomes else None
+    return (outcomes[_HPA].score.replica_hours or None) if _HPA in outcomes else None
 
 
 def _columns(outcomes: dict[str, Outcome]) -> list[str]:
@@ -88,8 +120,9 @@ def _columns(outcomes: dict[str, Outcome]) -> list[str]:
     return columns + (["of HPA 70 %"] if _hpa_hours(outcomes) is not None else [])
 
 
-def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
-    cells = [score.policy, share(score.violation_fraction, 2), share(score.unserved_fraction, 3)]
+def _cells(score: Score, outcomes: dict[str, Outcome], claimed: bool) -> list[str]:
+    missed = [share(score.violation_fraction, 2), share(score.unserved_fraction, 3)]
+    cells = [score.policy, *(missed if claimed else ["–", "–"])]
     cells += [amount(score.replica_hours, 1), amount(score.changes_per_hour, 2)]
     cells += [amount(score.usd, 2)] if score.usd is not None else []
     cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
@@ -98,17 +131,19 @@ def _cells(score: Score, outcomes: dict[str, Outcome]) -> list[str]:
     return cells if hpa_hours is None else [*cells, amount(score.replica_hours / hpa_hours, 3)]
 
 
-def _policy(name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: WorldRules) -> dict[str, Any]:
-    run, trail = outcome.run, outcome.trail
+def _policy(
+    name: str, outcome: Outcome, outcomes: dict[str, Outcome], rules: WorldRules, framing: Framing
+) -> dict[str, Any]:
+    run, trail, claimed = outcome.run, outcome.trail, name not in framing.unclaimed
     names = sorted(set(run.reasons))
     index = {reason: position for position, reason in enumerate(names)}
     return {
         "name": name,
-        "cells": _cells(outcome.score, outcomes),
+        "cells": _cells(outcome.score, outcomes, claimed),
         "note": outcome.note,
         "replicas": run.replicas.tolist(),
         "ready": run.ready.tolist(),
-        "violations": np.flatnonzero(violating(run, rules)).tolist(),
+        "violations": np.flatnonzero(violating(run, rules)).tolist() if claimed else [],
         "reason_names": names,
         "reasons": [index[reason] for reason in run.reasons],
         "median": None if trail is None else drawable(trail.median),

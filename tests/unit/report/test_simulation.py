@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import replace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from kcloud_autoscale.report.page import drawable
-from kcloud_autoscale.report.simulation import write_report
+from kcloud_autoscale.report.simulation import Framing, write_report
 from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, simulate
@@ -173,3 +174,22 @@ def test_spare_replicas_add_up(outcomes: dict[str, Outcome]):
         float(str(each["replica_hours"])) for each in spare_hours(outcomes["predictive"], RULES)
     ) == pytest.approx(total)
     assert spare_hours(outcomes["hpa"], RULES) == []
+
+
+def test_a_page_is_framed_by_what_it_compares_with_and_what_must_be_known(
+    trace: Trace, outcomes: dict[str, Outcome], tmp_path: Path
+):
+    """As `recommend` writes it: what ran stands in the place of HPA, its misses are not claimed, caveats are said."""
+    ran = dataclasses.replace(outcomes["hpa"].score, policy="actual")
+    known = {"predictive": outcomes["predictive"], "actual": dataclasses.replace(outcomes["hpa"], score=ran)}
+    framing = Framing(("a bound from below",), "actual", frozenset({"actual"}))
+    write_report(tmp_path / "x.html", known, trace, RULES, ["x"], framing)
+    data = _loaded((tmp_path / "x.html").read_text(encoding="utf-8"))
+    assert (data["beside"], data["notes"]) == ("actual", ["a bound from below"])
+    actual = data["policies"][1]
+    assert (actual["cells"][:3], actual["violations"]) == (["actual", "–", "–"], [])
+    words = [text for _, text in data["facts"]]
+    assert words == ["of steps violated by predictive", "replica-hours against what ran"]
+    saved = known["predictive"].score.replica_hours / ran.replica_hours - 1.0
+    assert data["facts"][1][0] == f"{saved:+.1%}"
+    assert data["subtitle"].endswith("Times are UTC.")
