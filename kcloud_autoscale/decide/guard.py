@@ -113,10 +113,11 @@ def _hold(case: Case, signals: Signals, current: int, unknown_seconds: float) ->
     """Hold; after a while at least the fallback's replicas, as KEDA does."""
     fallback = case.policy.fallback
     if fallback is not None and unknown_seconds >= fallback.after_seconds:
-        text = "unknown for {:.0f} s: {}; at least {} replicas"
-        values = (unknown_seconds, _names(signals), fallback.replicas)
+        text = "unknown for more than {:g} s: {}; at least {} replicas"
+        values = (fallback.after_seconds, _names(signals), fallback.replicas)
         return Step(Stage.GUARD, current, max(current, fallback.replicas), FALLBACK, text, values)
-    return Step(Stage.GUARD, current, current, UNKNOWN, "unknown for {:.0f} s: {}", (unknown_seconds, _names(signals)))
+    # No clock in it: the sentence stands in a condition, which is written when it changes and has a time of its own.
+    return Step(Stage.GUARD, current, current, UNKNOWN, "unknown: {}", (_names(signals),))
 
 
 def _names(signals: Signals) -> str:

@@ -11,6 +11,7 @@ import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
 
+from hack.chart import release
 from hack.cluster import Cluster
 from kcloud_autoscale.act.events import Event, EventWriter, ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
@@ -20,7 +21,7 @@ from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.operator.leader import LeaderElection
-from tests.e2e.world import install, optimizer
+from tests.e2e.world import optimizer
 from tests.integration.manifests import deployment
 
 pytestmark = pytest.mark.integration
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.integration
 async def rest(cluster: Cluster) -> AsyncIterator[Rest]:
     """Under the operator's own ServiceAccount and roles."""
     configuration = Configuration()
-    await load_kube_config(config_file=str(install(cluster)), client_configuration=configuration)
+    await load_kube_config(config_file=str(release.install(cluster)), client_configuration=configuration)
     async with ApiClient(configuration) as client:
         yield Rest(client)
 
@@ -183,11 +184,11 @@ async def test_kubectl_describe_shows_events_and_their_series(cluster: Cluster, 
 
 
 async def test_a_lease_is_taken_renewed_and_released_under_the_roles_shipped(cluster: Cluster, rest: Rest):
-    first = LeaderElection(rest, "kcloud-system", "kcloud-autoscale", "first")
-    second = LeaderElection(rest, "kcloud-system", "kcloud-autoscale", "second")
+    first = LeaderElection(rest, release.NAMESPACE, release.NAME, "first")
+    second = LeaderElection(rest, release.NAMESPACE, release.NAME, "second")
     await first.attempt()
     if not first.is_leader():  # a test before this one was killed as the leader
-        cluster.kubectl("delete", "lease", "kcloud-autoscale", "-n", "kcloud-system")
+        cluster.kubectl("delete", "lease", release.NAME, "-n", release.NAMESPACE)
         await first.attempt()
     await first.attempt()
     await second.attempt()

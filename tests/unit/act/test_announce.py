@@ -84,7 +84,7 @@ def test_conflict_and_missing_target_are_warnings():
 
 
 BLIND = (
-    ConditionFact("Ready", False, "MetricsUnknown", "unknown for 0 s: demand (NoData)"),
+    ConditionFact("Ready", False, "MetricsUnknown", "unknown: demand (NoData)"),
     ConditionFact("MetricsAvailable", False, "NoData", "demand: the query returned no series"),
 )
 LOOKED_AT = {"phase": "Optimized", "conditions": [{"type": "Ready", "status": "True"}]}

@@ -158,13 +158,11 @@ def test_every_limit_has_its_unit(name: str, unit: str) -> None:
 def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     message = "demand: the query returned no series"
     facts = (
-        ConditionFact("Ready", False, "MetricsUnknown", "unknown for 300 s: demand (NoData)"),
+        ConditionFact("Ready", False, "MetricsUnknown", "unknown: demand (NoData)"),
         *FACTS[1:],
         ConditionFact("MetricsAvailable", False, "NoData", message),
     )
-    blind = held(
-        "MetricsUnknown", "unknown for 300 s: demand (NoData)", facts, inputs=(Input("demand_per_second", None, None),)
-    )
+    blind = held("MetricsUnknown", "unknown: demand (NoData)", facts, inputs=(Input("demand_per_second", None, None),))
     status = workload_status(outcome(decision=blind), {}, remembered(2))
     text = told(status, NOW + 7_300.0)
     # The rule said so when it held first; by now it is two hours, and the condition says of what.
@@ -175,7 +173,7 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
     todo = part(text, "What to do")
     assert "MetricsAvailable=False (NoData) for 2.0 h" in todo
     assert "- Ready=False (MetricsUnknown) for 2.0 h It follows from the conditions below" in todo
-    assert "unknown for 300 s" not in todo
+    assert "unknown: demand" not in todo
     assert "whether spec.autoScaling.demand names its serving stack" in todo
     assert "The status is 2.0 h old" in todo
 
@@ -193,7 +191,7 @@ def test_unknown_metrics_say_what_since_when_and_what_to_do() -> None:
 )
 def test_a_rejected_query_is_told_from_a_server_that_is_away(message: str, mend: bool) -> None:
     facts = (*FACTS, ConditionFact("MetricsAvailable", False, "SourceError", message))
-    todo = part(told_of(decision=held("MetricsUnknown", "unknown for 0 s: demand (SourceError)", facts)), "What to do")
+    todo = part(told_of(decision=held("MetricsUnknown", "unknown: demand (SourceError)", facts)), "What to do")
     assert ("mend it in spec.autoScaling.demand.query (of demand)" in todo) is mend
     assert ("PROMETHEUS_URL" in todo) is not mend
 
