@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.cluster.build import tool
-from hack.cluster.errors import ClusterError
-from hack.cluster.processes import loopback_environment
+from hack.cluster.command import told_by
 
 
 @dataclass(frozen=True)
@@ -25,19 +22,5 @@ class Helm:
         Raises:
             ClusterError: helm failed or took longer than `timeout_seconds`; the message is its standard error.
         """
-        own = {f"HELM_{name}_HOME": str(self.scratch / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-        try:
-            answer = subprocess.run(
-                [str(tool("helm")), f"--kubeconfig={self.kubeconfig}", *words],
-                input=input,
-                capture_output=True,
-                text=True,
-                timeout=timeout_seconds,
-                env={**loopback_environment(), **own},
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"helm {' '.join(words)}: no answer within {timeout_seconds:g} s") from error
-        if answer.returncode:
-            raise ClusterError(f"helm {' '.join(words)}: {answer.stderr.strip()}")
-        return answer.stdout
+        homes = {f"HELM_{name}_HOME": str(self.scratch / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        return told_by("helm", [f"--kubeconfig={self.kubeconfig}"], words, input, timeout_seconds, homes)

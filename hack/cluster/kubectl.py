@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hack.cluster.build import tool
+from hack.cluster.command import told_by
 from hack.cluster.errors import ClusterError
-from hack.cluster.processes import loopback_environment
 
 
 @dataclass(frozen=True)
@@ -30,22 +28,7 @@ class Kubectl:
             ClusterError: kubectl failed or took longer than `timeout_seconds`; the message is its standard error.
         """
         own = [f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.scratch / 'kubectl-cache'}"]
-        command = [str(tool("kubectl")), *own, *words]
-        try:
-            answer = subprocess.run(
-                command,
-                input=input,
-                capture_output=True,
-                text=True,
-                timeout=timeout_seconds,
-                env=loopback_environment(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"kubectl {' '.join(words)}: no answer within {timeout_seconds:g} s") from error
-        if answer.returncode:
-            raise ClusterError(f"kubectl {' '.join(words)}: {answer.stderr.strip()}")
-        return answer.stdout
+        return told_by("kubectl", own, words, input, timeout_seconds)
 
     def apply(self, manifests: Iterable[dict[str, Any]]) -> None:
         """Create or change objects, server-side, given as dictionaries."""
