@@ -12,7 +12,7 @@ from dataclasses import fields
 
 from kcloud_autoscale.account.carbon import grams_co2e
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.periods import carried_usd, period_bounds, period_spent_usd
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times
 from kcloud_autoscale.domain.state import Ledger, Usage
@@ -154,16 +154,12 @@ def record(
     if seconds <= 0.0:
         return ledger
     spent = _spent_usd(actual, seconds)
-    before = ledger.period_spent_usd if start <= ledger.period_start_seconds else 0.0
-    # An interval that spans the turn of the period gives each side its part.
-    inside = min(1.0, (now_seconds - start) / seconds)
+    period = period_spent_usd(ledger.period_spent_usd, ledger.period_start_seconds, start, spent, seconds, now_seconds)
     ours, theirs = ledger.actual, ledger.baseline
     if actual is not None and baseline is not None and seconds <= LONGEST_COMPARED_SECONDS:
         ours, theirs = _compared(ledger, actual, baseline, demand, kappa, accelerators_per_replica,
                                  carbon_grams_per_kwh, seconds)  # fmt: skip
-    return Ledger(
-        ledger.since_seconds, now_seconds, ours, theirs, ledger.spent_usd + spent, start, before + spent * inside
-    )
+    return Ledger(ledger.since_seconds, now_seconds, ours, theirs, ledger.spent_usd + spent, start, period)
 
 
 def savings(ledger: Ledger) -> Savings:
@@ -182,7 +178,7 @@ def budget(
     if caps.budget_usd is None:
         return None
     start, end = period_bounds(caps.budget_period, created_seconds, now_seconds)
-    spent = ledger.period_spent_usd if start <= ledger.period_start_seconds else 0.0
+    spent = carried_usd(ledger.period_spent_usd, ledger.period_start_seconds, start)
     remaining = max(0.0, caps.budget_usd - spent)
     exhausted: float | None = None
     if remaining <= 0.0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kcloud_autoscale.account.ledger import Account
-from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.periods import period_bounds, period_spent_usd
 from kcloud_autoscale.domain.policy import BudgetPeriod, CostScope
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.state import ScopeSpend
@@ -33,10 +33,8 @@ def settle_scope(
     if seconds <= 0.0:
         return spend
     spent = usd(_usd_per_hour(scope, accounts), seconds)
-    before = spend.month_usd if start <= spend.month_start_seconds else 0.0
-    # An interval that spans the turn of the month gives each month its part.
-    inside = min(1.0, (now_seconds - start) / seconds)
-    return ScopeSpend(now_seconds, spend.total_usd + spent, start, before + spent * inside)
+    month = period_spent_usd(spend.month_usd, spend.month_start_seconds, start, spent, seconds, now_seconds)
+    return ScopeSpend(now_seconds, spend.total_usd + spent, start, month)
 
 
 def _usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.periods import period_bounds
+from kcloud_autoscale.domain.periods import carried_usd, period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, CostScope, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.state import Ledger, ScopeSpend
 from kcloud_autoscale.domain.units import SECONDS_PER_HOUR
@@ -47,7 +47,7 @@ def allowance(
 ) -> Allowance:
     """What the budget of one workload allows until the next tick."""
     start, end = period_bounds(policy.caps.budget_period, policy.created_seconds, now_seconds)
-    spent = ledger.period_spent_usd if ledger is not None and ledger.period_start_seconds >= start else 0.0
+    spent = 0.0 if ledger is None else carried_usd(ledger.period_spent_usd, ledger.period_start_seconds, start)
     return Allowance(_rate(budget_usd - spent, end, cycle_seconds, now_seconds), spent)
 
 
@@ -64,7 +64,7 @@ def shared_budgets(
 
 def _of_scope(scope: CostScope, spend: ScopeSpend, cycle_seconds: float, now_seconds: float) -> Iterator[SharedBudget]:
     start, end = period_bounds(BudgetPeriod.MONTHLY, 0.0, now_seconds)
-    this_month = spend.month_usd if spend.month_start_seconds >= start else 0.0
+    this_month = carried_usd(spend.month_usd, spend.month_start_seconds, start)
     for limit, budget_usd, spent, until in (
         ("budgetLimit", scope.budget_usd, spend.total_usd, None),
         ("monthlyBudget", scope.monthly_usd, this_month, end),

@@ -19,6 +19,22 @@ def period_bounds(period: BudgetPeriod, created_seconds: float, now_seconds: flo
     return _calendar_bounds(period, int(now_seconds // SECONDS_PER_DAY))
 
 
+def carried_usd(spent_usd: float, began_seconds: float, start_seconds: float) -> float:
+    """What was spent in the period that began at ``start_seconds``, of a count that began at ``began_seconds``."""
+    return spent_usd if began_seconds >= start_seconds else 0.0
+
+
+def period_spent_usd(
+    before_usd: float, began_seconds: float, start_seconds: float, spent_usd: float, seconds: float, now_seconds: float
+) -> float:
+    """What the period that began at ``start_seconds`` has cost, with the ``spent_usd`` of the last ``seconds``.
+
+    An interval that spans the turn of the period gives each side its part.
+    """
+    inside = min(1.0, (now_seconds - start_seconds) / seconds)
+    return carried_usd(before_usd, began_seconds, start_seconds) + spent_usd * inside
+
+
 @functools.lru_cache(maxsize=64)
 def _calendar_bounds(period: BudgetPeriod, day: int) -> tuple[float, float]:
     start = datetime.fromtimestamp(day * SECONDS_PER_DAY, UTC)
