@@ -8,6 +8,7 @@ braces is a selector. What looks at another time than now (``offset``, ``@``) te
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,8 +49,9 @@ class _Token:
     end: int
 
 
+@functools.lru_cache(maxsize=4096)
 def looks(promql: str) -> tuple[Look, ...]:
-    """The selectors of a query that look at the present, each once."""
+    """The selectors of a query that look at the present, each once; the same queries are asked in every cycle."""
     return tuple(dict.fromkeys(_looks(promql)))
 
 

@@ -157,19 +157,18 @@ def _own_reading(
 ) -> Reading:
     """A user's own query with the age of its samples; nothing where they do not fill what it looks back over."""
     fresh = found.freshness.get(text, Freshness())
-    newest = fresh.newest_seconds
-    if newest is not None and now - newest > max_age_seconds:
-        return Missing(MissingReason.STALE, f"{what}: the newest sample is {now - newest:.0f} s old")
-    read = reading(found.own[text], what, at_seconds=newest, scale=scale)
+    read = _fresh(found.own[text], what, fresh.newest_seconds, max_age_seconds, now, scale)
     if fresh.unfilled and isinstance(read, Sample):
         return Missing(MissingReason.NO_DATA, f"{what}: {fresh.unfilled}")
     return read
 
 
-def _fresh(asked: Point | Missing, what: str, newest: float | None, max_age_seconds: float, now: float) -> Reading:
+def _fresh(
+    asked: Point | Missing, what: str, newest: float | None, max_age_seconds: float, now: float, scale: float = 1.0
+) -> Reading:
     if newest is not None and now - newest > max_age_seconds:
         return Missing(MissingReason.STALE, f"{what}: the newest sample is {now - newest:.0f} s old")
-    return reading(asked, what, at_seconds=newest)
+    return reading(asked, what, at_seconds=newest, scale=scale)
 
 
 def _of_requests(each: Watched, used: PodReadings, resource: str, now: float) -> MetricObservation:
