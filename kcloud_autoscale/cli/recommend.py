@@ -127,8 +127,7 @@ def _framing(each: Recommendation) -> Framing:
     """The page says what the terminal says: how capacity and start-up are known, and what to weigh."""
     serves, starts = each.rules.capacity_per_replica, each.rules.startup_seconds
     rests = f"a replica's {serves:.4g} per second are {each.capacity_source}, its {starts:.0f} s to start"
-    unclaimed = frozenset(name for name in each.outcomes if not each.misses_known(name))
-    return Framing((f"{rests} {each.past.startup_source}", *each.notes), each.against, unclaimed)
+    return Framing((f"{rests} {each.past.startup_source}", *each.notes), each.against, each.unclaimed)
 
 
 def _wish(args: argparse.Namespace) -> Wish:

@@ -165,6 +165,11 @@ class Recommendation:
         return policy != ACTUAL or not self.capacity_is_bound
 
     @property
+    def unclaimed(self) -> frozenset[str]:
+        """Policies whose misses cannot be counted."""
+        return frozenset(name for name in self.outcomes if not self.misses_known(name))
+
+    @property
     def known_days(self) -> float:
         return len(self.trace.demand) * self.trace.step_seconds / SECONDS_PER_DAY
 

@@ -12,8 +12,9 @@ import yaml
 from kcloud_autoscale.domain.reading import Reading, Sample
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
-from kcloud_autoscale.report.recommendation import HPA, OURS, CannotTell, Recommendation
+from kcloud_autoscale.report.recommendation import OURS, CannotTell, Recommendation
 from kcloud_autoscale.simulate.score import Score
+from kcloud_autoscale.simulate.table import comparison
 
 Json = dict[str, Any]
 
@@ -86,7 +87,7 @@ def _block(each: Recommendation) -> str:
             f"{rules.startup_seconds:.0f} s ({past.startup_source})"
         ),
         *_worth(each),
-        *_policies(each),
+        *(f"  {line}" for line in comparison(each.outcomes, ("USD", "kWh"), each.unclaimed).splitlines()),
     ]
     return "\n".join(lines + [line for note in each.notes for line in folded(f"- {note}")])
 
@@ -110,30 +111,6 @@ def _said_by(reading: Reading) -> str:
 
 def _source(reading: Reading) -> str | None:
     return reading.source or None if isinstance(reading, Sample) else None
-
-
-def _policies(each: Recommendation) -> list[str]:
-    """A line per policy; the last column is replica-hours over those of HPA."""
-    rows = [("policy", "violating", "unserved", "replica-h", "changes/h", "USD", "kWh", "of HPA")]
-    hpa_hours = each.outcomes[HPA].score.replica_hours
-    for name, outcome in each.outcomes.items():
-        score, known = outcome.score, each.misses_known(name)
-        rows.append(
-            (
-                name,
-                f"{score.violation_fraction:.2%}" if known else "-",
-                f"{score.unserved_fraction:.3%}" if known else "-",
-                f"{score.replica_hours:,.1f}",
-                f"{score.changes_per_hour:.2f}",
-                "-" if score.usd is None else f"{score.usd:,.2f}",
-                "-" if score.watt_hours is None else f"{score.watt_hours / 1e3:,.1f}",
-                f"{score.replica_hours / hpa_hours:.3f}",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  " + "  ".join((first.ljust(widths[0]), *map(str.rjust, numbers, widths[1:]))) for first, *numbers in rows
-    ]
 
 
 def _silences(silent: Sequence[CannotTell]) -> list[str]:

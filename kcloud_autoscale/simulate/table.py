@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,13 +53,23 @@ def write_decisions(path: Path, run: Run, trace: Trace, rules: WorldRules) -> No
             )
 
 
-def comparison(outcomes: dict[str, Outcome]) -> str:
-    """A table of all policies; the last column is replica-hours over those of HPA, where HPA ran."""
+def comparison(
+    outcomes: Mapping[str, Outcome],
+    quantities: Sequence[str] | None = None,
+    unclaimed: Collection[str] = (),
+) -> str:
+    """A table of all policies; the last column is replica-hours over those of HPA, where HPA ran.
+
+    Args:
+        outcomes: By name.
+        quantities: Those of ``USD``, ``kWh`` and ``kgCO2e`` with a column; unless given, those that any policy knows.
+        unclaimed: Policies whose misses nobody knows.
+    """
     hpa = outcomes["hpa"].score.replica_hours if "hpa" in outcomes else None
     scores = [outcome.score for outcome in outcomes.values()]
-    quantities = _known(scores)
-    head = ["policy", *_HEAD, *quantities, *(["of HPA"] if hpa else [])]
-    lines = _aligned([head, *(_cells(scored, quantities, hpa) for scored in scores)])
+    shown = _known(scores) if quantities is None else quantities
+    head = ["policy", *_HEAD, *shown, *(["of HPA"] if hpa else [])]
+    lines = _aligned([head, *(_cells(each, shown, hpa, each.policy not in unclaimed) for each in scores)])
     lines += [f"{name}: {outcome.note}" for name, outcome in outcomes.items() if outcome.note]
     return "\n".join(lines)
 
@@ -87,11 +97,11 @@ def _known(scores: Sequence[Score]) -> list[str]:
     return [name for name, (of, _) in _QUANTITIES.items() if any(of(each) is not None for each in scores)]
 
 
-def _cells(score: Score, quantities: Sequence[str], hpa_hours: float | None) -> list[str]:
+def _cells(score: Score, quantities: Sequence[str], hpa_hours: float | None, claimed: bool = True) -> list[str]:
     cells = [
         score.policy,
-        f"{score.violation_fraction:.2%}",
-        f"{score.unserved_fraction:.3%}",
+        f"{score.violation_fraction:.2%}" if claimed else "-",
+        f"{score.unserved_fraction:.3%}" if claimed else "-",
         f"{score.replica_hours:,.1f}",
         f"{score.changes_per_hour:.2f}",
     ]
