@@ -78,7 +78,7 @@ def policy_status(
     numbers: dict[str, Any] = {} if unknown else {quantity.field: rounded(total)}
     if isinstance(policy, CostPolicy):
         limits = _cost_limits(policy, total, spend)
-        numbers |= _spent(policy, spend)
+        numbers |= _spent(limits, spend)
     else:
         limits = _limits(("maxPowerUsage", policy.spec.max_power_usage, total, "W"))
     status = quantity.status(
@@ -122,11 +122,11 @@ def _cost_limits(policy: CostPolicy, usd_per_hour: float, spend: ScopeSpend | No
     )
 
 
-def _spent(policy: CostPolicy, spend: ScopeSpend | None) -> dict[str, Any]:
+def _spent(limits: Sequence[_Limit], spend: ScopeSpend | None) -> dict[str, Any]:
     """What has been spent, and how much of the budget that is the nearest to its end."""
     if spend is None:
         return {}
-    budgets = [limit for limit in _cost_limits(policy, 0.0, spend) if limit.unit == "$"]
+    budgets = [limit for limit in limits if limit.unit == "$"]
     numbers = {"current_spend": rounded(spend.total_usd), "monthly_spend": rounded(spend.month_usd)}
     if budgets:
         numbers["budget_utilization"] = rounded(max(100.0 * each.used / each.limit for each in budgets))

@@ -17,7 +17,7 @@ from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy, WorkloadOptim
 from kcloud_autoscale.api.validate import is_ours
 from kcloud_autoscale.cli.manifests import read
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import CapUnit, FleetPolicy, ReplicaResources, SharedCap, WorkloadPolicy
+from kcloud_autoscale.domain.policy import CapUnit, CostScope, FleetPolicy, ReplicaResources, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.simulate.scenario import Member, Scenario
 from kcloud_autoscale.simulate.traces import read_trace
@@ -84,6 +84,11 @@ class Resolved:
     fleet: FleetPolicy
     notes: tuple[str, ...]
 
+    @property
+    def budgets(self) -> tuple[CostScope, ...]:
+        """Those CostPolicies that limit what some workload of the file may spend."""
+        return tuple(scope for scope in self.fleet.cost_scopes if scope.limited and scope.members)
+
 
 def read_fleet(path: Path) -> Resolved:
     """The objects of a manifest; those of other kinds are none of ours."""
@@ -117,7 +122,7 @@ def read_scenario(path: Path) -> tuple[Scenario, tuple[str, ...]]:
     if strangers:
         raise ConfigError(f"{path}: objects: no workload has a trace for {', '.join(sorted(map(str, strangers)))}")
     caps = (*_shared(file.shared, frozenset(keys)), *fleet.shared_caps)
-    scenario = Scenario(members, caps, tuple(scope for scope in fleet.cost_scopes if scope.limited and scope.members))
+    scenario = Scenario(members, caps, resolved.budgets)
     return scenario, resolved.notes
 
 

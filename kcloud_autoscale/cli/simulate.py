@@ -276,8 +276,7 @@ def _optimizer(args: argparse.Namespace) -> tuple[WorkloadPolicy, tuple[CostScop
             caps = replace(caps, max_usd_per_hour=min(cap.limit, caps.max_usd_per_hour or cap.limit))
         else:
             caps = replace(caps, max_watts=min(cap.limit, caps.max_watts or cap.limit))
-    budgets = tuple(scope for scope in fleet.cost_scopes if scope.limited and scope.members)
-    return replace(workload, caps=caps), budgets
+    return replace(workload, caps=caps), resolved.budgets
 
 
 def _rules(args: argparse.Namespace, workload: WorkloadPolicy) -> WorldRules:
