@@ -37,7 +37,7 @@ _PARQUET = ".parquet"
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
-    parser = subparsers.add_parser("backtest", help="score forecasts on a history", description=_DESCRIPTION)
+    parser = subparsers.add_parser("backtest", description=_DESCRIPTION)
     _add_demand(parser, parser.add_argument_group("demand; files, or a Prometheus"))
     _add_protocol(parser.add_argument_group("what is asked of whom"))
     add_executor(parser.add_argument_group("where it runs"))

@@ -15,7 +15,6 @@ def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser(
         "crds",
-        help="print the CustomResourceDefinitions, or write them into a folder",
         description="Print the CustomResourceDefinitions as YAML, ready for `kubectl apply --server-side -f -`, or "
         "write one file per kind into a folder.",
     )

@@ -27,7 +27,6 @@ def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser(
         "explain",
-        help="the last decision of a WorkloadOptimizer in words",
         description="Tell from the status of a WorkloadOptimizer what runs, what was wanted and why, what limits it, "
         "what is not known and since when, and what to do about it. Reads one object and changes nothing.",
         epilog="Offline: kubectl get wo NAME -o yaml | kcloud-autoscale explain -f -",

@@ -32,7 +32,6 @@ def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser(
         "recommend",
-        help="what each workload of a cluster would have saved",
         description=_DESCRIPTION,
         epilog="Exit code: 0 something can be recommended, 1 nothing can be, 2 it cannot be read.",
     )

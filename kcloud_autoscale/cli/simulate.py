@@ -54,7 +54,7 @@ _NOT_OF_SEVERAL = ["policy", "report", "query", "days", "prometheus_token_file"]
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
-    parser = subparsers.add_parser("simulate", help="replay demand and compare policies", description=_DESCRIPTION)
+    parser = subparsers.add_parser("simulate", description=_DESCRIPTION)
     _add_demand(parser.add_argument_group("demand"))
     _add_world(parser.add_argument_group("world; what is not given comes from the optimizer"))
     _add_caps(parser.add_argument_group("prices, and hard caps of the predictive policy"))

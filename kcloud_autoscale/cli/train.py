@@ -25,7 +25,7 @@ widths for each step length and lead time, and one gradient-boosting model that 
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
-    parser = subparsers.add_parser("train", help="learn a model bundle from histories", description=_DESCRIPTION)
+    parser = subparsers.add_parser("train", description=_DESCRIPTION)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="models/NAME/VERSION, a new folder")
     parser.add_argument("--data", type=Path, nargs="+", metavar="FILE", help="CSV, CSV.GZ or Parquet files")
     parser.add_argument("--column", metavar="NAME", help="demand column; needed where a file has several")

@@ -18,7 +18,6 @@ def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser(
         "validate",
-        help="check manifests offline: the verdict of the API server, and what only several objects together get wrong",
         description="Check WorkloadOptimizers, CostPolicies and PowerPolicies without a cluster: schema, rules, and "
         "what only several objects together can get wrong. Objects of other kinds are passed over, except that "
         "Namespaces, HorizontalPodAutoscalers and ScaledObjects are taken into account.",

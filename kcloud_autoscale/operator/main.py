@@ -10,7 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import ApiClient, Configuration
@@ -91,6 +91,8 @@ class _Operator:
 
     async def run(self) -> None:
         """Until a signal, or until a part that must not end has ended."""
+        # A signal before kopf has its own handlers must give the lease back too.
+        self._stop_on_signals()
         # What is started before kopf is left alone by its shutdown.
         self._start("loop lag", self.health.watch_lag())
         self._start("events", self.events.run())
@@ -115,9 +117,12 @@ class _Operator:
     async def _take_signals(self) -> None:
         """Once kopf has installed its own handlers: we stop deciding first, kopf last."""
         await self._watching.wait()
+        self._stop_on_signals()
+        await asyncio.Event().wait()
+
+    def _stop_on_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
-        await asyncio.Event().wait()
 
     async def _resync(self) -> None:
         await self.resync.until_done()
@@ -136,6 +141,9 @@ class _Operator:
             settings=kopf_settings(),
             clusterwide=not namespaces,
             namespaces=namespaces,
+            # kopf's own default asks for the user's name, and a container's uid has none. It exports no name of the
+            # type, which is a string to anybody but mypy.
+            identity=cast(Any, self.settings.pod_name),
             ready_flag=self._watching,
         )
 

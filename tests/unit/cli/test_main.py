@@ -8,6 +8,7 @@ import pytest
 
 from kcloud_autoscale import cli
 from kcloud_autoscale.cli.main import VERBS, main
+from kcloud_autoscale.cli.run import TERMINATED
 
 
 def test_every_verb_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,10 +42,57 @@ def test_an_error_of_ours_is_a_sentence_and_not_a_traceback(
     assert "Traceback" not in told
 
 
-def test_validating_a_manifest_loads_no_forecaster() -> None:
-    probe = (
-        "import sys; from kcloud_autoscale.cli.main import main; main(['validate', 'examples/01-minimal.yaml']);"
-        "sys.exit(any(name in sys.modules for name in ('sklearn', 'statsmodels', 'scipy', 'kopf', 'kubernetes')))"
-    )
+PROBE = """
+import sys
+from kcloud_autoscale.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+heavy = {"numpy", "pandas", "scipy", "sklearn", "statsmodels", "kopf", "kubernetes", "aiohttp", "pydantic"}
+print(*heavy & sys.modules.keys(), file=open(3, "w"))
+"""
+
+
+def libraries_loaded_by(*words: str) -> set[str]:
+    """The heavy libraries in memory when the command has done what it is told."""
     root = Path(cli.__path__[0]).parents[1]
-    assert subprocess.run([sys.executable, "-c", probe], cwd=root, check=False).returncode == 0
+    command = [sys.executable, "-c", PROBE, *words]
+    redirected = ["sh", "-c", 'exec "$@" 3>&1 >/dev/null 2>&1', "sh", *command]
+    return set(subprocess.run(redirected, cwd=root, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["fly"], ["fly", "run"], ["run", "--help"], ["--help", "train"], []]
+)
+def test_what_does_nothing_loads_nothing(words: list[str]) -> None:
+    assert libraries_loaded_by(*words) == set()
+
+
+def test_validating_a_manifest_loads_no_forecaster() -> None:
+    assert libraries_loaded_by("validate", "examples/01-minimal.yaml") <= {"numpy", "pydantic"}
+
+
+def test_the_list_of_verbs_is_whole_whatever_else_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for words in (["--help"], ["--help", "run"]):
+        with pytest.raises(SystemExit):
+            main(words)
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+
+
+def test_a_signal_while_the_libraries_load_ends_the_process_at_once() -> None:
+    """As process 1 of a container it has no default action for SIGTERM; here a library that never comes to an end."""
+    probe = (
+        "import sys, time, types; from kcloud_autoscale.cli import run; import signal;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "slow = types.ModuleType('kcloud_autoscale.operator.main');"
+        "slow.__getattr__ = lambda name: (print('loading', flush=True), time.sleep(60));"
+        "sys.modules[slow.__name__] = slow; run.run(None)"
+    )
+    with subprocess.Popen([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.terminate()
+        assert process.wait(10) == TERMINATED
