@@ -28,13 +28,22 @@ class RequestError(ActionError):
         status: HTTP status; None when there was no answer.
         reason: The server's token (``NotFound``, ``Conflict``, ``Forbidden``), or ``NoAnswer``.
         retry_after_seconds: What the server asked for; 0 when it did not.
+        fields: Those that the server named as invalid.
     """
 
-    def __init__(self, status: int | None, reason: str, message: str, retry_after_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        status: int | None,
+        reason: str,
+        message: str,
+        retry_after_seconds: float = 0.0,
+        fields: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.retry_after_seconds = retry_after_seconds
+        self.fields = fields
 
 
 def _ignore(verb: str, status: int | None) -> None:
@@ -116,7 +125,14 @@ def _refusal(what: str, status: int, headers: Mapping[str, str], payload: bytes)
         str(answer.get("reason") or f"Http{status}"),
         f"{what}: {status} {message}",
         float(retry_after) if retry_after.isdigit() else 0.0,
+        _fields(answer.get("details")),
     )
+
+
+def _fields(details: Any) -> tuple[str, ...]:
+    """Fields that a refusal names; a list in it is named with its index."""
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return tuple(str(cause["field"]) for cause in causes or () if isinstance(cause, dict) and cause.get("field"))
 
 
 def _parse(what: str, status: int, payload: bytes) -> Json:

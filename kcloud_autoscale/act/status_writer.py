@@ -13,6 +13,7 @@ from typing import Any
 from kcloud_autoscale.act.events import ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, RequestError, Rest
+from kcloud_autoscale.act.status_repair import StatusRepair
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class StatusWriter:
         written: Told of each object as the API server answered it.
         may_write: Whether we still lead; what a former leader has not written yet is void.
         clock: Monotonic seconds.
+        refused: Told of each status the API server did not take as it was, and why.
     """
 
     def __init__(
@@ -121,7 +123,10 @@ class StatusWriter:
         written: Callable[[ObjectRef, Json], None],
         may_write: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
+        refused: Callable[[ObjectRef, str], None] = lambda ref, why: None,
     ) -> None:
+        self.repair = StatusRepair(clock)
+        self._refused = refused
         self._rest = rest
         self._bucket = bucket
         self._known = known
@@ -139,6 +144,7 @@ class StatusWriter:
         found = self._known(ref)
         if found is None:
             return
+        status = self.repair.writable(ref.uid, found.get("status", {}), status)
         soon = urgency(found.get("status", {}), status)
         self._at_once.pop(ref.uid, None)
         self._when_due.pop(ref.uid, None)
@@ -151,6 +157,7 @@ class StatusWriter:
 
     def forget(self, uids: set[str]) -> None:
         """Objects that are gone."""
+        self.repair.forget(uids)
         for uid in uids:
             for kept in (self._at_once, self._when_due, self._written_at_seconds):
                 kept.pop(uid, None)
@@ -183,6 +190,20 @@ class StatusWriter:
         await self._write(ref, status)
 
     async def _write(self, ref: ObjectRef, status: Json) -> None:
+        """Write it, without what the API server does not take."""
+        while True:
+            found = self._known(ref) or {}
+            try:
+                return await self._patch(ref, self.repair.writable(ref.uid, found.get("status", {}), status))
+            except RequestError as error:
+                left_out = self.repair.refused(ref.uid, error, status)
+                if left_out or error.status == 422:
+                    self._refused(ref, str(error))
+                if not left_out:
+                    raise
+                await self._bucket.take()
+
+    async def _patch(self, ref: ObjectRef, status: Json) -> None:
         found = self._known(ref)
         patch = merge_patch(found.get("status", {}), status) if found is not None else {}
         if found is None or not patch:

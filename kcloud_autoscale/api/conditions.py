@@ -18,6 +18,7 @@ POWER_KNOWN = "PowerKnown"  # the draw of a replica is measured or can be estima
 FORECAST_TRUSTED = "ForecastTrusted"  # decisions rest on the forecast; else they are reactive
 WITHIN_CAPS = "WithinCaps"  # no hard limit is exceeded, minReplicas included
 FIELDS_HONOURED = "FieldsHonoured"  # every field that is set is acted on by this version
+STATUS_WRITTEN = "StatusWritten"  # the API server takes all of the status; absent while it always has
 
 CONDITION_TYPES = (
     READY,
@@ -29,6 +30,7 @@ CONDITION_TYPES = (
     FORECAST_TRUSTED,
     WITHIN_CAPS,
     FIELDS_HONOURED,
+    STATUS_WRITTEN,
 )
 
 _STATUS = {True: "True", False: "False", None: "Unknown"}

@@ -15,7 +15,7 @@ from typing import Any, cast
 import kopf
 from kubernetes.aio.client import ApiClient, Configuration
 
-from kcloud_autoscale.act.events import EventWriter, ObjectRef
+from kcloud_autoscale.act.events import Event, EventWriter, ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, Rest
 from kcloud_autoscale.act.scale import ScaleWriter
@@ -198,8 +198,8 @@ async def _assemble(
     leader = _leader(settings, rest)
     health = _health(settings, leader)
     bucket = TokenBucket(settings.write_qps, settings.write_burst)
-    statuses = StatusWriter(rest, bucket, *_known_objects(store), leader.is_leader)
     events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name)
+    statuses = StatusWriter(rest, bucket, *_known_objects(store), leader.is_leader, refused=_refused(events, metrics))
     gatherer, informers = _sources(settings, client, metrics, stack)
     health.watch_silence_seconds = informers.idle_seconds
     scaler = ScaleWriter(rest, bucket, leader.is_leader, settings.dry_run)
@@ -272,6 +272,16 @@ def _known_objects(
             store.put(PLURALS[ref.kind], slim(answer))
 
     return known, written
+
+
+def _refused(events: EventWriter, metrics: Metrics) -> Callable[[ObjectRef, str], None]:
+    """What is told of a status that the API server did not take."""
+
+    def refused(ref: ObjectRef, why: str) -> None:
+        metrics.statuses_refused.labels(ref.kind).inc()
+        events.post(Event(ref, "StatusRefused", why, "Record", warning=True, lasting=True))
+
+    return refused
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -107,6 +107,13 @@ class Metrics:
         self.events_dropped = self._gauge(
             "kcloud_events_dropped", "Kubernetes Events not written because too many waited."
         )
+        self.statuses_refused = self._counter(
+            "kcloud_statuses_refused", "Statuses that the API server did not take as they were, by kind.", "kind"
+        )
+        self.statuses_incomplete = self._gauge(
+            "kcloud_statuses_incomplete",
+            "Objects whose status is written without what the API server refuses; their StatusWritten says what.",
+        )
         self.prometheus_queries = self._counter(
             "kcloud_prometheus_queries", "Queries by outcome: ok, error.", "outcome"
         )

@@ -106,6 +106,7 @@ class Recorder:
         metrics.invalid_objects.set(len(fleet.invalid))
         metrics.source_problems.set(len(observation.problems))
         metrics.events_dropped.set(self._events.dropped)
+        metrics.statuses_incomplete.set(self._statuses.repair.incomplete)
         for result in results:
             metrics.scale_outcomes.labels(result.outcome.value).inc()
             if result.written:

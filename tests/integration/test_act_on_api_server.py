@@ -149,6 +149,27 @@ async def test_a_status_is_patched_where_it_differs(cluster: Cluster, namespace:
     assert known(ref)["metadata"]["generation"] == body["metadata"]["generation"]
 
 
+async def test_a_status_that_the_server_refuses_is_written_without_what_it_objects_to(
+    cluster: Cluster, namespace: str, rest: Rest
+):
+    cluster.kubectl.apply([optimizer(namespace, "llm")])
+    found = cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)
+    ref = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", namespace, "llm", found["metadata"]["uid"])
+    known, told = {"now": found}, []
+    statuses = StatusWriter(
+        rest, TokenBucket(), lambda _: known["now"], lambda ref, answer: known.update(now=answer),
+        refused=lambda ref, why: told.append(why),
+    )  # fmt: skip
+    broken = {"desiredReplicas": 3, "conditions": [], "savings": {"usd": "much"}, "currentCost": float("inf")}
+    await statuses.put_on_record(ref, broken)
+    status = cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)["status"]
+    assert status["desiredReplicas"] == 3
+    assert "savings" not in status
+    assert status["conditions"][0]["type"] == "StatusWritten"
+    assert "status.savings.usd" in status["conditions"][0]["message"]
+    assert len(told) == 1
+
+
 async def test_a_status_never_reaches_the_successor_of_its_object(cluster: Cluster, namespace: str, rest: Rest):
     cluster.kubectl.apply([optimizer(namespace, "llm")])
     old = cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)

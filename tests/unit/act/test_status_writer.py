@@ -204,3 +204,27 @@ async def test_what_must_be_on_record_says_when_it_is_not():
     world.rest.refuse = lambda verb, path: RequestError(403, "Forbidden", "no")
     with pytest.raises(RequestError):
         await world.writer.put_on_record(REF, {"originalReplicas": 2})
+
+
+async def test_a_refused_part_is_left_out_and_told():
+    world = World()
+    told: list[str] = []
+    world.writer = StatusWriter(
+        world.rest, TokenBucket(), lambda ref: world.rest.objects.get(PATH), lambda ref, body: None,
+        refused=lambda ref, why: told.append(f"{ref.name}: {why}"),
+    )  # fmt: skip
+    refusals = iter([RequestError(422, "Invalid", "savings.usd: must be a number", fields=("status.savings.usd",))])
+    world.rest.refuse = lambda verb, path: next(refusals, None)
+    first, second = await world.want({"desiredReplicas": 3, "savings": {"usd": 1.0}, "conditions": []})
+    assert "savings" in first
+    assert "savings" not in second
+    assert (second["desiredReplicas"], second["conditions"][0]["type"]) == (3, "StatusWritten")
+    assert told == ["llm: savings.usd: must be a number"]
+
+
+async def test_a_count_goes_on_record_whatever_else_of_the_status_is_refused():
+    world = World()
+    refusals = iter([RequestError(422, "Invalid", "no", fields=("status.forecast.peak",))])
+    world.rest.refuse = lambda verb, path: next(refusals, None)
+    await world.writer.put_on_record(REF, {"originalReplicas": 2, "forecast": {"peak": 1.0}})
+    assert world.rest.written("PATCH")[-1]["status"]["originalReplicas"] == 2
