@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock cluster-deps generate manifests build run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions all clean
+.PHONY: help deps lock cluster-deps generate manifests build image run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions all clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -24,6 +24,7 @@ deps: .venv/synced ## the locked Python dependencies, in .venv
 
 lock: deps ## refresh the lock files from pyproject.toml
 	$(UV) pip compile pyproject.toml --universal --generate-hashes --no-header -q -o requirements.lock
+	$(UV) pip compile --group build --universal --generate-hashes --no-header -q -o requirements-build.lock
 	$(UV) pip compile pyproject.toml --group dev --universal --generate-hashes --no-header -q -c requirements.lock -o requirements-dev.lock
 
 cluster-deps: deps ## build the local control plane, Prometheus and helm (cached)
@@ -36,6 +37,9 @@ manifests: generate ## the same as generate
 
 build: deps ## the wheel and the source archive, in dist/
 	$(UV) build --quiet --no-build-isolation --python $(PY) --out-dir dist
+
+image: deps ## the operator's image, by Debian's buildah where there is no engine (its size; 2 min once, then seconds)
+	$(PY) -m hack.image
 
 run: deps ## the operator against the current kubeconfig
 	$(PY) -m kcloud_autoscale run

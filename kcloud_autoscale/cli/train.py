@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, score on held-out series and write the bundle; 0 when it is written."""
     check_new(args.out)
+    if find_spec("sklearn") is None:
+        raise ConfigError("train needs scikit-learn, an extra: pip install 'kcloud-autoscale[train]'")
     cells = _cells(args.cells)
     source = from_files(args.data, args.column, cells) if args.data else made_up(args.series, args.seed)
     with tqdm(total=len(cells) * (2 if args.no_boosting else 3), unit="cell", disable=None) as progress:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,19 @@ def _ratio_of(scored: Scored) -> float:
     return scored[2].pinball_ratio
 
 
+def _versions(libraries: Iterable[str]) -> Iterator[str]:
+    """Of those that are here: scikit-learn is for training alone."""
+    for name in libraries:
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
+
+
 def _parameters(windows: Sequence[Windows], traces: Sequence[Trace], command: Sequence[str]) -> str:
     """What it takes to repeat the run, on the same data."""
     together = hashlib.sha256("".join(trace.sha256 for trace in traces).encode()).hexdigest()
     lines = [
         shlex.join(command),
-        ", ".join(f"{name} {version(name)}" for name in (*LIBRARIES[::-1], "statsmodels")),
+        ", ".join(_versions((*LIBRARIES[::-1], "statsmodels"))),
         f"quantiles {', '.join(f'{level:g}' for level in LEVELS)}; sha256 of all data {together}",
         *(_told(trace, windows) for trace in traces[:_MOST_LISTED]),
     ]
