@@ -16,9 +16,9 @@ from kcloud_autoscale.cli.options import DEFAULT_DAYS, positive
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
-from kcloud_autoscale.observe.answer import Row
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
+from kcloud_autoscale.observe.prometheus_response import Row
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, MOST_STEPS, Trace, check_step, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself

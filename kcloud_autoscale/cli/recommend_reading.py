@@ -16,11 +16,11 @@ from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray, Forecast
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus
+from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.reader import Reader
 from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
 from kcloud_autoscale.report.recommendation import CannotTell, Past
@@ -76,7 +76,7 @@ async def read(client: ApiClient, prometheus: Prometheus, wish: Wish, now_second
     async with _informers(client, namespaces) as informers:
         optimizers = await read_optimizers(informers, namespaces)
         targets = named_targets(((namespace, each.ref) for namespace, each in informers.scalables()), optimizers)
-        asker = Asker(prometheus, now_seconds, HISTORY_SECONDS)
+        asker = QuerySession(prometheus, now_seconds, HISTORY_SECONDS)
         signals = await demand_signals(asker, targets, wish.history_days)
         presets = {key: found[0].preset for key, found in signals.items() if found}
         policy = _fleet(targets, presets, wish)
@@ -127,7 +127,7 @@ def _fleet(targets: Targets, presets: Mapping[WorkloadKey, str], wish: Wish) -> 
 
 
 async def _pasts(
-    asker: Asker,
+    asker: QuerySession,
     policy: FleetPolicy,
     presets: Mapping[WorkloadKey, str],
     seen: Observation,

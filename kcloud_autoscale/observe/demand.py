@@ -17,7 +17,6 @@ from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.coverage import (
     TILE_SECONDS,
     BoolArray,
@@ -31,6 +30,7 @@ from kcloud_autoscale.observe.coverage import (
 )
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 Steps = dict[WorkloadKey, FloatArray | Missing]
@@ -40,7 +40,7 @@ _RECENT_TILES = 6
 
 
 async def demand_steps(
-    asker: Asker, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
+    asker: QuerySession, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
 ) -> Steps:
     """Load per second in each step of the span, NaN where it is not known.
 
@@ -61,7 +61,7 @@ async def demand_steps(
     return values
 
 
-async def _own(asker: Asker, members: Sequence[Watched], span: Span) -> Steps:
+async def _own(asker: QuerySession, members: Sequence[Watched], span: Span) -> Steps:
     """Of queries of their own, those that look back equally far in one go."""
     alike: defaultdict[int, set[str]] = defaultdict(set)
     for each in members:
@@ -95,7 +95,7 @@ def _query(each: Watched) -> str:
 
 
 async def _scraped(
-    asker: Asker, preset: Preset, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
+    asker: QuerySession, preset: Preset, members: Sequence[Watched], span: Span, scrapes: Mapping[WorkloadKey, float]
 ) -> dict[WorkloadKey, FloatArray]:
     """Seconds between scrapes at each step of each workload, shape ``(steps,)``; as today where it is not known."""
     today = {each.key: np.full(span.steps, scrapes[each.key]) for each in members}
@@ -115,7 +115,7 @@ async def _scraped(
 
 
 async def _fill(
-    asker: Asker,
+    asker: QuerySession,
     preset: Preset,
     members: Sequence[Watched],
     span: Span,
@@ -151,7 +151,7 @@ def _around(mask: BoolArray, steps: int) -> BoolArray:
 
 
 async def _covered_steps(
-    asker: Asker, preset: Preset, members: Sequence[Watched], span: Span, interval: float
+    asker: QuerySession, preset: Preset, members: Sequence[Watched], span: Span, interval: float
 ) -> Steps:
     """Demand through the window for one interval; NaN where samples do not fill it."""
     window = rate_window_seconds(span.step_seconds, interval)

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row
 from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
 from kcloud_autoscale.observe.promql import GROUP, PodNaming, Selection, split
 
 S = TypeVar("S", Point, Row)

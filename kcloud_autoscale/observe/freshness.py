@@ -16,10 +16,10 @@ import numpy as np
 
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import FloatArray
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.coverage import covered_now
 from kcloud_autoscale.observe.history import Span
-from kcloud_autoscale.observe.looks import Look, looks
+from kcloud_autoscale.observe.promql_selectors import Selector, promql_selectors
+from kcloud_autoscale.observe.query_session import QuerySession
 
 # Instants in a range at which the newest sample is looked at: a range of two minutes every 10 s. What is scraped more
 # often than that counts as scraped that often, so that a twelfth of a range and a half may go unseen.
@@ -41,21 +41,21 @@ class Freshness:
     unfilled: str = ""
 
 
-async def freshness(asker: Asker, texts: Collection[str]) -> dict[str, Freshness]:
+async def freshness(asker: QuerySession, texts: Collection[str]) -> dict[str, Freshness]:
     """Of each query. A selector that has no sample at all, or that the server does not take, tells nothing."""
-    of_text = {text: looks(text) for text in texts}
+    of_text = {text: promql_selectors(text) for text in texts}
     times = await _newest({look for found in of_text.values() for look in found}, asker)
     return {text: _freshness([(look, times[look]) for look in found], asker) for text, found in of_text.items()}
 
 
-async def _newest(wanted: Collection[Look], asker: Asker) -> Mapping[Look, FloatArray]:
+async def _newest(wanted: Collection[Selector], asker: QuerySession) -> Mapping[Selector, FloatArray]:
     """Unix times of the newest samples at `INSTANTS` + 1 instants of each range, NaN for none."""
-    by_range: defaultdict[float, dict[str, Look]] = defaultdict(dict)
+    by_range: defaultdict[float, dict[str, Selector]] = defaultdict(dict)
     for look in wanted:
         by_range[look.back_seconds][f"max(timestamp({look.selector}))"] = look
-    found: dict[Look, FloatArray] = {}
+    found: dict[Selector, FloatArray] = {}
 
-    async def ask(back: float, asked: Mapping[str, Look]) -> None:
+    async def ask(back: float, asked: Mapping[str, Selector]) -> None:
         span = _span(back, asker.now_seconds)
         for text, times in (await asker.own_steps(asked.keys(), span, "age")).items():
             found[asked[text]] = np.full(span.steps, np.nan) if isinstance(times, Missing) else times
@@ -69,7 +69,7 @@ def _span(back_seconds: float, now_seconds: float) -> Span:
     return Span(now_seconds - (INSTANTS + 1) * apart, INSTANTS + 1, apart)
 
 
-def _freshness(known: Collection[tuple[Look, FloatArray]], asker: Asker) -> Freshness:
+def _freshness(known: Collection[tuple[Selector, FloatArray]], asker: QuerySession) -> Freshness:
     newest: float | None = None
     unfilled = ""
     for look, times in known:

@@ -31,13 +31,13 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sam
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.asker import Asker, Source
 from kcloud_autoscale.observe.history import rate_window_seconds
-from kcloud_autoscale.observe.joint import Loners
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.past import Reach, capacity_histories, demand_histories
 from kcloud_autoscale.observe.present import Present, metrics_of, present
+from kcloud_autoscale.observe.query_batching import IsolatedQueries
+from kcloud_autoscale.observe.query_session import QuerySession, Source
 from kcloud_autoscale.observe.scrapes import DEFAULT_SECONDS, ScrapeIntervals
 from kcloud_autoscale.observe.signals import (
     FleetSignals,
@@ -96,7 +96,7 @@ class Gatherer:
         self._settings = settings or GatherSettings()
         self._targets = Targets(informers)
         self._scrapes = ScrapeIntervals()
-        self._loners = Loners()
+        self._isolated = IsolatedQueries()
         self._capacity_until: dict[WorkloadKey, float] = {}
         at_once = math.inf if self._settings.single_look else WHOLE_VALUES
         self._demand_turns, self._capacity_turns = Turns(at_once), Turns(at_once)
@@ -131,12 +131,12 @@ class Gatherer:
             problems=(*self._informers.problems(), *_failures(found.demand)),
         )
 
-    def _asker(self, policy: FleetPolicy, now_seconds: float, limit_seconds: float) -> Asker:
-        return Asker(self._prometheus, now_seconds, limit_seconds, policy.max_metric_age_seconds, self._loners)
+    def _asker(self, policy: FleetPolicy, now_seconds: float, limit_seconds: float) -> QuerySession:
+        return QuerySession(self._prometheus, now_seconds, limit_seconds, policy.max_metric_age_seconds, self._isolated)
 
     async def _now(
         self,
-        asker: Asker,
+        asker: QuerySession,
         policy: FleetPolicy,
         fleet: Sequence[Watched],
         scrapes: Mapping[WorkloadKey, float],

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
-from kcloud_autoscale.observe.answer import PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import PrometheusError, Row
 
 # Below Prometheus' own 11,000, which counts both ends.
 MAX_STEPS = 10_000

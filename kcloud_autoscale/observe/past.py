@@ -16,12 +16,12 @@ from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.asker import MAX_NAMES, MAX_SAMPLES, Asker
 from kcloud_autoscale.observe.demand import Steps, demand_steps, forget_unfilled
 from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pending, rate_window_seconds
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.promql import PodNaming
+from kcloud_autoscale.observe.query_session import MAX_NAMES, MAX_SAMPLES, QuerySession
 from kcloud_autoscale.observe.turns import Turns
 from kcloud_autoscale.observe.watched import Watched, subjects
 
@@ -56,7 +56,7 @@ class _Job:
 
 
 async def demand_histories(
-    asker: Asker,
+    asker: QuerySession,
     watched: Sequence[Watched],
     since: Mapping[WorkloadKey, float],
     reach: Reach,
@@ -91,7 +91,7 @@ async def demand_histories(
 
 
 async def capacity_histories(
-    asker: Asker,
+    asker: QuerySession,
     watched: Sequence[Watched],
     until: Mapping[WorkloadKey, float],
     reach: Reach,
@@ -141,7 +141,7 @@ def _jobs(
     return jobs
 
 
-async def _within(asker: Asker, jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
+async def _within(asker: QuerySession, jobs: Sequence[Callable[[], Awaitable[None]]]) -> None:
     """Run the jobs a few at a time; those that are not done when the budget is used up are given up."""
     slots = asyncio.Semaphore(CONCURRENT_JOBS)
 
@@ -163,7 +163,7 @@ async def _within(asker: Asker, jobs: Sequence[Callable[[], Awaitable[None]]]) -
 
 
 async def _pairs(
-    asker: Asker, job: _Job, scrapes: Mapping[WorkloadKey, float]
+    asker: QuerySession, job: _Job, scrapes: Mapping[WorkloadKey, float]
 ) -> dict[WorkloadKey, list[CapacityHistory]]:
     demand, ready = await asyncio.gather(
         demand_steps(asker, job.members, job.span, scrapes), _ready_steps(asker, job.members, job.span)
@@ -183,7 +183,7 @@ async def _pairs(
     return pieces
 
 
-async def _ready_steps(asker: Asker, members: Sequence[Watched], span: Span) -> Steps:
+async def _ready_steps(asker: QuerySession, members: Sequence[Watched], span: Span) -> Steps:
     """Ready replicas: from kube-state-metrics, and where it says nothing from the pods that export the load."""
     told: Steps = {each.key: np.full(span.steps, np.nan) for each in members}
     own = [s for each in members if (s := each.pods_subject) is not None and s.naming in _TOLD_BY_KUBE_STATE_METRICS]
@@ -200,7 +200,11 @@ async def _ready_steps(asker: Asker, members: Sequence[Watched], span: Span) -> 
 
 
 async def _metric_steps(
-    asker: Asker, members: Sequence[Watched], target: MetricTarget, span: Span, scrapes: Mapping[WorkloadKey, float]
+    asker: QuerySession,
+    members: Sequence[Watched],
+    target: MetricTarget,
+    span: Span,
+    scrapes: Mapping[WorkloadKey, float],
 ) -> Steps:
     if target.query is not None:
         query, unit = target.query, user_unit(target.name)

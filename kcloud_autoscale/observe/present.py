@@ -14,14 +14,14 @@ from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.answer import Point, shown
-from kcloud_autoscale.observe.asker import Asker, reading
 from kcloud_autoscale.observe.coverage import covered_now, instants
 from kcloud_autoscale.observe.fetch import Build
 from kcloud_autoscale.observe.freshness import Freshness, freshness
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.prometheus_response import Point, shown
+from kcloud_autoscale.observe.query_session import QuerySession, reading
 from kcloud_autoscale.observe.signals import FleetSignals, PodReadings
 from kcloud_autoscale.observe.watched import Watched, by_scrape, subjects
 
@@ -70,7 +70,7 @@ class Present:
 
 
 async def present(
-    asker: Asker,
+    asker: QuerySession,
     watched: Sequence[Watched],
     scrapes: Mapping[WorkloadKey, float],
     step_seconds: float,
@@ -196,7 +196,7 @@ def _request(pod: Pod, resource: str) -> float | None:
 
 
 async def _demand(
-    asker: Asker,
+    asker: QuerySession,
     found: Present,
     preset: Preset,
     members: Sequence[Watched],
@@ -232,7 +232,7 @@ def _unfilled(what: str, window_seconds: float) -> Missing:
 
 
 async def _latency(
-    asker: Asker, found: Present, preset: Preset, members: Sequence[Watched], window_seconds: float
+    asker: QuerySession, found: Present, preset: Preset, members: Sequence[Watched], window_seconds: float
 ) -> None:
     if not preset.latencies and not preset.summary:
         return
@@ -249,7 +249,7 @@ async def _latency(
     await asyncio.gather(*(at(quantile, part) for quantile, part in wanted.items()))
 
 
-async def _waiting(asker: Asker, found: Present, preset: Preset, members: Sequence[Watched]) -> None:
+async def _waiting(asker: QuerySession, found: Present, preset: Preset, members: Sequence[Watched]) -> None:
     wanted = [each for each in members if _built_in(each, "queue")]
     if preset.waiting and wanted:
         found.waiting |= await asker.grouped(
@@ -257,14 +257,14 @@ async def _waiting(asker: Asker, found: Present, preset: Preset, members: Sequen
         )
 
 
-async def _own(asker: Asker, found: Present, watched: Sequence[Watched]) -> None:
+async def _own(asker: QuerySession, found: Present, watched: Sequence[Watched]) -> None:
     texts = {each.query for each in watched if each.query} | _own_queries(watched)
     answers, fresh = await asyncio.gather(asker.own(texts, "query"), freshness(asker, texts))
     found.own |= answers
     found.freshness |= fresh
 
 
-async def _cpu_memory(asker: Asker, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:
+async def _cpu_memory(asker: QuerySession, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:
     async def ask(resource: str, build: Build) -> PodReadings:
         wanted = [w.pods_subject for w in watched if w.pods_subject is not None and _built_in(w, resource)]
         readings = PodReadings()

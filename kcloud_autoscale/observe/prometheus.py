@@ -26,8 +26,8 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from kcloud_autoscale.domain.errors import ObservationError
-from kcloud_autoscale.observe import answer
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row, shown
+from kcloud_autoscale.observe import prometheus_response
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row, shown
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ class Prometheus:
             result: bytes = connect.custom_query(promql, form, seconds)
             return result
 
-        return await self._ask(promql, ask, answer.points, timeout_seconds)
+        return await self._ask(promql, ask, prometheus_response.points, timeout_seconds)
 
     async def query_range(
         self,
@@ -133,7 +133,7 @@ class Prometheus:
             result: bytes = connect.custom_query_range(promql, start, end, f"{step_seconds:g}", exact, seconds)
             return result
 
-        return await self._ask(promql, ask, answer.rows, timeout_seconds)
+        return await self._ask(promql, ask, prometheus_response.rows, timeout_seconds)
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         """Stored samples of a range selector, as in ``up[10m]``.
@@ -146,7 +146,7 @@ class Prometheus:
             result: bytes = connect.custom_query(selector, {"time": _time(at_seconds)}, seconds)
             return result
 
-        return await self._ask(selector, ask, answer.rows, timeout_seconds)
+        return await self._ask(selector, ask, prometheus_response.rows, timeout_seconds)
 
     async def ready(self) -> bool:
         """Whether ``/-/ready`` says so within a few seconds."""
@@ -276,7 +276,7 @@ class _Session(requests.Session):
         if response.is_redirect:
             raise PrometheusError(f"{url} redirects to {response.headers.get('Location')}, which is not followed")
         if response.status_code != 200:
-            raise answer.refusal(response.status_code, body)
+            raise prometheus_response.refusal(response.status_code, body)
         return body
 
     def _headers(self) -> dict[str, str]:

@@ -12,10 +12,10 @@ from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.coverage import TILE_SECONDS, interval_now
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.presets import PRESETS, Preset
+from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 LOOK_BACK_SECONDS = 600.0
@@ -42,12 +42,12 @@ class ScrapeIntervals:
 
     _known: dict[str, _Measured] = field(default_factory=dict)
 
-    async def of(self, asker: Asker, presets: Mapping[str, Sequence[Watched]]) -> dict[WorkloadKey, float]:
+    async def of(self, asker: QuerySession, presets: Mapping[str, Sequence[Watched]]) -> dict[WorkloadKey, float]:
         """Seconds between scrapes of each preset's workloads."""
         found = await asyncio.gather(*(self._of_preset(asker, name, each) for name, each in presets.items()))
         return {key: seconds for each in found for key, seconds in each.items()}
 
-    async def _of_preset(self, asker: Asker, name: str, members: Sequence[Watched]) -> dict[WorkloadKey, float]:
+    async def _of_preset(self, asker: QuerySession, name: str, members: Sequence[Watched]) -> dict[WorkloadKey, float]:
         known = self._known.get(name)
         if known is None or not known.holds(asker.now_seconds):
             usual = await _usual(asker, PRESETS[name])
@@ -61,7 +61,7 @@ class ScrapeIntervals:
         return {each.key: known.own[each.key] for each in members}
 
 
-async def _usual(asker: Asker, preset: Preset) -> float | None:
+async def _usual(asker: QuerySession, preset: Preset) -> float | None:
     """Median spacing of the stored samples of the preset's most scraped series; None when there are too few."""
     for metric in preset.proof:
         try:
@@ -80,7 +80,7 @@ async def _usual(asker: Asker, preset: Preset) -> float | None:
 
 
 async def _own(
-    asker: Asker, preset: Preset, members: Sequence[Watched], usual_seconds: float
+    asker: QuerySession, preset: Preset, members: Sequence[Watched], usual_seconds: float
 ) -> dict[WorkloadKey, float]:
     """Each workload's own interval: one may be scraped every 15 s and its neighbour every minute."""
     tiles = Span(asker.now_seconds - 2 * TILE_SECONDS, 2, TILE_SECONDS)

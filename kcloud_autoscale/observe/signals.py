@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from kcloud_autoscale.domain.observation import NodeObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.answer import Point
-from kcloud_autoscale.observe.asker import Asker, reading
 from kcloud_autoscale.observe.objects import Pod
+from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.queries import DeviceMetric
+from kcloud_autoscale.observe.query_session import QuerySession, reading
 
 # No pod draws 100 kW; DCGM says 1.4e14 or 9.2e18 where it cannot read a device.
 MOST_WATTS = 1e5
@@ -103,7 +103,7 @@ class FleetSignals:
     carbon: Reading = field(default_factory=lambda: Missing(MissingReason.NOT_CONFIGURED))
 
 
-async def fleet_signals(asker: Asker, namespaces: Sequence[str], window_seconds: float) -> FleetSignals:
+async def fleet_signals(asker: QuerySession, namespaces: Sequence[str], window_seconds: float) -> FleetSignals:
     """Everything that is not about one workload."""
     gpu_metrics = [metric for metric in queries.UTILIZATION if metric.source == "DCGM"]
     npu_metrics = [metric for metric in queries.UTILIZATION if metric.source != "DCGM"]
@@ -167,7 +167,7 @@ def device_model(namespace: str, pods: Sequence[Pod], signals: FleetSignals) -> 
 
 
 async def _devices(
-    asker: Asker, metrics: Sequence[DeviceMetric], namespaces: Sequence[str], most: float, watts: bool = False
+    asker: QuerySession, metrics: Sequence[DeviceMetric], namespaces: Sequence[str], most: float, watts: bool = False
 ) -> PodReadings:
     build = queries.pod_watts if watts else queries.pod_utilization
     answers = await asyncio.gather(*(asker.series(build(each, namespaces), each.source) for each in metrics))
@@ -177,20 +177,20 @@ async def _devices(
     return found
 
 
-async def _host_watts(asker: Asker, namespaces: Sequence[str], window_seconds: float) -> PodReadings:
+async def _host_watts(asker: QuerySession, namespaces: Sequence[str], window_seconds: float) -> PodReadings:
     found = PodReadings()
     found.take(await asker.series(queries.pod_cpu_watts(window_seconds, namespaces), "Kepler"), MOST_WATTS)
     return found
 
 
-async def _node_prices(asker: Asker, promql: str) -> dict[str, Reading]:
+async def _node_prices(asker: QuerySession, promql: str) -> dict[str, Reading]:
     answer = await asker.series(promql, "OpenCost", lasting=True)
     if isinstance(answer, Missing):
         return {}
     return {each.labels.get("node", ""): reading(each, "OpenCost price") for each in answer}
 
 
-async def _carbon(asker: Asker) -> Reading:
+async def _carbon(asker: QuerySession) -> Reading:
     answer = await asker.series(queries.carbon_grams_per_kwh(), "carbon intensity", lasting=True)
     if isinstance(answer, Missing):
         return answer

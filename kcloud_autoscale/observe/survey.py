@@ -13,11 +13,11 @@ from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.fetch import Subject, subject
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.presets import PRESETS, Preset
 from kcloud_autoscale.observe.promql import PodNaming, pod_naming
+from kcloud_autoscale.observe.query_session import QuerySession
 
 # Whether there is a signal shows at a coarse look: two weeks of hours are 336 points a series.
 LOOK_SECONDS = 3_600.0
@@ -40,7 +40,7 @@ class Signal:
     known_fraction: float
 
 
-async def demand_signals(asker: Asker, targets: Targets, days: float) -> dict[WorkloadKey, tuple[Signal, ...]]:
+async def demand_signals(asker: QuerySession, targets: Targets, days: float) -> dict[WorkloadKey, tuple[Signal, ...]]:
     """For each workload the presets that have a load for it, the longest known first; empty where none has.
 
     Raises:
@@ -62,7 +62,9 @@ async def demand_signals(asker: Asker, targets: Targets, days: float) -> dict[Wo
     }
 
 
-async def _known_fractions(asker: Asker, preset: Preset, targets: Targets, span: Span) -> dict[WorkloadKey, float]:
+async def _known_fractions(
+    asker: QuerySession, preset: Preset, targets: Targets, span: Span
+) -> dict[WorkloadKey, float]:
     asked = [subject(key, ref.name, pod_naming(ref.kind), preset, ()) for key, ref in targets.items()]
     values = await asker.grouped_steps(
         lambda part: queries.demand(preset, LOOK_SECONDS, part), asked, span, f"demand ({preset.name})"
@@ -78,7 +80,7 @@ async def _known_fractions(asker: Asker, preset: Preset, targets: Targets, span:
 
 
 async def ready_replicas(
-    asker: Asker, targets: Targets, presets: Mapping[WorkloadKey, str], span: Span
+    asker: QuerySession, targets: Targets, presets: Mapping[WorkloadKey, str], span: Span
 ) -> dict[WorkloadKey, FloatArray]:
     """Ready replicas per step; NaN where nobody told.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
 
 _NAMES = re.compile(r'(?:exported_)?pod=~"\(\?:([^)]*)\)')
 

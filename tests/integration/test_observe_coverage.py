@@ -51,7 +51,7 @@ class Looking:
         return observation
 
     async def until(self, fits: Callable[[Reading], bool], timeout_seconds: float = 20.0) -> float:
-        """Look twice a second until the demand fits; returns how long that took."""
+        """Selector twice a second until the demand fits; returns how long that took."""
         started = time.monotonic()
         while time.monotonic() - started < timeout_seconds:
             if fits((await self.look()).demand):

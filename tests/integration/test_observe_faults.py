@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from kcloud_autoscale.observe import prometheus as module
-from kcloud_autoscale.observe.answer import PrometheusError
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
+from kcloud_autoscale.observe.prometheus_response import PrometheusError
 
 pytestmark = pytest.mark.integration
 

@@ -10,8 +10,8 @@ import pytest
 from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.answer import PrometheusError
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
+from kcloud_autoscale.observe.prometheus_response import PrometheusError
 from kcloud_autoscale.observe.turns import WHOLE_VALUES
 from tests.fakes.informers import filled_informers
 from tests.fakes.prometheus import FakePrometheus

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcloud_autoscale.observe.answer import PrometheusError, Row
 from kcloud_autoscale.observe.history import Span, demand_history, on_grid, pending, rate_window_seconds
+from kcloud_autoscale.observe.prometheus_response import PrometheusError, Row
 
 
 def test_a_new_workload_gets_the_whole_history() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
-from kcloud_autoscale.observe.answer import Point
 from kcloud_autoscale.observe.objects import Pod, Requests
+from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.signals import (
     MOST_UTILIZATION,
     MOST_WATTS,

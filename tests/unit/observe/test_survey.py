@@ -5,9 +5,9 @@ import pytest
 
 from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.history import Span
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
+from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
 
 NOW = 1_800_000_000.0
@@ -52,8 +52,8 @@ class Told:
         return []
 
 
-def asker(source: Told) -> Asker:
-    return Asker(source, NOW, 10.0)
+def asker(source: Told) -> QuerySession:
+    return QuerySession(source, NOW, 10.0)
 
 
 async def test_the_stack_that_is_known_longest_comes_first() -> None:

@@ -13,8 +13,8 @@ from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.scale import ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.answer import PrometheusError
 from kcloud_autoscale.observe.gather import Gatherer
+from kcloud_autoscale.observe.prometheus_response import PrometheusError
 from kcloud_autoscale.operator import quarantine, reconcile
 from kcloud_autoscale.operator.fitting import WorkerFitter
 from kcloud_autoscale.operator.metrics import Metrics

@@ -29,7 +29,7 @@ _OPENING = {"(": ")", "{": "}", "[": "]"}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Selector:
     """One selector of a query.
 
     Attributes:
@@ -50,12 +50,12 @@ class _Token:
 
 
 @functools.lru_cache(maxsize=4096)
-def looks(promql: str) -> tuple[Look, ...]:
+def promql_selectors(promql: str) -> tuple[Selector, ...]:
     """The selectors of a query that look at the present, each once; the same queries are asked in every cycle."""
-    return tuple(dict.fromkeys(_looks(promql)))
+    return tuple(dict.fromkeys(_selectors(promql)))
 
 
-def _looks(promql: str) -> Iterator[Look]:
+def _selectors(promql: str) -> Iterator[Selector]:
     tokens = [
         _Token(str(found.lastgroup), found.group(), found.start(), found.end())
         for found in _TOKEN.finditer(promql)
@@ -81,7 +81,7 @@ def _looks(promql: str) -> Iterator[Look]:
                 back = duration_seconds("".join(each.text for each in tokens[end + 1 : closed]))
                 end = closed
             if not _is(tokens, end, "offset", "@"):
-                yield Look(selector, back)
+                yield Selector(selector, back)
             at = end
         else:
             at += 1

@@ -15,11 +15,11 @@ from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row, shown
 from kcloud_autoscale.observe.fetch import Build, Subject, ask, hand_out, only, selections
 from kcloud_autoscale.observe.history import Span, on_grid
-from kcloud_autoscale.observe.joint import MOST_TOGETHER, Loners, answers_of
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row, shown
 from kcloud_autoscale.observe.promql import Selection
+from kcloud_autoscale.observe.query_batching import MOST_TOGETHER, IsolatedQueries, answers_of
 
 K = TypeVar("K")
 S = TypeVar("S", Point, Row)
@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 @dataclass(slots=True)
-class Asker:
+class QuerySession:
     """Asks for one instant, within one budget of time.
 
     Attributes:
@@ -66,14 +66,14 @@ class Asker:
         limit_seconds: For everything asked through this object, from its creation on.
         max_age_seconds: An older sample does not stand for its series. An instant vector has the age of the query, so
             the server itself must leave out what is too old: by default it repeats a last value for 300 s.
-        loners: Users' own queries that are asked alone.
+        isolated: Users' own queries that are asked alone.
     """
 
     source: Source
     now_seconds: float
     limit_seconds: float
     max_age_seconds: float | None = None
-    loners: Loners = field(default_factory=Loners)
+    isolated: IsolatedQueries = field(default_factory=IsolatedQueries)
     _deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Asker:
 
     async def own(self, texts: Collection[str], what: str) -> dict[str, Point | Missing]:
         """The one series of each of some users' own queries, by text."""
-        answers = await answers_of(texts, self._send_own, self.loners, self.now_seconds)
+        answers = await answers_of(texts, self._send_own, self.isolated, self.now_seconds)
         return {text: self._only(text, answer, what) for text, answer in answers.items()}
 
     async def grouped(self, build: Build, subjects: Sequence[Subject], what: str) -> dict[WorkloadKey, Point | Missing]:
@@ -138,7 +138,7 @@ class Asker:
                 return await self._send_range(text, part, self.max_age_seconds, self._limit_seconds(joint))
 
             most = min(MOST_TOGETHER, max(1, MAX_JOINT_SAMPLES // part.steps))
-            answers = await answers_of(texts, send, self.loners, self.now_seconds, most)
+            answers = await answers_of(texts, send, self.isolated, self.now_seconds, most)
             return {text: self._only(text, answer, what) for text, answer in answers.items()}
 
         return await _steps(span, chunk)

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from kcloud_autoscale.observe.answer import Point, PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
 from kcloud_autoscale.observe.promql import MAX_QUERY_LENGTH, quote, self_contained
 
 S = TypeVar("S", Point, Row)
@@ -32,7 +32,7 @@ ALONE_SECONDS = 600.0
 
 
 @dataclass(slots=True)
-class Loners:
+class IsolatedQueries:
     """Queries that are asked alone for now, kept from cycle to cycle: Unix time until when, by text."""
 
     until_seconds: dict[str, float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Loners:
 async def answers_of(
     texts: Collection[str],
     send: Callable[[str, bool], Awaitable[list[S]]],
-    loners: Loners,
+    isolated: IsolatedQueries,
     now_seconds: float,
     most_together: int = MOST_TOGETHER,
 ) -> dict[str, list[S] | PrometheusError]:
@@ -60,7 +60,7 @@ async def answers_of(
     Args:
         texts: The queries.
         send: Asks for one text; told whether it is a joint one, which may not use up all the time there is.
-        loners: Whom to ask alone; those who turn out to need it are added.
+        isolated: Whom to ask alone; those who turn out to need it are added.
         now_seconds: Unix time of the cycle.
         most_together: Queries in one request.
     """
@@ -80,10 +80,10 @@ async def answers_of(
             found.update(_by_text(group, await send(joined(group), True)))
         except PrometheusError as error:
             parts = _parts(group, error)
-            loners.add((part[0] for part in parts if len(part) == 1), now_seconds)
+            isolated.add((part[0] for part in parts if len(part) == 1), now_seconds)
             await asyncio.gather(*(together(part) for part in parts))
 
-    apart = loners.at(now_seconds)
+    apart = isolated.at(now_seconds)
     sociable = sorted(text for text in texts if text not in apart and self_contained(text))
     groups = _groups(sociable, most_together) + [[text] for text in set(texts).difference(sociable)]
     await asyncio.gather(*(together(group) for group in groups))

@@ -8,9 +8,16 @@ from collections.abc import Callable
 
 import pytest
 
-from kcloud_autoscale.observe.answer import Point, PrometheusError
-from kcloud_autoscale.observe.joint import ALONE_SECONDS, MOST_TOGETHER, TAG, Loners, answers_of, joined
+from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError
 from kcloud_autoscale.observe.promql import MAX_QUERY_LENGTH, self_contained
+from kcloud_autoscale.observe.query_batching import (
+    ALONE_SECONDS,
+    MOST_TOGETHER,
+    TAG,
+    IsolatedQueries,
+    answers_of,
+    joined,
+)
 
 NOW = 1_700_000_000.0
 _ONE = re.compile(rf'label_replace\(\((.*?)\n\), "{TAG}", "(\d+)", "", ""\)', re.DOTALL)
@@ -34,8 +41,14 @@ class Server:
         return [Point({"app": each, TAG: place}, float(len(each)), NOW) for each, place in _ONE.findall(text)]
 
 
-def ask(server: Server, texts: set[str], loners: Loners | None = None, now: float = NOW, most: int = MOST_TOGETHER):
-    return asyncio.run(answers_of(texts, server.send, loners or Loners(), now, most))
+def ask(
+    server: Server,
+    texts: set[str],
+    isolated: IsolatedQueries | None = None,
+    now: float = NOW,
+    most: int = MOST_TOGETHER,
+):
+    return asyncio.run(answers_of(texts, server.send, isolated or IsolatedQueries(), now, most))
 
 
 def test_many_are_asked_in_one_request_and_each_gets_its_own_series_without_the_tag():
@@ -57,7 +70,7 @@ def test_a_query_without_series_has_none_beside_others_that_have():
     async def send(text: str, joint: bool) -> list[Point]:
         return [Point({TAG: "1"}, 2.0, NOW)]
 
-    assert asyncio.run(answers_of({"a", "b"}, send, Loners(), NOW)) == {"a": [], "b": [Point({}, 2.0, NOW)]}
+    assert asyncio.run(answers_of({"a", "b"}, send, IsolatedQueries(), NOW)) == {"a": [], "b": [Point({}, 2.0, NOW)]}
 
 
 def test_requests_hold_so_many_queries_and_no_more_text_than_every_server_takes():
@@ -75,27 +88,27 @@ def test_requests_hold_so_many_queries_and_no_more_text_than_every_server_takes(
 def test_the_one_the_server_objects_to_is_found_by_halving_and_is_asked_alone_for_a_while():
     """Of 64 queries the culprit is alone after six halvings; the other 63 have their answers all the same."""
     server = Server(lambda text: PrometheusError("no", about_query=True) if "bad" in text else None)
-    texts, loners = {f"{index:02d}" for index in range(63)} | {"bad"}, Loners()
-    found = ask(server, texts, loners)
+    texts, isolated = {f"{index:02d}" for index in range(63)} | {"bad"}, IsolatedQueries()
+    found = ask(server, texts, isolated)
     assert isinstance(found["bad"], PrometheusError)
     assert all(found[text] == [Point({"app": text}, 2.0, NOW)] for text in texts - {"bad"})
     assert len(server.asked) == 1 + 6 * 2
     server.asked.clear()
-    ask(server, texts, loners, NOW + 60.0)
+    ask(server, texts, isolated, NOW + 60.0)
     assert len(server.asked) <= 3  # it, the one it was halved down with, and everyone else
     server.asked.clear()
     server.refuse = lambda text: None
-    ask(server, texts, loners, NOW + ALONE_SECONDS + 1.0)
+    ask(server, texts, isolated, NOW + ALONE_SECONDS + 1.0)
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("error", [PrometheusError("too slow", transient=True), PrometheusError("not JSON")])
 def test_whatever_else_goes_wrong_with_a_request_each_is_asked_alone(error: PrometheusError):
     server = Server(lambda text: error if TAG in text or text == "slow" else None)
-    loners = Loners()
-    found = ask(server, {"a", "b", "slow"}, loners)
+    isolated = IsolatedQueries()
+    found = ask(server, {"a", "b", "slow"}, isolated)
     assert found == {"a": [Point({"app": "a"}, 1.0, NOW)], "b": [Point({"app": "b"}, 1.0, NOW)], "slow": error}
-    assert set(loners.at(NOW)) == {"a", "b", "slow"}
+    assert set(isolated.at(NOW)) == {"a", "b", "slow"}
 
 
 def test_a_query_that_reaches_out_of_its_brackets_is_never_asked_with_others():
@@ -110,14 +123,14 @@ def test_an_answer_without_the_tag_is_no_answer_to_a_joint_query():
     async def send(text: str, joint: bool) -> list[Point]:
         return [Point({}, 7.0 if joint else 1.0, NOW)]
 
-    found = asyncio.run(answers_of({"a", "b"}, send, Loners(), NOW))
+    found = asyncio.run(answers_of({"a", "b"}, send, IsolatedQueries(), NOW))
     assert found == {"a": [Point({}, 1.0, NOW)], "b": [Point({}, 1.0, NOW)]}
 
 
 def test_loners_are_forgotten_when_the_clock_is_set_back():
-    loners = Loners()
-    loners.add(["a"], NOW)
-    assert not loners.at(NOW - 1.0)
+    isolated = IsolatedQueries()
+    isolated.add(["a"], NOW)
+    assert not isolated.at(NOW - 1.0)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 
 from hack.cluster import Prometheus as Server
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.observe.answer import Point
-from kcloud_autoscale.observe.asker import Asker
 from kcloud_autoscale.observe.history import Span
-from kcloud_autoscale.observe.joint import TAG, Loners
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
+from kcloud_autoscale.observe.prometheus_response import Point
+from kcloud_autoscale.observe.query_batching import TAG, IsolatedQueries
+from kcloud_autoscale.observe.query_session import QuerySession
 from tests.integration.series import Series, counting, steady, write_blocks
 
 pytestmark = pytest.mark.integration
@@ -66,8 +66,8 @@ class Counted:
     def _count(self, outcome: str, duration_seconds: float) -> None:
         self.requests += 1
 
-    def asker(self, loners: Loners | None = None) -> Asker:
-        return Asker(self.client, NOW, 10.0, 180.0, loners or Loners())
+    def asker(self, isolated: IsolatedQueries | None = None) -> QuerySession:
+        return QuerySession(self.client, NOW, 10.0, 180.0, isolated or IsolatedQueries())
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ async def test_a_hundred_queries_are_two_requests(counted: Counted) -> None:
 
 
 async def test_everyone_has_the_answer_they_have_alone_whoever_stands_beside_them(counted: Counted) -> None:
-    texts, loners = [*SOUND, *ODD], Loners()
-    together = await counted.asker(loners).own(texts, "query")
+    texts, isolated = [*SOUND, *ODD], IsolatedQueries()
+    together = await counted.asker(isolated).own(texts, "query")
     for text in ODD:
         alone = (await counted.asker().own([text], "query"))[text]
         assert told(together[text]) == told(alone), text
@@ -110,7 +110,7 @@ async def test_everyone_has_the_answer_they_have_alone_whoever_stands_beside_the
     }
     # From now on those who cannot be asked together are known.
     before = counted.requests
-    again = await counted.asker(loners).own(texts, "query")
+    again = await counted.asker(isolated).own(texts, "query")
     assert again.keys() == together.keys()
     assert counted.requests - before < 16
 
@@ -128,8 +128,8 @@ async def test_steps_are_the_same_together_and_alone(counted: Counted) -> None:
 async def test_one_that_takes_all_the_time_leaves_the_others_half_of_it(counted: Counted) -> None:
     """A query over thirty million points, beside forty that take no time."""
     slow = " + ".join(["sum(sum_over_time(sum(rate(requests_total[10m]))[1h:1s]))"] * 81)
-    asker = Asker(counted.client, NOW, 3.0, 180.0, loners := Loners())
+    asker = QuerySession(counted.client, NOW, 3.0, 180.0, isolated := IsolatedQueries())
     found = await asker.own([*SOUND[:40], slow], "query")
     assert isinstance(found[slow], Missing)
     assert [each.value for text in SOUND[:40] if isinstance(each := found[text], Point)] == pytest.approx(range(40))
-    assert slow in loners.at(NOW)
+    assert slow in isolated.at(NOW)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcloud_autoscale.observe.answer import PrometheusError, points, refusal, rows, shown
+from kcloud_autoscale.observe.prometheus_response import PrometheusError, points, refusal, rows, shown
 
 SAMPLES = st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=8)
 
