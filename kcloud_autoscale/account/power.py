@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from kcloud_autoscale.account.devices import card_fraction, held_devices, node_model
-from kcloud_autoscale.domain.accelerator import Accelerator, AcceleratorTable
+from kcloud_autoscale.account.devices import held_cards
+from kcloud_autoscale.domain.accelerator import AcceleratorTable
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import NodeObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
@@ -23,6 +23,7 @@ BLOCK_SECONDS = 900.0
 # One day of blocks: the night's draw must not decide how many replicas fit under the cap in the morning.
 BLOCKS = 96
 HIGH_QUANTILE = 0.95
+_NOWHERE = NodeObservation("")
 _UNKNOWN_MODEL = Missing(MissingReason.NO_DATA, "neither measured, nor is the device's power known")
 
 
@@ -60,7 +61,7 @@ def replica_power(
     node: NodeObservation | None = None,
 ) -> ReplicaPower:
     """Watts of one replica now; ``node`` is one its pods run on and helps to name the device."""
-    envelope = _envelope(policy, seen, node_model(seen, node, table))
+    envelope = _envelope(policy, seen, node or _NOWHERE, table)
     idle: Reading = _UNKNOWN_MODEL
     if envelope is not None:
         idle = Sample(envelope.idle_watts * HOST_FACTOR, now_seconds, "estimate")
@@ -77,18 +78,20 @@ def replica_power(
     return ReplicaPower(_estimated(seen, envelope), high, idle, state)
 
 
-def _envelope(policy: WorkloadPolicy, seen: WorkloadObservation, model: Accelerator | None) -> _Envelope | None:
+def _envelope(
+    policy: WorkloadPolicy, seen: WorkloadObservation, node: NodeObservation, table: AcceleratorTable
+) -> _Envelope | None:
     """Idle and peak of all cards a replica holds: two H100 are 210 W and 1,400 W. None where no figure is public."""
-    devices = held_devices(policy, seen)
-    if not devices or model is None or model.peak_watts is None or model.idle_watts is None:
+    held = held_cards(policy, seen, node, table)
+    if isinstance(held, Missing) or not held:
         return None
-    cards = 0.0
-    for resource, count in devices.items():
-        fraction = card_fraction(resource, model)
-        if fraction is None:
+    idle = peak = 0.0
+    for each in held:
+        if each.model is None or each.model.peak_watts is None or each.model.idle_watts is None:
             return None
-        cards += fraction * count
-    return _Envelope(cards * model.idle_watts, cards * model.peak_watts)
+        idle += each.cards * each.model.idle_watts
+        peak += each.cards * each.model.peak_watts
+    return _Envelope(idle, peak)
 
 
 def _measured(seen: WorkloadObservation, envelope: _Envelope | None, now_seconds: float) -> Reading:

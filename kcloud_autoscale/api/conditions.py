@@ -15,6 +15,7 @@ CONFLICT = "Conflict"  # another autoscaler owns the target: hands off
 METRICS_AVAILABLE = "MetricsAvailable"  # demand and every target metric are known and fresh
 PRICE_KNOWN = "PriceKnown"  # a replica has a price
 POWER_KNOWN = "PowerKnown"  # the draw of a replica is measured or can be estimated
+DEVICES_KNOWN = "DevicesKnown"  # every extended resource of a replica is known to be an accelerator, or none
 FORECAST_TRUSTED = "ForecastTrusted"  # decisions rest on the forecast; else they are reactive
 WITHIN_CAPS = "WithinCaps"  # no hard limit is exceeded, minReplicas included
 FIELDS_HONOURED = "FieldsHonoured"  # every field that is set is acted on by this version
@@ -27,6 +28,7 @@ CONDITION_TYPES = (
     METRICS_AVAILABLE,
     PRICE_KNOWN,
     POWER_KNOWN,
+    DEVICES_KNOWN,
     FORECAST_TRUSTED,
     WITHIN_CAPS,
     FIELDS_HONOURED,

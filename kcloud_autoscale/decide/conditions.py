@@ -10,6 +10,7 @@ from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
 from kcloud_autoscale.domain.reading import Missing, Reading
+from kcloud_autoscale.domain.replica_devices import unknown_resources
 from kcloud_autoscale.domain.series import Forecast
 
 _FOUND = ConditionFact("TargetFound", True, "Found", "the target exists and can be scaled")
@@ -17,6 +18,7 @@ _NO_CONFLICT = ConditionFact("Conflict", False, "NoOther", "no other autoscaler 
 _METRICS = ConditionFact("MetricsAvailable", True, "Available", "demand and every target metric are known and fresh")
 _PRICED = ConditionFact("PriceKnown", True, "Priced", "a replica has a price")
 _POWERED = ConditionFact("PowerKnown", True, "Known", "the draw of a replica is known")
+_DEVICES = ConditionFact("DevicesKnown", True, "Known", "every extended resource of a replica is known")
 _NO_CAPS = ConditionFact("WithinCaps", True, "NoCaps", "no hard limit is set")
 _WITHIN = ConditionFact("WithinCaps", True, "WithinCaps", "every hard limit holds")
 _NO_FORECAST = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
@@ -29,9 +31,17 @@ _READY_ADVICE = ConditionFact("Ready", True, "Recommended", "decided from curren
 _READY_OFF = ConditionFact("Ready", True, OFF, "mode Off: observed, never scaled")
 _READY_PAUSED = ConditionFact("Ready", True, PAUSED, "scaled to 0 by hand: paused until somebody sets it to 1")
 
+_ABOUT_A_TARGET = (
+    "Conflict",
+    "MetricsAvailable",
+    "PriceKnown",
+    "PowerKnown",
+    "DevicesKnown",
+    "ForecastTrusted",
+    "WithinCaps",
+)
 _UNKNOWN_WITHOUT_TARGET = tuple(
-    ConditionFact(name, None, "TargetNotFound", "not known without a target")
-    for name in ("Conflict", "MetricsAvailable", "PriceKnown", "PowerKnown", "ForecastTrusted", "WithinCaps")
+    ConditionFact(name, None, "TargetNotFound", "not known without a target") for name in _ABOUT_A_TARGET
 )
 
 
@@ -55,6 +65,7 @@ def facts(plan: Plan) -> tuple[ConditionFact, ...]:
         _metrics(guarded),
         _known("PriceKnown", case.usd_per_replica_hour, _PRICED),
         _known("PowerKnown", case.watts_per_replica, _POWERED),
+        _devices(case),
         _forecast(case),
         _within_caps(plan),
     )
@@ -95,6 +106,20 @@ def _known(name: str, reading: Reading, known: ConditionFact) -> ConditionFact:
     if isinstance(reading, Missing):
         return ConditionFact(name, False, reading.reason.value, reading.message or "not known")
     return known
+
+
+def _devices(case: Case) -> ConditionFact:
+    unknown = unknown_resources(case.policy, case.seen)
+    return _unknown_devices(unknown) if unknown else _DEVICES
+
+
+@functools.lru_cache(maxsize=256)
+def _unknown_devices(names: tuple[str, ...]) -> ConditionFact:
+    text = (
+        f"{', '.join(names)}: not known to be an accelerator, so neither priced nor counted; name it in spec.resources "
+        "(gpuResourceName, npuResourceName) if it is one"
+    )
+    return ConditionFact("DevicesKnown", False, "UnknownResource", text)
 
 
 def _forecast(case: Case) -> ConditionFact:

@@ -49,6 +49,10 @@ class AcceleratorTable:
         """The model named by a product label (``NVIDIA-H100-80GB-HBM3``) or metric label, or None."""
         return _find(self, product)
 
+    def named(self, name: str) -> Accelerator | None:
+        """The model of this short name, or None."""
+        return next((model for model in self.models if model.name == name), None)
+
 
 @functools.lru_cache(maxsize=1024)
 def _find(table: AcceleratorTable, product: str) -> Accelerator | None:

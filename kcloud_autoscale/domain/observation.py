@@ -148,7 +148,9 @@ class NodeObservation:
         labels: All labels; price, capacity type, model and zone are read from them.
         hourly_usd: OpenCost's whole-node price, if it exports one.
         gpu_hourly_usd: OpenCost's price of one GPU on this node.
-        allocatable: Extended resources by name.
+        core_hourly_usd: OpenCost's price of one of its cores.
+        gib_hourly_usd: OpenCost's price of one GiB of its memory.
+        allocatable: What pods may hold of it: ``cpu`` in cores, ``memory`` in bytes, extended resources in units.
         unschedulable: Cordoned, or tainted as leaving.
     """
 
@@ -156,8 +158,27 @@ class NodeObservation:
     labels: Mapping[str, str] = field(default_factory=dict)
     hourly_usd: Reading = NOT_ASKED
     gpu_hourly_usd: Reading = NOT_ASKED
-    allocatable: Mapping[str, int] = field(default_factory=dict)
+    core_hourly_usd: Reading = NOT_ASKED
+    gib_hourly_usd: Reading = NOT_ASKED
+    allocatable: Mapping[str, float] = field(default_factory=dict)
     unschedulable: bool = False
+
+
+@frozen
+class ClaimedDevice:
+    """A device, or a part of one, that a ResourceClaim was given.
+
+    Attributes:
+        driver: Of the device, as ``gpu.nvidia.com``.
+        product: What the driver calls the model; empty where it does not.
+        card_fraction: What part of a card it is.
+        family: ``gpu`` or ``npu``.
+    """
+
+    driver: str
+    product: str
+    card_fraction: float
+    family: str
 
 
 @frozen(eq=False)
@@ -197,7 +218,12 @@ class WorkloadObservation:
         watts_per_pod: Measured draw of each pod.
         utilization_fraction: Accelerator utilization, mean over pods; power is estimated from it when unmeasured.
         accelerator_model: Product label of the device, from a metric or the node; empty when unknown.
-        replica_accelerators: Devices one replica holds by extended resource name, read from its pods; empty when none.
+        replica_accelerators: Extended resources of one replica by name, read from its pods; empty when none.
+        replica_shares: Memory and core shares that go with those devices, by resource.
+        replica_claims: Devices its ResourceClaims have been given; Missing where they cannot be read.
+        device_measured: An exporter measures an accelerator of its pods.
+        replica_cpu_cores: Cores one replica asks for; None where its pods ask for none or there are no pods.
+        replica_memory_bytes: Memory one replica asks for; None likewise.
     """
 
     key: WorkloadKey
@@ -212,6 +238,11 @@ class WorkloadObservation:
     utilization_fraction: Reading = NOT_ASKED
     accelerator_model: str = ""
     replica_accelerators: Mapping[str, int] = field(default_factory=dict)
+    replica_shares: Mapping[str, float] = field(default_factory=dict)
+    replica_claims: tuple[ClaimedDevice, ...] | Missing = ()
+    device_measured: bool = False
+    replica_cpu_cores: float | None = None
+    replica_memory_bytes: float | None = None
 
 
 @frozen

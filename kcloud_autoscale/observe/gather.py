@@ -33,7 +33,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.history import rate_window_seconds
 from kcloud_autoscale.observe.kubernetes import Informers
-from kcloud_autoscale.observe.objects import Pod
+from kcloud_autoscale.observe.objects import Pod, Requests
 from kcloud_autoscale.observe.past import Reach, capacity_histories, demand_histories
 from kcloud_autoscale.observe.present import Present, metrics_of, present
 from kcloud_autoscale.observe.query_batching import IsolatedQueries
@@ -41,6 +41,7 @@ from kcloud_autoscale.observe.query_session import QuerySession, Source
 from kcloud_autoscale.observe.scrapes import DEFAULT_SECONDS, ScrapeIntervals
 from kcloud_autoscale.observe.signals import (
     FleetSignals,
+    device_measured,
     device_model,
     fleet_signals,
     priced,
@@ -123,7 +124,7 @@ class Gatherer:
         return Observation(
             at_seconds=now_seconds,
             workloads={
-                each.key: _observed(each, found, signals, past, nodes, policy.max_metric_age_seconds, now_seconds)
+                each.key: self._observed(each, found, signals, past, nodes, policy.max_metric_age_seconds, now_seconds)
                 for each in fleet
             },
             nodes=nodes,
@@ -184,38 +185,47 @@ class Gatherer:
         nodes = priced(self._informers.nodes(), silent)
         return Observation(
             at_seconds=now_seconds,
-            workloads={each.key: _observed(each, found, silent, _Past(), nodes, 0.0, now_seconds) for each in fleet},
+            workloads={
+                each.key: self._observed(each, found, silent, _Past(), nodes, 0.0, now_seconds) for each in fleet
+            },
             nodes=nodes,
             carbon_grams_per_kwh=away,
             problems=(*self._informers.problems(), away.message),
         )
 
-
-def _observed(
-    each: Watched,
-    found: Present,
-    signals: FleetSignals,
-    past: _Past,
-    nodes: Mapping[str, NodeObservation],
-    max_age_seconds: float,
-    now_seconds: float,
-) -> WorkloadObservation:
-    key, target = each.key, each.target
-    pods = target.pods
-    return WorkloadObservation(
-        key=key,
-        target=target.seen,
-        conflict=target.conflict,
-        demand=found.demand[key],
-        demand_history=past.demand.get(key),
-        capacity_history=past.capacity.get(key, ()),
-        metrics=metrics_of(each, found, signals, max_age_seconds, now_seconds),
-        watts=total_watts(key.namespace, pods, signals, now_seconds),
-        watts_per_pod=watts_per_pod(key.namespace, pods, signals),
-        utilization_fraction=_utilization(key, pods, signals, now_seconds),
-        accelerator_model=device_model(key.namespace, pods, signals) or _product(pods, nodes),
-        replica_accelerators=_accelerators(pods),
-    )
+    def _observed(
+        self,
+        each: Watched,
+        found: Present,
+        signals: FleetSignals,
+        past: _Past,
+        nodes: Mapping[str, NodeObservation],
+        max_age_seconds: float,
+        now_seconds: float,
+    ) -> WorkloadObservation:
+        key, target = each.key, each.target
+        pods = target.pods
+        newest = _newest(pods)
+        requests = newest.requests if newest is not None else Requests()
+        return WorkloadObservation(
+            key=key,
+            target=target.seen,
+            conflict=target.conflict,
+            demand=found.demand[key],
+            demand_history=past.demand.get(key),
+            capacity_history=past.capacity.get(key, ()),
+            metrics=metrics_of(each, found, signals, max_age_seconds, now_seconds),
+            watts=total_watts(key.namespace, pods, signals, now_seconds),
+            watts_per_pod=watts_per_pod(key.namespace, pods, signals),
+            utilization_fraction=_utilization(key, pods, signals, now_seconds),
+            accelerator_model=device_model(key.namespace, pods, signals) or _product(pods, nodes),
+            replica_accelerators=dict((*requests.accelerators, *requests.unknown)),
+            replica_shares=dict(requests.shares),
+            replica_claims=self._informers.claimed(key.namespace, newest.claims) if newest is not None else (),
+            device_measured=device_measured(key.namespace, pods, signals),
+            replica_cpu_cores=requests.cpu_cores,
+            replica_memory_bytes=requests.memory_bytes,
+        )
 
 
 def _utilization(key: WorkloadKey, pods: Sequence[Pod], signals: FleetSignals, now_seconds: float) -> Reading:
@@ -231,10 +241,9 @@ def _product(pods: Sequence[Pod], nodes: Mapping[str, NodeObservation]) -> str:
     return products.most_common(1)[0][0] if products else ""
 
 
-def _accelerators(pods: Sequence[Pod]) -> Mapping[str, int]:
-    """Devices of one replica: during a rollout, of the newest pod."""
-    newest = max(pods, key=lambda pod: pod.seen.created_seconds, default=None)
-    return dict(newest.requests.accelerators) if newest is not None else {}
+def _newest(pods: Sequence[Pod]) -> Pod | None:
+    """The pod that says what a replica asks for: during a rollout, the newest."""
+    return max(pods, key=lambda pod: pod.seen.created_seconds, default=None)
 
 
 def _failures(demand: Mapping[WorkloadKey, Reading]) -> tuple[str, ...]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kubernetes.aio.client import ApiClient
 
-from kcloud_autoscale.domain.observation import NodeObservation
+from kcloud_autoscale.domain.observation import ClaimedDevice, NodeObservation
+from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.observe import objects
+from kcloud_autoscale.observe.claims import Slice, claim, claimed_devices, resource_slice
 from kcloud_autoscale.observe.informer import Informer
 from kcloud_autoscale.observe.objects import Autoscaler, Pod, Scalable, Slimmer
 from kcloud_autoscale.observe.reader import Json, Reader, ignore
@@ -53,6 +55,9 @@ class Informers:
         self._hpas = self._each(scopes, "/apis/autoscaling/v2", "horizontalpodautoscalers", objects.hpa)
         self._keda = self._each(scopes, "/apis/keda.sh/v1alpha1", "scaledobjects", objects.scaled_object, True)
         self._nodes: Informer[NodeObservation] = Informer(self.reader, "/api/v1/nodes", objects.node)
+        dra = "/apis/resource.k8s.io/v1"
+        self._claims = self._each(scopes, dra, "resourceclaims", claim, True)
+        self._slices: Informer[Slice] = Informer(self.reader, f"{dra}/resourceslices", resource_slice, True)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -149,6 +154,15 @@ class Informers:
             pods.sort(key=lambda pod: pod.seen.name)
         return found
 
+    def claimed(self, namespace: str, names: Sequence[str]) -> tuple[ClaimedDevice, ...] | Missing:
+        """Devices behind a pod's ResourceClaims; Missing where what they are is not known."""
+        if not names:
+            return ()
+        informer = _of(self._claims, namespace)
+        of_namespace = informer.objects if informer is not None else {}
+        claims = {name: of_namespace[namespace, name] for name in names if (namespace, name) in of_namespace}
+        return claimed_devices(names, claims, self._slices.objects.values())
+
     def autoscalers(self) -> dict[tuple[str, str, str, str], Autoscaler]:
         """Other autoscalers by (namespace, group, kind, name) of their target; KEDA's own before its HPA."""
         found: dict[tuple[str, str, str, str], Autoscaler] = {}
@@ -173,7 +187,7 @@ class Informers:
         return [informer for group in groups for informer in group.values()]
 
     def _all(self) -> list[Informer[Any]]:
-        return [*self._required(), self._nodes]
+        return [*self._required(), self._nodes, *self._claims.values(), self._slices]
 
     @staticmethod
     def _problem_of(informer: Informer[Any]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from kcloud_autoscale.domain.device import device_resource, is_accelerator
 from kcloud_autoscale.domain.observation import NodeObservation, PodObservation, PodPhase
 from kcloud_autoscale.domain.workload import TargetRef
 from kcloud_autoscale.observe.reader import Json
@@ -40,21 +41,35 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What a pod asks for; None where it asks for none. ``accelerators``: whole devices by extended resource."""
+    """What a pod asks for; None where it asks for none.
+
+    Attributes:
+        cpu_cores: Of all containers.
+        memory_bytes: Of all containers.
+        accelerators: Devices by extended resource.
+        shares: Memory and cores that go with each of those devices.
+        unknown: Extended resources that the table of devices does not know.
+    """
 
     cpu_cores: float | None = None
     memory_bytes: float | None = None
     accelerators: tuple[tuple[str, int], ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
+    unknown: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, its labels and requests (shared with pods that have the same), and its controller."""
+    """A pod, its labels and requests (shared with pods that have the same), and its controller.
+
+    ``claims`` are the names of its ResourceClaims; a claim that has not been made yet is an empty name.
+    """
 
     seen: PodObservation
     labels: Mapping[str, str]
     requests: Requests
     owner: TargetRef | None
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +115,8 @@ class Slimmer:
             unready_seconds=_since(ready, "False"),
         )
         requests = pod_requests(spec)
-        return Pod(seen, self._shared(meta), self._requests.setdefault(requests, requests), controller(meta))
+        shared = self._requests.setdefault(requests, requests)
+        return Pod(seen, self._shared(meta), shared, controller(meta), pod_claims(spec, status))
 
     def _shared(self, meta: Json) -> Mapping[str, str]:
         # A StatefulSet's pods each carry their own name and index as labels: no selector of ours needs those.
@@ -115,7 +131,9 @@ def node(item: Json) -> NodeObservation:
     meta, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     taints = {taint["key"] for taint in spec.get("taints") or ()}
     allocatable = {
-        name: int(quantity(value)) for name, value in (status.get("allocatable") or {}).items() if _is_device(name)
+        sys.intern(name): quantity(value)
+        for name, value in (status.get("allocatable") or {}).items()
+        if name in ("cpu", "memory") or is_accelerator(name)
     }
     return NodeObservation(
         name=meta["name"],
@@ -166,19 +184,65 @@ def controller(meta: Json) -> TargetRef | None:
 
 
 def pod_requests(spec: Json) -> Requests:
-    """Sum over containers; an extended resource counts by its limit, which equals its request."""
-    cpu: float | None = None
-    memory: float | None = None
-    devices: dict[str, int] = {}
-    for container in spec.get("containers") or ():
-        resources = container.get("resources") or {}
-        asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-        cpu = _plus(cpu, asked.get("cpu"))
-        memory = _plus(memory, asked.get("memory"))
-        for name, value in asked.items():
-            if _is_device(name):
-                devices[name] = devices.get(name, 0) + int(quantity(value))
-    return Requests(cpu, memory, tuple(sorted((sys.intern(name), count) for name, count in devices.items() if count)))
+    """What the scheduler counts: the containers with their sidecars, or an init container that needs more.
+
+    An extended resource counts by its limit, which equals its request.
+    """
+    running = _added([*_sidecars(spec), *(spec.get("containers") or ())])
+    for each in spec.get("initContainers") or ():
+        for name, amount in _asked_by(each).items():
+            running[name] = max(running.get(name, 0.0), amount)
+    running |= _asked_by(spec)  # resources of the pod as a whole stand above those of its containers
+    return Requests(
+        running.get("cpu"),
+        running.get("memory"),
+        tuple((name, int(n)) for name, n in _devices(running) if is_accelerator(name)),
+        _shares(spec),
+        tuple((name, int(n)) for name, n in _devices(running) if device_resource(name) is None),
+    )
+
+
+def pod_claims(spec: Json, status: Json) -> tuple[str, ...]:
+    """Names of a pod's ResourceClaims, those of extended resources that a DeviceClass serves included."""
+    made = {each["name"]: each.get("resourceClaimName") or "" for each in status.get("resourceClaimStatuses") or ()}
+    named = [
+        str(each.get("resourceClaimName") or made.get(each["name"], "")) for each in spec.get("resourceClaims") or ()
+    ]
+    extended = (status.get("extendedResourceClaimStatus") or {}).get("resourceClaimName")
+    return tuple(named) + ((str(extended),) if extended else ())
+
+
+def _sidecars(spec: Json) -> list[Json]:
+    return [each for each in spec.get("initContainers") or () if each.get("restartPolicy") == "Always"]
+
+
+def _asked_by(container: Json) -> dict[str, float]:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return {name: quantity(value) for name, value in asked.items()}
+
+
+def _added(containers: list[Json]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for container in containers:
+        for name, amount in _asked_by(container).items():
+            total[name] = total.get(name, 0.0) + amount
+    return total
+
+
+def _devices(asked: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted((sys.intern(name), count) for name, count in asked.items() if _is_extended(name) and count > 0.0)
+
+
+def _shares(spec: Json) -> tuple[tuple[str, float], ...]:
+    """Shares of the devices they go with: the largest of any container, since each is of one unit, not of all."""
+    found: dict[str, float] = {}
+    for container in (*_sidecars(spec), *(spec.get("containers") or ())):
+        for name, amount in _asked_by(container).items():
+            known = device_resource(name)
+            if known is not None and known.share_of is not None:
+                found[sys.intern(name)] = max(found.get(name, 0.0), amount)
+    return tuple(sorted(found.items()))
 
 
 def quantity(text: str | float) -> float:
@@ -206,11 +270,7 @@ def _since(condition: Json, status: str) -> float | None:
     return unix_seconds(condition["lastTransitionTime"]) if condition.get("status") == status else None
 
 
-def _plus(total: float | None, value: str | None) -> float | None:
-    return total if value is None else (total or 0.0) + quantity(value)
-
-
-def _is_device(name: str) -> bool:
+def _is_extended(name: str) -> bool:
     """Extended resources carry a domain; those of Kubernetes itself and huge pages do not count."""
     domain, slash, _ = name.partition("/")
     return bool(slash) and not domain.endswith("kubernetes.io")

@@ -194,6 +194,16 @@ def node_gpu_usd_per_hour() -> str:
     return "max by (node) (node_gpu_hourly_cost)"
 
 
+def node_core_usd_per_hour() -> str:
+    """OpenCost's price of one core on each node."""
+    return "max by (node) (node_cpu_hourly_cost)"
+
+
+def node_gib_usd_per_hour() -> str:
+    """OpenCost's price of one GiB of memory on each node."""
+    return "max by (node) (node_ram_hourly_cost)"
+
+
 def carbon_grams_per_kwh() -> str:
     """Carbon intensity of the grid per location."""
     by_location = 'label_replace(grid_intensity_carbon_average, "location", "$1", "region", "(.+)")'

@@ -100,6 +100,8 @@ class FleetSignals:
     npu: PodReadings = field(default_factory=PodReadings)
     node_usd: Mapping[str, Reading] = field(default_factory=dict)
     node_gpu_usd: Mapping[str, Reading] = field(default_factory=dict)
+    node_core_usd: Mapping[str, Reading] = field(default_factory=dict)
+    node_gib_usd: Mapping[str, Reading] = field(default_factory=dict)
     carbon: Reading = field(default_factory=lambda: Missing(MissingReason.NOT_CONFIGURED))
 
 
@@ -114,9 +116,19 @@ async def fleet_signals(asker: QuerySession, namespaces: Sequence[str], window_s
         npu = group.create_task(_devices(asker, npu_metrics, namespaces, MOST_UTILIZATION))
         node = group.create_task(_node_prices(asker, queries.node_usd_per_hour()))
         node_gpu = group.create_task(_node_prices(asker, queries.node_gpu_usd_per_hour()))
+        core = group.create_task(_node_prices(asker, queries.node_core_usd_per_hour()))
+        gib = group.create_task(_node_prices(asker, queries.node_gib_usd_per_hour()))
         carbon = group.create_task(_carbon(asker))
     return FleetSignals(
-        device.result(), host.result(), gpu.result(), npu.result(), node.result(), node_gpu.result(), carbon.result()
+        device_watts=device.result(),
+        host_watts=host.result(),
+        gpu=gpu.result(),
+        npu=npu.result(),
+        node_usd=node.result(),
+        node_gpu_usd=node_gpu.result(),
+        node_core_usd=core.result(),
+        node_gib_usd=gib.result(),
+        carbon=carbon.result(),
     )
 
 
@@ -128,6 +140,8 @@ def priced(nodes: Mapping[str, NodeObservation], signals: FleetSignals) -> dict[
             each,
             hourly_usd=signals.node_usd.get(name, none),
             gpu_hourly_usd=signals.node_gpu_usd.get(name, none),
+            core_hourly_usd=signals.node_core_usd.get(name, none),
+            gib_hourly_usd=signals.node_gib_usd.get(name, none),
         )
         for name, each in nodes.items()
     }
@@ -140,7 +154,7 @@ def watts_per_pod(namespace: str, pods: Sequence[Pod], signals: FleetSignals) ->
     return {
         pod.seen.name: device.get(pod.seen.name, 0.0) + host.get(pod.seen.name, 0.0)
         for pod in pods
-        if pod.seen.name in device or (pod.seen.name in host and not pod.requests.accelerators)
+        if pod.seen.name in device or (pod.seen.name in host and not (pod.requests.accelerators or pod.claims))
     }
 
 
@@ -164,6 +178,12 @@ def device_model(namespace: str, pods: Sequence[Pod], signals: FleetSignals) -> 
         model for pod in pods if (model := next((m[k] for m in told if (k := (namespace, pod.seen.name)) in m), ""))
     )
     return names.most_common(1)[0][0] if names else ""
+
+
+def device_measured(namespace: str, pods: Sequence[Pod], signals: FleetSignals) -> bool:
+    """Whether an exporter measures an accelerator of one of the pods."""
+    measured = (signals.device_watts.values, signals.gpu.values, signals.npu.values)
+    return any((namespace, pod.seen.name) in values for pod in pods for values in measured)
 
 
 async def _devices(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient
 
 from hack.cluster import Cluster
-from kcloud_autoscale.domain.observation import TargetObservation
+from kcloud_autoscale.domain.observation import ClaimedDevice, TargetObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
@@ -88,6 +89,46 @@ async def test_a_deployment_is_found_by_name_with_its_pods(
     assert all(pod.seen.node in informers.nodes() for pod in found.pods)
     again = await find(targets, policy(namespace, "llm"))
     assert seen(again).pods is seen(found).pods  # nothing happened: the very same tuple
+
+
+async def test_devices_of_a_resource_claim_are_found_through_the_slices_of_their_driver(
+    cluster: Cluster, namespace: str, informers: Informers
+) -> None:
+    pool = f"pool-{namespace}"
+    attributes = {"productName": {"string": "NVIDIA H100 80GB HBM3"}, "type": {"string": "gpu"}}
+    cluster.kubectl.apply(
+        [
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "ResourceSlice",
+                "metadata": {"name": pool},
+                "spec": {
+                    "driver": "gpu.nvidia.com",
+                    "nodeName": "nowhere",
+                    "pool": {"name": pool, "generation": 1, "resourceSliceCount": 1},
+                    "devices": [{"name": "gpu-0", "attributes": attributes}],
+                },
+            },
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "ResourceClaim",
+                "metadata": {"name": "one-gpu", "namespace": namespace},
+                "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}]}},
+            },
+        ]
+    )
+
+    async def claimed() -> object:
+        return informers.claimed(namespace, ("one-gpu",))
+
+    waiting = await eventually(claimed, lambda got: isinstance(got, Missing) and "no devices yet" in got.message)
+    assert waiting == Missing(MissingReason.NO_DATA, "ResourceClaim one-gpu has no devices yet")
+    result = {"request": "gpu", "driver": "gpu.nvidia.com", "pool": pool, "device": "gpu-0"}
+    status = json.dumps({"status": {"allocation": {"devices": {"results": [result]}}}})
+    words = ("patch", "resourceclaim", "one-gpu", "-n", namespace, "--subresource=status", "--type=merge", "-p", status)
+    await kubectl(cluster, *words)
+    got = await eventually(claimed, lambda got: isinstance(got, tuple))
+    assert got == (ClaimedDevice("gpu.nvidia.com", "NVIDIA H100 80GB HBM3", 1.0, "gpu"),)
 
 
 async def test_the_version_seen_is_accepted_by_the_scale_subresource(

@@ -93,11 +93,15 @@ def test_an_npu_without_a_public_price_is_missing_until_someone_sets_it():
     assert usd(price(workload, node, override=PriceOverride(npu_usd_per_hour=1.2))) == pytest.approx(1.2)
 
 
-def test_an_unknown_device_is_missing_never_zero():
-    node = a_node(labels={}, allocatable={"example.com/tensor": 4})
-    got = price(seen(some_pods(1), replica_accelerators={"example.com/tensor": 1}), node)
+def test_an_unknown_resource_counts_as_nothing_until_the_user_names_it():
+    # 8 of 32 cores of 1.60 $/h are 0.40 $/h whatever an example.com/tensor may be.
+    node = a_node(labels={}, allocatable={"example.com/tensor": 4, "cpu": 32}, hourly_usd=Sample(1.6, NOW))
+    workload = seen(some_pods(1), replica_accelerators={"example.com/tensor": 1}, replica_cpu_cores=8.0)
+    assert usd(price(workload, node)) == pytest.approx(0.40)
+    policy = a_policy(resources=ReplicaResources(accelerators=(("example.com/tensor", 1),)))
+    got = price(workload, node, policy=policy)
     assert isinstance(got, Missing)
-    assert "example.com/tensor" in got.message
+    assert got.message == "no model is known for example.com/tensor on node n1: set its price in a CostPolicy"
 
 
 def test_the_metric_names_the_model_where_the_node_does_not():
@@ -185,3 +189,62 @@ def test_where_nothing_better_is_known_spot_saves_nothing(actual: Sample, labels
 def test_an_unknown_price_stays_unknown_on_demand():
     missing = price(seen(some_pods(1), replica_accelerators={"x/y": 1}), a_node(labels={}))
     assert on_demand_price(missing, a_policy(), seen(some_pods(1)), {"n1": a_node()}, TABLE, NOW) is missing
+
+
+def test_a_replica_that_holds_every_card_of_a_node_costs_the_node():
+    # g5.xlarge: 0.58 $/h of 1.006 are the GPU; who holds it holds the host, whatever it asks for of it.
+    node = a_node(
+        labels={"nvidia.com/gpu.product": "NVIDIA-A10G"},
+        allocatable={"nvidia.com/gpu": 1, "cpu": 4},
+        hourly_usd=Sample(1.006, NOW),
+        gpu_hourly_usd=Sample(0.58, NOW),
+    )
+    for cores in (None, 0.5, 3.5):
+        workload = seen(some_pods(1), replica_accelerators={"nvidia.com/gpu": 1}, replica_cpu_cores=cores)
+        assert usd(price(workload, node)) == pytest.approx(1.006)
+
+
+def test_a_part_of_a_node_costs_its_cards_and_the_larger_part_of_the_host():
+    # 8 GPUs at 4 $/h of 40 leave 8 $/h for the host: two cards take 2 of it, half of the cores 4.
+    node = a_node(
+        allocatable={"nvidia.com/gpu": 8, "cpu": 96}, hourly_usd=Sample(40.0, NOW), gpu_hourly_usd=Sample(4.0, NOW)
+    )
+    assert usd(price(seen(some_pods(1), replica_cpu_cores=12.0), node)) == pytest.approx(8.0 + 2.0)
+    assert usd(price(seen(some_pods(1), replica_cpu_cores=48.0), node)) == pytest.approx(8.0 + 4.0)
+
+
+def test_the_price_of_the_whole_node_alone_is_shared_by_its_cards():
+    node = a_node(allocatable={"nvidia.com/gpu": 8}, hourly_usd=Sample(40.0, NOW))
+    assert usd(price(seen(some_pods(1)), node)) == pytest.approx(10.0)
+
+
+def test_a_contract_price_of_the_cards_stands_beside_opencosts_price_of_the_host():
+    node = a_node(allocatable={"nvidia.com/gpu": 8}, hourly_usd=Sample(40.0, NOW), gpu_hourly_usd=Sample(4.0, NOW))
+    got = price(seen(some_pods(1)), node, override=PriceOverride(gpu_usd_per_hour=2.5))
+    assert usd(got) == pytest.approx(2 * 2.5 + 2.0)
+    assert isinstance(got, Sample)
+    assert got.source == "override + opencost host"
+
+
+def test_cores_and_memory_cost_their_parts_where_each_has_a_price():
+    # 8 x 0.03 + 64 GiB x 0.005 = 0.56 $/h, where a half of the memory would be 0.80 of the node's 1.60.
+    node = a_node(
+        labels={},
+        allocatable={"cpu": 32, "memory": 128 * BYTES_PER_GIB},
+        hourly_usd=Sample(1.6, NOW),
+        core_hourly_usd=Sample(0.03, NOW),
+        gib_hourly_usd=Sample(0.005, NOW),
+    )
+    workload = seen(some_pods(1), replica_accelerators={}, replica_cpu_cores=8.0)
+    assert usd(price(replace(workload, replica_memory_bytes=64 * BYTES_PER_GIB), node)) == pytest.approx(0.56)
+    # One that fills the memory leaves nothing to others: it costs the node.
+    assert usd(price(replace(workload, replica_memory_bytes=125 * BYTES_PER_GIB), node)) == pytest.approx(1.6)
+
+
+def test_a_policys_price_of_memory_stands_beside_opencosts_price_of_cores():
+    node = a_node(labels={}, allocatable={"cpu": 32}, core_hourly_usd=Sample(0.03, NOW))
+    workload = seen(
+        some_pods(1), replica_accelerators={}, replica_cpu_cores=8.0, replica_memory_bytes=64 * BYTES_PER_GIB
+    )
+    got = price(workload, node, override=PriceOverride(memory_usd_per_gib_hour=0.01))
+    assert usd(got) == pytest.approx(0.24 + 0.64)

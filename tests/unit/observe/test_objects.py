@@ -82,7 +82,7 @@ def test_a_node_that_is_leaving_is_not_to_be_used() -> None:
         allocatable = {"cpu": "64", "hugepages-2Mi": "0", "nvidia.com/gpu": "8", "rebellions.ai/ATOM": "4"}
         return {"metadata": {"name": "n1"}, "spec": spec, "status": {"allocatable": allocatable}}
 
-    assert objects.node(node()).allocatable == {"nvidia.com/gpu": 8, "rebellions.ai/ATOM": 4}
+    assert objects.node(node()).allocatable == {"cpu": 64, "nvidia.com/gpu": 8, "rebellions.ai/ATOM": 4}
     assert not objects.node(node()).unschedulable
     assert objects.node(node(unschedulable=True)).unschedulable
     assert objects.node(node(taints=[{"key": "karpenter.sh/disrupted"}])).unschedulable
