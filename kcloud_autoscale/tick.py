@@ -11,9 +11,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from kcloud_autoscale.account.baseline import matured
 from kcloud_autoscale.account.ledger import Account
+from kcloud_autoscale.account.room import Claim, rooms
 from kcloud_autoscale.account.scope import settle_scope
-from kcloud_autoscale.account.settle import Interval, settle
+from kcloud_autoscale.account.settle import Past, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.domain.case import Case
@@ -98,6 +100,17 @@ class _Look:
 
 
 @frozen
+class _Priced:
+    """One workload, what one of its replicas serves, costs and draws."""
+
+    look: _Look
+    capacities: tuple[CapacityState, ...]
+    kappa: float | None
+    kappa_source: str
+    worth: Worth
+
+
+@frozen
 class _Known:
     """A case, what has been learned on the way to it, and what was spent."""
 
@@ -137,7 +150,14 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
         for key, workload in policy.workloads.items()
     ]
     forecasts = _forecast(looks, policy, state.forecaster, now_seconds)
-    known = [_know(look, forecasts.get(look.policy.key), observation, policy, now_seconds) for look in looks]
+    priced = [_price(look, observation, policy, now_seconds) for look in looks]
+    room = rooms([_claim(each, now_seconds) for each in priced], policy, state.spends, now_seconds)
+    known = [
+        _know(
+            each, forecasts.get(each.look.policy.key), room.get(each.look.policy.key), observation, policy, now_seconds
+        )
+        for each in priced
+    ]
     accounts = {one.case.policy.key: one.account for one in known}
     state.spends = {
         scope.name: settle_scope(state.spends.get(scope.name), scope, accounts, now_seconds)
@@ -211,15 +231,34 @@ def _lag(seen_until: Mapping[WorkloadKey, float], key: WorkloadKey, policy: Flee
     return 1.5 * policy.step_seconds if now_seconds > seen_until.get(key, now_seconds) else 0.0
 
 
-def _know(
-    look: _Look, forecast: Forecast | None, observation: Observation, policy: FleetPolicy, now_seconds: float
-) -> _Known:
-    """Everything a decision rests on: the forecast, what one replica serves, costs and draws, what was spent."""
+def _price(look: _Look, observation: Observation, policy: FleetPolicy, now_seconds: float) -> _Priced:
+    """What one replica serves, costs and draws."""
     workload, seen, state = look.policy, look.seen, look.state
     capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
     kappa, kappa_source = capacity.estimate(capacities, workload)
     worth = replica_worth(workload, seen, state.power, observation, policy, now_seconds)
-    past = Interval(workload, seen, state, kappa, look.lead_time_seconds)
+    return _Priced(look, capacities, kappa, kappa_source, worth)
+
+
+def _claim(priced: _Priced, now_seconds: float) -> Claim:
+    look = priced.look
+    return Claim(
+        look.policy, look.seen.target, matured(look.state.baseline, now_seconds), priced.worth, look.state.ledger
+    )
+
+
+def _know(
+    priced: _Priced,
+    forecast: Forecast | None,
+    room: int | None,
+    observation: Observation,
+    policy: FleetPolicy,
+    now_seconds: float,
+) -> _Known:
+    """Everything a decision rests on: the forecast, what one replica serves, costs and draws, what was spent."""
+    look, kappa, kappa_source, worth = priced.look, priced.kappa, priced.kappa_source, priced.worth
+    workload, seen, state = look.policy, look.seen, look.state
+    past = Past(workload, seen, state, kappa, look.lead_time_seconds, room)
     account, baseline = settle(past, worth, observation.carbon_grams_per_kwh, policy, now_seconds)
     shadows, chosen = _choose_levels(look, forecast, kappa, policy, now_seconds)
     case = Case(
@@ -236,7 +275,7 @@ def _know(
         chosen,
         account.ledger,
     )
-    return _Known(case, worth, look.start_ups, capacities, shadows, account, baseline)
+    return _Known(case, worth, look.start_ups, priced.capacities, shadows, account, baseline)
 
 
 def _choose_levels(

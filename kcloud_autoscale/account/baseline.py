@@ -4,6 +4,8 @@
 keeps one replica where the workload may have none: an HPA's `minReplicas` is at least 1 (unless the alpha gate
 HPAScaleToZero is on), and at zero replicas it has no utilization that would wake it.
 ``static``: as many as the peak of the last 14 days needs. ``previous``: as many as ran at adoption.
+
+This is what the baseline wants within its bounds; what it could have run of that, `account.room` says.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def _hpa(
 ) -> BaselineState:
     if state.replicas is None:
         first = _hpa_bounded(_ceil(load / TARGET_FRACTION), policy)
-        return BaselineState(first, first, (Recommendation(now_seconds, first),), (), state.daily_peaks)
+        return BaselineState(first, first, (Recommendation(now_seconds, first),), (), state.daily_peaks, state.slots)
     wanted = _hpa_bounded(wanted_replicas(load, state.replicas, state.ready), policy)
     window = policy.scale_down.stabilization_window_seconds
     recent = _remembered(state.recommendations, Recommendation(now_seconds, wanted), window)
@@ -110,7 +112,7 @@ def _hpa(
     elif change < 0:
         starting = _without_newest(starting, -change)
     ready = replicas - sum(event.change for event in starting) if starting else replicas
-    return BaselineState(replicas, ready, recent, starting, state.daily_peaks)
+    return BaselineState(replicas, ready, recent, starting, state.daily_peaks, state.slots)
 
 
 def matured(state: BaselineState, now_seconds: float) -> BaselineState:
@@ -119,7 +121,7 @@ def matured(state: BaselineState, now_seconds: float) -> BaselineState:
         return state
     starting = tuple(event for event in state.starting if event.at_seconds > now_seconds)
     ready = state.replicas - sum(event.change for event in starting)
-    return BaselineState(state.replicas, ready, state.recommendations, starting, state.daily_peaks)
+    return BaselineState(state.replicas, ready, state.recommendations, starting, state.daily_peaks, state.slots)
 
 
 def _remembered(
@@ -147,7 +149,7 @@ def _without_newest(starting: tuple[ScaleEvent, ...], count: int) -> tuple[Scale
 def _fixed(state: BaselineState, replicas: int | None) -> BaselineState:
     if replicas == state.replicas:
         return state
-    return BaselineState(replicas, replicas or 0, (), (), state.daily_peaks)
+    return BaselineState(replicas, replicas or 0, (), (), state.daily_peaks, state.slots)
 
 
 def _with_peak(
@@ -161,7 +163,7 @@ def _with_peak(
     kept = tuple(sorted((day, peak) for day, peak in peaks.items() if day > oldest))
     if kept == state.daily_peaks:
         return state
-    return BaselineState(state.replicas, state.ready, state.recommendations, state.starting, kept)
+    return BaselineState(state.replicas, state.ready, state.recommendations, state.starting, kept, state.slots)
 
 
 def _history_peaks(history: DemandHistory | None) -> list[tuple[int, float]]:

@@ -1,7 +1,9 @@
-"""The ledger: what ran beside what the baseline would have run, and what is left of the budget.
+"""The ledger: what ran, and beside it what the baseline would have run on the same load.
 
-Every field of the comparison grows only over intervals in which both of its sides are known; what is unknown saves
-nothing. Both sides are looked at at the end of the interval, on the same demand, so neither is favoured.
+``actual`` is everything that ran, each quantity over all intervals in which it is known. ``compared`` (ours) and
+``baseline`` (its) hold the intervals in which both sides of a quantity are known; ``unproven`` is the part of their
+difference that service gave up for: see `account.service`. What was saved is baseline - compared - unproven; what is
+unknown saves nothing. Both sides are looked at at the end of the interval, on the same demand, so neither is favoured.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from kcloud_autoscale.account.carbon import grams_co2e
+from kcloud_autoscale.account.service import lacking_replicas, needed_replicas, unproven
+from kcloud_autoscale.domain.bounds import MOST_COUNTED, MOST_PER_INTERVAL
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.periods import carried_usd, period_bounds, period_spent_usd
 from kcloud_autoscale.domain.policy import Caps
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times, value_or_none
 from kcloud_autoscale.domain.state import Ledger, Usage
 from kcloud_autoscale.domain.units import SECONDS_PER_HOUR, joules, usd
 
@@ -22,6 +26,7 @@ from kcloud_autoscale.domain.units import SECONDS_PER_HOUR, joules, usd
 # would have done in between is not known.
 LONGEST_COMPARED_SECONDS = 600.0
 _UNKNOWN_TARGET = Missing(MissingReason.NO_DATA, "the target is not known")
+_NOTHING = Usage()
 
 
 @frozen
@@ -47,8 +52,56 @@ class Running:
 
 
 @frozen
+class Interval:
+    """What an interval is accounted by.
+
+    Attributes:
+        actual: What ran; None when the target is unknown, then nothing is accounted.
+        baseline: What the counterfactual would have run; None while it is unknown.
+        demand: Load per second.
+        capacity_per_replica: Load per second one replica serves; None leaves served and missed demand unknown.
+        accelerators_per_replica: Devices.
+        carbon_grams_per_kwh: Of the grid.
+    """
+
+    actual: Running | None
+    baseline: Running | None
+    demand: Reading
+    capacity_per_replica: float | None
+    accelerators_per_replica: int
+    carbon_grams_per_kwh: Reading
+
+    @property
+    def lacking(self) -> int:
+        """Ready replicas that ours lack to serve as much as the baseline; 0 where there is nothing to compare with."""
+        if self.actual is None or self.baseline is None:
+            return 0
+        needed = needed_replicas(value_or_none(self.demand), self.capacity_per_replica)
+        return lacking_replicas(needed, self.actual.ready_replicas, self.baseline.ready_replicas)
+
+
+@frozen
+class Entry:
+    """What one interval adds to the four sums of the ledger.
+
+    Attributes:
+        seconds: Length of the interval, up to the ledger's last update.
+        actual: Of all that ran.
+        compared: Of ours, as far as the baseline is known.
+        baseline: Of the baseline.
+        unproven: Of the difference.
+    """
+
+    seconds: float
+    actual: Usage = _NOTHING
+    compared: Usage = _NOTHING
+    baseline: Usage = _NOTHING
+    unproven: Usage = _NOTHING
+
+
+@frozen
 class Savings:
-    """Baseline minus actual, signed: negative where ours cost more. 0 where nothing is known."""
+    """What was saved, signed: negative where ours cost more. 0 where nothing is known."""
 
     replica_seconds: float
     accelerator_seconds: float
@@ -87,6 +140,8 @@ class Account:
         score: The optimization score, 0-1; None while demand or capacity is unknown.
         budget: None when the workload has none.
         ledger: Totals of both sides.
+        entry: What the interval up to this instant added to them; None for the first instant.
+        lacking: Ready replicas that ours lack now to serve as much as the baseline.
     """
 
     actual: Running | None
@@ -94,6 +149,8 @@ class Account:
     score: float | None
     budget: Budget | None
     ledger: Ledger
+    entry: Entry | None = None
+    lacking: int = 0
 
     @property
     def usd_per_hour(self) -> Reading:
@@ -104,6 +161,14 @@ class Account:
     def watts(self) -> Reading:
         """What runs draws."""
         return _UNKNOWN_TARGET if self.actual is None else self.actual.watts
+
+    @property
+    def watts_saved(self) -> float | None:
+        """Draw of the baseline minus ours, now, as far as it counts; None while either is unknown."""
+        if self.baseline is None or isinstance(self.watts, Missing) or isinstance(self.baseline.watts, Missing):
+            return None
+        saved = self.baseline.watts.value - self.watts.value
+        return saved - unproven(saved, self.lacking * _each(self.baseline.watts.value, self.baseline.replicas))
 
 
 def baseline_watts(actual: Running, replicas: int, idle_watts: Reading) -> Reading:
@@ -122,50 +187,64 @@ def baseline_watts(actual: Running, replicas: int, idle_watts: Reading) -> Readi
 
 
 def record(
-    ledger: Ledger | None,
-    actual: Running | None,
-    baseline: Running | None,
-    demand: Reading,
-    kappa: float | None,
-    accelerators_per_replica: int,
-    carbon_grams_per_kwh: Reading,
-    caps: Caps,
-    created_seconds: float,
-    now_seconds: float,
-) -> Ledger:
-    """The ledger with the interval since its last update.
+    ledger: Ledger | None, interval: Interval, caps: Caps, created_seconds: float, now_seconds: float
+) -> tuple[Ledger, Entry | None]:
+    """The ledger with the interval since its last update, and what that interval added.
 
     Args:
         ledger: None starts one now.
-        actual: What ran; None when the target is unknown, then the interval is left out.
-        baseline: What the counterfactual would have run; None while it is unknown.
-        demand: Load per second in the interval.
-        kappa: Load per second one replica serves; None leaves served and missed demand unknown.
-        accelerators_per_replica: Devices.
-        carbon_grams_per_kwh: Of the grid.
+        interval: What ran, and what would have.
         caps: Its budget period decides when the period's spend begins anew.
         created_seconds: Of the optimizer, the start of a ``Total`` budget.
         now_seconds: Unix time of this tick.
     """
     start, _ = period_bounds(caps.budget_period, created_seconds, now_seconds)
     if ledger is None:
-        return Ledger(now_seconds, now_seconds, period_start_seconds=start)
+        return Ledger(now_seconds, now_seconds, period_start_seconds=start), None
     seconds = now_seconds - ledger.updated_seconds
     if seconds <= 0.0:
-        return ledger
-    spent = _spent_usd(actual, seconds)
-    period = period_spent_usd(ledger.period_spent_usd, ledger.period_start_seconds, start, spent, seconds, now_seconds)
-    ours, theirs = ledger.actual, ledger.baseline
-    if actual is not None and baseline is not None and seconds <= LONGEST_COMPARED_SECONDS:
-        ours, theirs = _compared(ledger, actual, baseline, demand, kappa, accelerators_per_replica,
-                                 carbon_grams_per_kwh, seconds)  # fmt: skip
-    return Ledger(ledger.since_seconds, now_seconds, ours, theirs, ledger.spent_usd + spent, start, period)
+        return ledger, None
+    added = entry(interval, seconds)
+    began = ledger.period_start_seconds
+    period, baseline_period = (
+        period_spent_usd(before, began, start, spent, seconds, now_seconds)
+        for before, spent in (
+            (ledger.period_spent_usd, added.actual.usd),
+            # Where the baseline is unknown its budget goes as ours does.
+            (ledger.period_baseline_usd, (added.actual if added.baseline is _NOTHING else added.baseline).usd),
+        )
+    )
+    return Ledger(
+        since_seconds=ledger.since_seconds,
+        updated_seconds=now_seconds,
+        actual=_sum(ledger.actual, added.actual),
+        compared=_sum(ledger.compared, added.compared),
+        baseline=_sum(ledger.baseline, added.baseline),
+        unproven=_sum(ledger.unproven, added.unproven),
+        period_start_seconds=start,
+        period_spent_usd=period,
+        period_baseline_usd=baseline_period,
+    ), added
+
+
+def entry(interval: Interval, seconds: float) -> Entry:
+    """What an interval adds: all that ran, and of each compared quantity both sides or neither."""
+    ours, theirs = interval.actual, interval.baseline
+    if ours is None:
+        return Entry(seconds)
+    watched = seconds <= LONGEST_COMPARED_SECONDS
+    actual = _used(ours, interval, seconds, watched)
+    if theirs is None or not watched:
+        return Entry(seconds, actual)
+    return Entry(seconds, actual, *_compared(interval, ours, theirs, actual, _used(theirs, interval, seconds, True)))
 
 
 def savings(ledger: Ledger) -> Savings:
-    """What was saved against the baseline; never more than the baseline itself."""
-    return Savings(**{f.name: getattr(ledger.baseline, f.name) - getattr(ledger.actual, f.name)
-                      for f in fields(Savings)})  # fmt: skip
+    """What was saved against the baseline and counts; never more than the baseline itself."""
+    theirs, ours, gone = ledger.baseline, ledger.compared, ledger.unproven
+    return Savings(**{f.name: getattr(theirs, f.name) - getattr(ours, f.name) - getattr(gone, f.name)
+                      for f in fields(Savings) if f.name != "demand_missed"},
+                   demand_missed=theirs.demand_missed - ours.demand_missed)  # fmt: skip
 
 
 def budget(
@@ -191,9 +270,9 @@ def budget(
 
 
 def to_status(ledger: Ledger) -> dict[str, float]:
-    """The ledger as plain numbers, for the status of the object it belongs to."""
+    """The ledger as plain numbers, for the record that a new process goes on from."""
     numbers = {name: float(getattr(ledger, name)) for name in _OWN}
-    for side in ("actual", "baseline"):
+    for side in _SIDES:
         numbers |= {f"{side}_{f.name}": float(getattr(getattr(ledger, side), f.name)) for f in fields(Usage)}
     return numbers
 
@@ -201,57 +280,111 @@ def to_status(ledger: Ledger) -> dict[str, float]:
 def restore(numbers: Mapping[str, float]) -> Ledger | None:
     """The ledger that `to_status` wrote; None when a number is absent or not a finite, non-negative one.
 
-    A field this version added and that one did not write begins at 0; a broken number is not repaired by guessing.
+    A field this version added and that one did not write begins at 0; a broken number is not repaired by guessing. A
+    quantity that an older version let grow beyond all counting begins anew on all sides, or its sums would never be
+    written again.
     """
     if not all(isinstance(value, int | float) and math.isfinite(value) and value >= 0.0 for value in numbers.values()):
         return None
     if not {"since_seconds", "updated_seconds"} <= numbers.keys():
         return None
-    actual, baseline = (
-        Usage(**{f.name: float(numbers.get(f"{side}_{f.name}", 0.0)) for f in fields(Usage)})
-        for side in ("actual", "baseline")
+    beyond = {f.name for f in fields(Usage) if any(numbers.get(f"{s}_{f.name}", 0.0) > MOST_COUNTED for s in _SIDES)}
+
+    def side(name: str) -> Usage:
+        kept = [f.name for f in fields(Usage) if f.name not in beyond]
+        return Usage(**{each: float(numbers.get(f"{name}_{each}", 0.0)) for each in kept})
+
+    return Ledger(
+        float(numbers["since_seconds"]),
+        float(numbers["updated_seconds"]),
+        side("actual"),
+        side("compared"),
+        side("baseline"),
+        side("unproven"),
+        *(float(numbers.get(name, 0.0)) for name in _OWN[2:]),
     )
-    since, updated, *spent = (float(numbers.get(name, 0.0)) for name in _OWN)
-    return Ledger(since, updated, actual, baseline, *spent)
 
 
-_OWN = tuple(f.name for f in fields(Ledger) if f.name not in ("actual", "baseline"))
+_SIDES = ("actual", "compared", "baseline", "unproven")
+_OWN = tuple(f.name for f in fields(Ledger) if f.name not in _SIDES)
 
 
-def _spent_usd(actual: Running | None, seconds: float) -> float:
-    """Money the interval cost; 0 while the price is unknown, and a condition says that it is."""
-    if actual is None or isinstance(actual.usd_per_replica_hour, Missing):
-        return 0.0
-    return usd(actual.replicas * actual.usd_per_replica_hour.value, seconds)
+def _used(running: Running, interval: Interval, seconds: float, watched: bool) -> Usage:
+    """One side of an interval; 0 for what is unknown, and conditions say that it is."""
+    price, watts = value_or_none(running.usd_per_replica_hour), value_or_none(running.watts)
+    energy = 0.0 if watts is None else joules(watts, seconds)
+    emitted = value_or_none(grams_co2e(energy, interval.carbon_grams_per_kwh))
+    served = missed = 0.0
+    kappa = interval.capacity_per_replica
+    if watched and kappa is not None and not isinstance(interval.demand, Missing):
+        load = interval.demand.value
+        served = min(load, running.ready_replicas * kappa) * seconds
+        missed = load * seconds - served
+    return Usage(
+        _plausible(running.replicas * seconds),
+        _plausible(running.replicas * interval.accelerators_per_replica * seconds),
+        0.0 if price is None else _plausible(usd(running.replicas * price, seconds)),
+        _plausible(energy),
+        _plausible(emitted or 0.0),
+        _plausible(served),
+        _plausible(missed),
+    )
 
 
 def _compared(
-    ledger: Ledger, actual: Running, baseline: Running, demand: Reading, kappa: float | None,
-    accelerators_per_replica: int, carbon: Reading, seconds: float,
-) -> tuple[Usage, Usage]:  # fmt: skip
-    """Both sides with the interval added: of each quantity either both or neither."""
-    priced = not isinstance(actual.usd_per_replica_hour, Missing)
-    priced = priced and not isinstance(baseline.usd_per_replica_hour, Missing)
-    metered = not isinstance(actual.watts, Missing) and not isinstance(baseline.watts, Missing)
-    load = None if isinstance(demand, Missing) or kappa is None else demand.value
+    interval: Interval, ours: Running, theirs: Running, actual: Usage, baseline: Usage
+) -> tuple[Usage, Usage, Usage]:
+    """Both sides of what is known of both, and what of their difference does not count."""
+    priced = not isinstance(ours.usd_per_replica_hour, Missing) and not isinstance(theirs.usd_per_replica_hour, Missing)
+    metered = not isinstance(ours.watts, Missing) and not isinstance(theirs.watts, Missing)
+    if not (priced and metered):
+        actual, baseline = _known(actual, priced, metered), _known(baseline, priced, metered)
+    lacking = interval.lacking
+    if not lacking:
+        return actual, baseline, _NOTHING
+    share = _each(lacking, theirs.replicas)
+    gone = [unproven(their - our, share * their) for our, their in (
+        (actual.replica_seconds, baseline.replica_seconds),
+        (actual.accelerator_seconds, baseline.accelerator_seconds),
+        (actual.usd, baseline.usd),
+        (actual.joules, baseline.joules),
+        (actual.grams_co2e, baseline.grams_co2e),
+    )]  # fmt: skip
+    more_missed = max(0.0, actual.demand_missed - baseline.demand_missed)
+    return actual, baseline, Usage(gone[0], gone[1], gone[2], gone[3], gone[4], 0.0, more_missed)
 
-    def used(running: Running, before: Usage) -> Usage:
-        energy = grams = served = missed = 0.0
-        if metered and not isinstance(running.watts, Missing):
-            energy = joules(running.watts.value, seconds)
-            emitted = grams_co2e(energy, carbon)
-            grams = 0.0 if isinstance(emitted, Missing) else emitted.value
-        if load is not None and kappa is not None:
-            served = min(load, running.ready_replicas * kappa) * seconds
-            missed = load * seconds - served
-        return Usage(
-            before.replica_seconds + running.replicas * seconds,
-            before.accelerator_seconds + running.replicas * accelerators_per_replica * seconds,
-            before.usd + (_spent_usd(running, seconds) if priced else 0.0),
-            before.joules + energy,
-            before.grams_co2e + grams,
-            before.demand_served + served,
-            before.demand_missed + missed,
-        )
 
-    return used(actual, ledger.actual), used(baseline, ledger.baseline)
+def _known(usage: Usage, priced: bool, metered: bool) -> Usage:
+    """Without what is not known of both sides."""
+    return Usage(
+        usage.replica_seconds,
+        usage.accelerator_seconds,
+        usage.usd if priced else 0.0,
+        usage.joules if metered else 0.0,
+        usage.grams_co2e if metered else 0.0,
+        usage.demand_served,
+        usage.demand_missed,
+    )
+
+
+def _each(total: float, count: int) -> float:
+    return total / count if count else 0.0
+
+
+def _plausible(amount: float) -> float:
+    """0 for what no interval can add up to: it would stay in the sum for ever."""
+    return amount if 0.0 <= amount <= MOST_PER_INTERVAL else 0.0
+
+
+def _sum(before: Usage, more: Usage) -> Usage:
+    if more is _NOTHING:
+        return before
+    return Usage(
+        before.replica_seconds + more.replica_seconds,
+        before.accelerator_seconds + more.accelerator_seconds,
+        before.usd + more.usd,
+        before.joules + more.joules,
+        before.grams_co2e + more.grams_co2e,
+        before.demand_served + more.demand_served,
+        before.demand_missed + more.demand_missed,
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.domain.periods import period_bounds, period_spent_usd
 from kcloud_autoscale.domain.policy import BudgetPeriod, CostScope
-from kcloud_autoscale.domain.reading import Missing
+from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.state import ScopeSpend
 from kcloud_autoscale.domain.units import usd
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -34,9 +34,32 @@ def settle_scope(
         return spend
     spent = usd(_usd_per_hour(scope, accounts), seconds)
     month = period_spent_usd(spend.month_usd, spend.month_start_seconds, start, spent, seconds, now_seconds)
-    return ScopeSpend(now_seconds, spend.total_usd + spent, start, month)
+    theirs = usd(_baseline_usd_per_hour(scope, accounts), seconds)
+    baseline_month = period_spent_usd(
+        spend.baseline_month_usd, spend.month_start_seconds, start, theirs, seconds, now_seconds
+    )
+    return ScopeSpend(
+        now_seconds,
+        spend.total_usd + spent,
+        start,
+        month,
+        spend.baseline_total_usd + theirs,
+        baseline_month,
+    )
 
 
 def _usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:
-    rates = [accounts[key].usd_per_hour for key in scope.members if key in accounts]
+    return _sum(accounts[key].usd_per_hour for key in scope.members if key in accounts)
+
+
+def _baseline_usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:
+    """What the baselines cost; where one is unknown, what runs: a budget that was spent is spent for it too."""
+    return _sum(
+        account.usd_per_hour if account.baseline is None else account.baseline.usd_per_hour
+        for key in scope.members
+        if (account := accounts.get(key)) is not None
+    )
+
+
+def _sum(rates: Iterable[Reading]) -> float:
     return sum(rate.value for rate in rates if not isinstance(rate, Missing))

@@ -6,7 +6,9 @@ crossed by the interval in between.
 
 from __future__ import annotations
 
-from kcloud_autoscale.account import baseline, ledger
+from dataclasses import replace
+
+from kcloud_autoscale.account import baseline, ledger, room
 from kcloud_autoscale.account.devices import device_count
 from kcloud_autoscale.account.ledger import Account, Running
 from kcloud_autoscale.account.score import optimization_score
@@ -19,7 +21,7 @@ from kcloud_autoscale.domain.state import BaselineState, WorkloadState
 
 
 @frozen
-class Interval:
+class Past:
     """One workload in the time since the last tick.
 
     Attributes:
@@ -28,6 +30,7 @@ class Interval:
         state: The ledger so far, and the baseline as it ran in the interval.
         capacity_per_replica: κ; None while unknown.
         lead_time_seconds: Of the baseline's replicas as of ours.
+        room: The most replicas that the baseline could run; None where nothing limits it.
     """
 
     policy: WorkloadPolicy
@@ -35,10 +38,11 @@ class Interval:
     state: WorkloadState
     capacity_per_replica: float | None
     lead_time_seconds: float
+    room: int | None = None
 
 
 def settle(
-    past: Interval, worth: Worth, carbon_grams_per_kwh: Reading, fleet: FleetPolicy, now_seconds: float
+    past: Past, worth: Worth, carbon_grams_per_kwh: Reading, fleet: FleetPolicy, now_seconds: float
 ) -> tuple[Account, BaselineState]:
     """Account for the interval since the last tick, then let the baseline decide for the next.
 
@@ -54,19 +58,6 @@ def settle(
     """
     policy, seen, state, kappa = past.policy, past.seen, past.state, past.capacity_per_replica
     actual = _actual(seen, worth)
-    shadow = _shadow(baseline.matured(state.baseline, now_seconds), actual, worth)
-    totals = ledger.record(
-        state.ledger,
-        actual,
-        shadow,
-        seen.demand,
-        kappa,
-        device_count(policy, seen),
-        carbon_grams_per_kwh,
-        policy.caps,
-        policy.created_seconds,
-        now_seconds,
-    )
     advanced = baseline.advance(
         state.baseline,
         policy,
@@ -78,6 +69,14 @@ def settle(
         history=seen.demand_history,
         original_replicas=state.original_replicas,
     )
+    # A process that goes on from a ledger has lost its shadow: it is taken to have run what the present load asks for.
+    ran = baseline.matured(state.baseline, now_seconds)
+    if ran.replicas is None and state.ledger is not None:
+        ran = advanced
+    shadow = _shadow(ran, actual, worth, past.room)
+    interval = ledger.Interval(actual, shadow, seen.demand, kappa, device_count(policy, seen), carbon_grams_per_kwh)
+    totals, added = ledger.record(state.ledger, interval, policy.caps, policy.created_seconds, now_seconds)
+    advanced = replace(advanced, slots=room.seen_slots(state.baseline.slots, seen.target, now_seconds))
     score = budget = None
     if actual is not None:
         price = worth.usd_per_hour
@@ -86,7 +85,7 @@ def settle(
         )
         if policy.caps.budget_usd is not None:
             budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)
-    return Account(actual, shadow, score, budget, totals), advanced
+    return Account(actual, shadow, score, budget, totals, added, interval.lacking), advanced
 
 
 def _actual(seen: WorkloadObservation, worth: Worth) -> Running | None:
@@ -97,8 +96,10 @@ def _actual(seen: WorkloadObservation, worth: Worth) -> Running | None:
     return Running(paid, seen.target.ready_replicas, worth.usd_per_hour, times(worth.power.now, paid))
 
 
-def _shadow(state: BaselineState, actual: Running | None, worth: Worth) -> Running | None:
+def _shadow(state: BaselineState, actual: Running | None, worth: Worth, most: int | None) -> Running | None:
+    """What the baseline runs of what it wants, as far as there is room for it."""
     if actual is None or state.replicas is None:
         return None
-    watts = ledger.baseline_watts(actual, state.replicas, worth.power.idle)
-    return Running(state.replicas, state.ready, worth.on_demand_usd_per_hour, watts)
+    replicas = state.replicas if most is None else min(state.replicas, most)
+    watts = ledger.baseline_watts(actual, replicas, worth.power.idle)
+    return Running(replicas, min(state.ready, replicas), worth.on_demand_usd_per_hour, watts)

@@ -249,22 +249,17 @@ def _savings(account: Account, policy: WorkloadPolicy) -> SavingsStatus:
         since=datetime.fromtimestamp(ledger.since_seconds, UTC),
         updated=datetime.fromtimestamp(ledger.updated_seconds, UTC),
         usd=rounded(saved.usd),
+        unproven_usd=rounded(ledger.unproven.usd),
         joules=rounded(saved.joules),
         grams_co2e=rounded(saved.grams_co2e),
-        watts=rounded(watts_saved(account)),
+        watts=rounded(account.watts_saved),
+        lacking_replicas=account.lacking,
         spent_usd=ledger.spent_usd,
         actual=_usage(ledger.actual),
+        compared=_usage(ledger.compared),
         baseline_usage=_usage(ledger.baseline),
+        unproven=_usage(ledger.unproven),
     )
-
-
-def watts_saved(account: Account) -> float | None:
-    """Draw of the baseline minus ours, now; None while either is unknown."""
-    ours = account.watts
-    theirs = account.baseline.watts if account.baseline is not None else None
-    if not isinstance(ours, Sample) or not isinstance(theirs, Sample):
-        return None
-    return theirs.value - ours.value
 
 
 def _usage(usage: Usage) -> UsageStatus:

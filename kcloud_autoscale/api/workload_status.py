@@ -83,18 +83,24 @@ class UsageStatus(StatusModel):
 
 
 class SavingsStatus(StatusModel):
-    """Actual beside the baseline, over the intervals in which both are known. Negative when more was used."""
+    """What was saved: baselineUsage - compared - unproven. Negative when more was used."""
 
     baseline: str | None = _number("What it is measured against: hpa, static or previous.")
     since: datetime | None = _number("When counting began.")
     updated: datetime | None = _number("Until when it is counted.")
-    usd: float | None = _number("USD saved.")
+    usd: float | None = _number("USD saved while as much was served as the baseline would have.")
+    unproven_usd: float | None = _number("USD not spent while less was served than the baseline would have: not saved.")
     joules: float | None = _number("Joules saved.")
     grams_co2e: float | None = Field(default=None, alias="gramsCO2e", description="Grams of CO2 equivalent saved.")
     watts: float | None = _number("Watts saved now.")
+    lacking_replicas: int | None = _number("Ready replicas that lack now to serve as much as the baseline would.")
     spent_usd: float | None = _number("USD spent in all, also where the baseline is unknown; budgets rest on it.")
-    actual: UsageStatus | None = _number("What was used.")
-    baseline_usage: UsageStatus | None = _number("What the baseline would have used.")
+    actual: UsageStatus | None = _number("What was used, whether or not the baseline is known.")
+    compared: UsageStatus | None = _number("What was used while both sides are known.")
+    baseline_usage: UsageStatus | None = _number("What the baseline would have used meanwhile.")
+    unproven: UsageStatus | None = _number(
+        "Of their difference, what does not count because less was served; demandMissed is what was missed beyond it."
+    )
 
 
 class MissesStatus(StatusModel):

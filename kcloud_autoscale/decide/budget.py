@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.periods import carried_usd, period_bounds
+from kcloud_autoscale.domain.periods import carried_usd, paced_usd_per_hour, period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, CostScope, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.state import Ledger, ScopeSpend
-from kcloud_autoscale.domain.units import SECONDS_PER_HOUR
-
-# Of the even pace from here on. Twice, because the load of a day peaks at about twice its mean.
-PACE_ALLOWANCE = 2.0
 
 
 @frozen
@@ -48,7 +44,7 @@ def allowance(
     """What the budget of one workload allows until the next tick."""
     start, end = period_bounds(policy.caps.budget_period, policy.created_seconds, now_seconds)
     spent = 0.0 if ledger is None else carried_usd(ledger.period_spent_usd, ledger.period_start_seconds, start)
-    return Allowance(_rate(budget_usd - spent, end, cycle_seconds, now_seconds), spent)
+    return Allowance(paced_usd_per_hour(budget_usd - spent, end, cycle_seconds, now_seconds), spent)
 
 
 def shared_budgets(
@@ -70,21 +66,6 @@ def _of_scope(scope: CostScope, spend: ScopeSpend, cycle_seconds: float, now_sec
         ("monthlyBudget", scope.monthly_usd, this_month, end),
     ):
         if budget_usd is not None and scope.members:
-            rate = _rate(budget_usd - spent, until, cycle_seconds, now_seconds)
+            rate = paced_usd_per_hour(budget_usd - spent, until, cycle_seconds, now_seconds)
             cap = SharedCap(f"{scope.name}/{limit}", CapUnit.USD_PER_HOUR, rate, scope.members)
             yield SharedBudget(cap, budget_usd, spent)
-
-
-def _rate(left_usd: float, end_seconds: float | None, cycle_seconds: float, now_seconds: float) -> float:
-    """$/h until the next tick: twice the even pace of what is left, and never more than is left.
-
-    240 $ a day are 10 $/h. At midnight 20 $/h are allowed. A night of 8 h at 5 $/h leaves 200 $ for 16 h, and 25 $/h
-    are allowed; a rush of 8 h at 20 $/h then leaves 40 $ for 8 h, and 10 $/h are allowed. Whoever takes all that is
-    allowed has spent three quarters by noon, then less and less, and never runs dry: what is left falls with the
-    square of the time left. A ``Total`` budget has no end to be paced to; it is spent as needed, to the last cycle.
-    """
-    left = max(0.0, left_usd)
-    rate = left / cycle_seconds * SECONDS_PER_HOUR
-    if end_seconds is not None:
-        rate = min(rate, PACE_ALLOWANCE * left / (end_seconds - now_seconds) * SECONDS_PER_HOUR)
-    return rate

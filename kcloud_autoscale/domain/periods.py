@@ -6,7 +6,10 @@ import functools
 from datetime import UTC, datetime, timedelta
 
 from kcloud_autoscale.domain.policy import BudgetPeriod
-from kcloud_autoscale.domain.units import SECONDS_PER_DAY
+from kcloud_autoscale.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+# Of the even pace from here on. Twice, because the load of a day peaks at about twice its mean.
+PACE_ALLOWANCE = 2.0
 
 
 def period_bounds(period: BudgetPeriod, created_seconds: float, now_seconds: float) -> tuple[float, float | None]:
@@ -33,6 +36,21 @@ def period_spent_usd(
     """
     inside = min(1.0, (now_seconds - start_seconds) / seconds)
     return carried_usd(before_usd, began_seconds, start_seconds) + spent_usd * inside
+
+
+def paced_usd_per_hour(left_usd: float, end_seconds: float | None, cycle_seconds: float, now_seconds: float) -> float:
+    """$/h until the next tick: twice the even pace of what is left, and never more than is left.
+
+    240 $ a day are 10 $/h. At midnight 20 $/h are allowed. A night of 8 h at 5 $/h leaves 200 $ for 16 h, and 25 $/h
+    are allowed; a rush of 8 h at 20 $/h then leaves 40 $ for 8 h, and 10 $/h are allowed. Whoever takes all that is
+    allowed has spent three quarters by noon, then less and less, and never runs dry: what is left falls with the
+    square of the time left. A ``Total`` budget has no end to be paced to; it is spent as needed, to the last cycle.
+    """
+    left = max(0.0, left_usd)
+    rate = left / cycle_seconds * SECONDS_PER_HOUR
+    if end_seconds is not None:
+        rate = min(rate, PACE_ALLOWANCE * left / (end_seconds - now_seconds) * SECONDS_PER_HOUR)
+    return rate
 
 
 @functools.lru_cache(maxsize=64)

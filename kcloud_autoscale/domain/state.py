@@ -138,6 +138,19 @@ class LevelState:
 
 
 @frozen
+class Slots:
+    """Replicas that the cluster had room for when pods of the workload waited for a node.
+
+    Attributes:
+        replicas: That were bound to nodes.
+        seen_seconds: When.
+    """
+
+    replicas: int
+    seen_seconds: float
+
+
+@frozen
 class BaselineState:
     """The shadow autoscaler: what it would run now, and what it remembers.
 
@@ -147,6 +160,7 @@ class BaselineState:
         recommendations: Within the scale-down window.
         starting: Scale-ups whose replicas do not serve yet, oldest first; ``at_seconds`` is when they will.
         daily_peaks: Largest demand of each of the last days: (day since 1970, load per second), ascending.
+        slots: What the cluster was last seen to have room for; None while it always had.
     """
 
     replicas: int | None = None
@@ -154,6 +168,7 @@ class BaselineState:
     recommendations: tuple[Recommendation, ...] = ()
     starting: tuple[ScaleEvent, ...] = ()
     daily_peaks: tuple[tuple[int, float], ...] = ()
+    slots: Slots | None = None
 
 
 @frozen
@@ -171,19 +186,34 @@ class Usage:
 
 @frozen
 class Ledger:
-    """Actual beside the baseline, each field over exactly the intervals in which both sides of it were known.
+    """What ran, and what ran beside what the baseline would have run.
 
-    ``spent_usd`` counts every interval with a known price, baseline or not: budgets rest on it.
-    ``period_start_seconds`` is when the running budget period began, ``period_spent_usd`` what it has cost so far.
+    Attributes:
+        since_seconds: When counting began.
+        updated_seconds: Until when it is counted.
+        actual: Everything that ran, each field over the intervals in which it was known, baseline or not.
+        compared: Ours, each field over exactly the intervals in which both sides of it were known.
+        baseline: The baseline's, over the same intervals.
+        unproven: Of baseline - compared, what does not count, because less was served than the baseline would have.
+        period_start_seconds: When the running budget period began.
+        period_spent_usd: What it has cost so far.
+        period_baseline_usd: What it would have cost the baseline, which has the same budget.
     """
 
     since_seconds: float
     updated_seconds: float
     actual: Usage = field(default_factory=Usage)
+    compared: Usage = field(default_factory=Usage)
     baseline: Usage = field(default_factory=Usage)
-    spent_usd: float = 0.0
+    unproven: Usage = field(default_factory=Usage)
     period_start_seconds: float = 0.0
     period_spent_usd: float = 0.0
+    period_baseline_usd: float = 0.0
+
+    @property
+    def spent_usd(self) -> float:
+        """Over every interval with a known price: budgets rest on it."""
+        return self.actual.usd
 
 
 @frozen
@@ -195,12 +225,16 @@ class ScopeSpend:
         total_usd: Since counting began.
         month_start_seconds: Of the calendar month of ``updated_seconds``, UTC.
         month_usd: Of it, in that month.
+        baseline_total_usd: What their baselines would have spent meanwhile.
+        baseline_month_usd: Of it, in that month.
     """
 
     updated_seconds: float
     total_usd: float = 0.0
     month_start_seconds: float = 0.0
     month_usd: float = 0.0
+    baseline_total_usd: float = 0.0
+    baseline_month_usd: float = 0.0
 
 
 @frozen

@@ -163,7 +163,7 @@ class _Operator:
             self.metrics.loop_lag.set(self.health.lag_seconds)
             if not leads:
                 self.health.leading_since_seconds = None
-                self.metrics.collector.outcomes = {}
+                self.metrics.stand_by()
             elif self.health.leading_since_seconds is None:
                 self.health.leading_since_seconds = self.health.clock()
                 self.cycle.wake()

@@ -1,7 +1,8 @@
 """Every metric but those of single workloads, and what a scrape gets. ``docs/metrics.md`` is rendered from here.
 
-Per-workload series are not kept: each scrape reads them from the last cycle's outcomes, so the series of a deleted
-workload end with it. Totals come from the ledger, which outlives the process.
+Per-workload gauges are not kept: each scrape reads them from the last cycle's outcomes, so the series of a deleted
+workload end with it. Counters begin at 0 with the process; what the ledger has counted over all processes is a gauge.
+Only the leader has any of either.
 """
 
 from __future__ import annotations
@@ -20,36 +21,66 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kcloud_autoscale.act.scale import ScaleOutcome
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.workload import WorkloadKey
-from kcloud_autoscale.operator.workload_metrics import WORKLOAD, WORKLOAD_METRICS, WorkloadMetric
-
-Family = type[GaugeMetricFamily] | type[CounterMetricFamily]
+from kcloud_autoscale.operator.workload_counters import Name, WorkloadCounters
+from kcloud_autoscale.operator.workload_metrics import (
+    WORKLOAD,
+    WORKLOAD_COUNTERS,
+    WORKLOAD_METRICS,
+    WorkloadCounter,
+    WorkloadMetric,
+)
 
 BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class OutcomeCollector(Collector):
-    """Series of the last cycle."""
+    """Series of the last cycle, and what this process has counted."""
 
     def __init__(self) -> None:
         self.outcomes: Mapping[WorkloadKey, Outcome] = {}
+        self.counters = WorkloadCounters()
+
+    def take(self, outcomes: Mapping[WorkloadKey, Outcome]) -> None:
+        """One cycle."""
+        self.outcomes = outcomes
+        self.counters.take({key: outcome.account for key, outcome in outcomes.items()})
+
+    def clear(self) -> None:
+        """Another process leads: the series end."""
+        self.outcomes = {}
+        self.counters.clear()
 
     def collect(self) -> Iterator[Metric]:
         outcomes = self.outcomes  # the next cycle may replace it while this one is read
         for metric in WORKLOAD_METRICS:
             yield _family(metric, outcomes.items())
+        shown = self.counters.shown()
+        for counter in WORKLOAD_COUNTERS:
+            yield _counter_family(counter, shown)
 
     def describe(self) -> Iterable[Metric]:
-        return [_family(metric, ()) for metric in WORKLOAD_METRICS]
+        return [
+            *(_family(metric, ()) for metric in WORKLOAD_METRICS),
+            *(_counter_family(counter, {}) for counter in WORKLOAD_COUNTERS),
+        ]
 
 
 def _family(metric: WorkloadMetric, outcomes: Iterable[tuple[WorkloadKey, Outcome]]) -> Metric:
-    kind: Family = CounterMetricFamily if metric.counter else GaugeMetricFamily
-    family = kind(metric.name, metric.help, labels=[*WORKLOAD, *metric.labels])
+    family = GaugeMetricFamily(metric.name, metric.help, labels=[*WORKLOAD, *metric.labels])
     for key, outcome in outcomes:
         for labels, value in metric.points(outcome):
             family.add_metric([key.namespace, key.name, *labels], value)
+    return family
+
+
+def _counter_family(counter: WorkloadCounter, shown: Mapping[WorkloadKey, Mapping[Name, float]]) -> Metric:
+    family = CounterMetricFamily(counter.name, counter.help, labels=[*WORKLOAD, *counter.labels])
+    for key, values in shown.items():
+        for labels, name in counter.names:
+            family.add_metric([key.namespace, key.name, *labels], values[name])
     return family
 
 
@@ -77,10 +108,10 @@ class Metrics:
     def _fleet(self) -> None:
         self.workloads = self._gauge("kcloud_workloads", "WorkloadOptimizers that are served.")
         self.invalid_objects = self._gauge("kcloud_invalid_objects", "Objects of ours that cannot be understood.")
-        self.optimizations = self._counter(
-            "kcloud_workload_optimizations", "Changes of the replica count that were written.", *WORKLOAD, "direction"
-        )
         self.scale_outcomes = self._counter("kcloud_scale_actions", "Attempts to write a count, by outcome.", "outcome")
+        for outcome in ScaleOutcome:
+            # `increase()` does not see the first value of a series: it is 0.
+            self.scale_outcomes.labels(outcome.value)
 
     def _cycles(self) -> None:
         self.cycles = self._counter("kcloud_cycles", "Fleet cycles, by outcome: ok, error.", "outcome")
@@ -177,11 +208,12 @@ class Metrics:
         self.prometheus_queries.labels(outcome).inc()
         self.prometheus_seconds.observe(seconds)
 
-    def forget(self, keys: Iterable[WorkloadKey]) -> None:
-        """Series of deleted workloads."""
-        for key in keys:
-            for direction in ("up", "down"):
-                self.optimizations.remove(key.namespace, key.name, direction)
+    def stand_by(self) -> None:
+        """Another process leads: what this one last knew of the fleet is not shown beside what that one knows."""
+        self.collector.clear()
+        for gauge in (self.workloads, self.invalid_objects, self.source_problems, self.statuses_incomplete,
+                      self.untaught, self.set_aside, self.fits_waiting):  # fmt: skip
+            gauge.set(0.0)
 
     def expose(self) -> bytes:
         """The text a scrape gets."""
@@ -192,7 +224,11 @@ def render_markdown() -> str:
     """``docs/metrics.md``."""
     metrics = Metrics()
     families = sorted(metrics.registry.collect(), key=lambda family: family.name)
-    of_workloads = {metric.name.removesuffix("_total"): (*WORKLOAD, *metric.labels) for metric in WORKLOAD_METRICS}
+    named = [
+        *((metric.name, metric.labels) for metric in WORKLOAD_METRICS),
+        *((counter.name, counter.labels) for counter in WORKLOAD_COUNTERS),
+    ]
+    of_workloads = {name.removesuffix("_total"): (*WORKLOAD, *labels) for name, labels in named}
     labels = {**metrics.labels, **of_workloads}
     rows = [
         f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} | "
@@ -208,7 +244,10 @@ _HEAD = [
     "",
     "Served at `/metrics` in the Prometheus text format. Generated by `make generate`.",
     "Series of a workload exist while its WorkloadOptimizer does; a value without a source has no series, never 0.",
-    "Totals are the ledger's and go on after a restart.",
+    "Counters begin at 0 with the process: take `increase` or `rate` of them, which puts the parts of all processes",
+    "together, and only then sums. What was saved may be negative, so it is a difference of three counters:",
+    "baseline - compared - unproven. Totals of the whole life of a workload are gauges (`kcloud_lifetime_…` and",
+    "`kcloud_cost_savings_total`). Of several replicas only the leader has series of workloads.",
     "",
     "| metric | type | labels | meaning |",
     "|---|---|---|---|",

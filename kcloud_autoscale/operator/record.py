@@ -101,21 +101,21 @@ class Recorder:
         results: Sequence[ScaleResult],
     ) -> None:
         metrics = self._metrics
-        metrics.collector.outcomes = outcomes
         metrics.workloads.set(len(outcomes))
         metrics.invalid_objects.set(len(fleet.invalid))
         metrics.source_problems.set(len(observation.problems))
         metrics.events_dropped.set(self._events.dropped)
         metrics.statuses_incomplete.set(self._statuses.repair.incomplete)
+        uids = {key: str(fleet.bodies[key]["metadata"]["uid"]) for key in outcomes}
+        gone = {key: uid for key, uid in self._uids.items() if uids.get(key) != uid}
+        metrics.collector.counters.forget(gone)
+        metrics.collector.take(outcomes)
         for result in results:
             metrics.scale_outcomes.labels(result.outcome.value).inc()
             if result.written:
                 key, action = result.action.key, result.action
                 direction = "up" if action.to_replicas > action.from_replicas else "down"
-                metrics.optimizations.labels(key.namespace, key.name, direction).inc()
-        uids = {key: str(fleet.bodies[key]["metadata"]["uid"]) for key in outcomes}
-        gone = {key: uid for key, uid in self._uids.items() if uids.get(key) != uid}
-        metrics.forget(gone)
+                metrics.collector.counters.scaled(key, direction)
         self._statuses.forget(set(gone.values()))
         self._uids = uids
 

@@ -7,6 +7,7 @@ scale-down waits for a full stabilization window of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,15 +70,22 @@ def _ledger(status: WorkloadOptimizerStatus, now_seconds: float) -> Ledger | Non
     if savings is None or savings.since is None or savings.updated is None:
         return None
     budget = status.budget
-    ours = _usage(savings.actual)
+    # An earlier version wrote down what was compared alone, as actual, and what was spent beside it.
+    compared = _usage(savings.actual if savings.compared is None else savings.compared)
+    actual = _usage(savings.actual) if savings.compared else replace(compared, usd=_spent(savings, compared))
     numbers = {
         "since_seconds": savings.since.timestamp(),
         "updated_seconds": min(savings.updated.timestamp(), now_seconds),
-        "spent_usd": _spent(savings, ours),
         "period_start_seconds": budget.period_start_time.timestamp() if budget and budget.period_start_time else 0.0,
         "period_spent_usd": (budget.spent if budget else None) or 0.0,
     }
-    for side, usage in (("actual", ours), ("baseline", _usage(savings.baseline_usage))):
+    sides = {
+        "actual": actual,
+        "compared": compared,
+        "baseline": _usage(savings.baseline_usage),
+        "unproven": _usage(savings.unproven),
+    }
+    for side, usage in sides.items():
         numbers |= {f"{side}_{name}": getattr(usage, name) for name in Usage.__dataclass_fields__}
     return books.restore(numbers)
 

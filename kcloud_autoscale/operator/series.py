@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from kcloud_autoscale.account.ledger import savings
-from kcloud_autoscale.act.status import Outcome, watts_saved
+from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.decision import CapState
 from kcloud_autoscale.domain.reading import Reading, value_or_none
 
@@ -21,30 +21,27 @@ def _reading(reading: Reading | None) -> Points:
     return [] if reading is None else _one(value_or_none(reading))
 
 
-def actual(field: str) -> Callable[[Outcome], Points]:
-    """A total of ours."""
-    return lambda outcome: _one(getattr(outcome.account.ledger.actual, field)) if outcome.account else []
+def lifetime(side: str, field: str) -> Callable[[Outcome], Points]:
+    """A sum of the ledger."""
+    return lambda outcome: _one(getattr(getattr(outcome.account.ledger, side), field)) if outcome.account else []
 
 
-def baseline(field: str) -> Callable[[Outcome], Points]:
-    """A total of the baseline."""
-    return lambda outcome: _one(getattr(outcome.account.ledger.baseline, field)) if outcome.account else []
-
-
-def usd_saved(outcome: Outcome) -> Points:
-    return _one(savings(outcome.account.ledger).usd) if outcome.account else []
+def saved(field: str) -> Callable[[Outcome], Points]:
+    """What was saved of a quantity, as far as it counts."""
+    return lambda outcome: _one(getattr(savings(outcome.account.ledger), field)) if outcome.account else []
 
 
 def watts_saved_now(outcome: Outcome) -> Points:
-    return _one(watts_saved(outcome.account)) if outcome.account else []
+    return _one(outcome.account.watts_saved) if outcome.account else []
+
+
+def lacking(outcome: Outcome) -> Points:
+    account = outcome.account
+    return _one(account.lacking) if account and account.actual and account.baseline else []
 
 
 def score(outcome: Outcome) -> Points:
     return _one(outcome.account.score) if outcome.account else []
-
-
-def spent(outcome: Outcome) -> Points:
-    return _one(outcome.account.ledger.spent_usd) if outcome.account else []
 
 
 def usd_per_hour(outcome: Outcome) -> Points:

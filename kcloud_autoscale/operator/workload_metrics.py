@@ -8,22 +8,32 @@ from dataclasses import dataclass
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.operator import series
 from kcloud_autoscale.operator.series import Points
+from kcloud_autoscale.operator.workload_counters import DIRECTIONS, Name
 
 WORKLOAD = ("namespace", "name")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadMetric:
-    """One metric read from outcomes; ``points`` gives its values with the labels beyond namespace and name."""
+    """One gauge read from outcomes; ``points`` gives its values with the labels beyond namespace and name."""
 
     name: str
     help: str
     points: Callable[[Outcome], Points]
     labels: tuple[str, ...] = ()
-    counter: bool = False
 
 
-# Name, field of the ledger, words. Ours and the baseline's are two counters each: subtract them in the dashboard.
+@dataclass(frozen=True, slots=True)
+class WorkloadCounter:
+    """One counter of `WorkloadCounters`; ``names`` are its series, by the labels beyond namespace and name."""
+
+    name: str
+    help: str
+    names: tuple[tuple[tuple[str, ...], Name], ...]
+    labels: tuple[str, ...] = ()
+
+
+# Name, field of the ledger, words.
 _TOTALS = (
     ("cost_usd", "usd", "US dollars"),
     ("energy_joules", "joules", "Joules"),
@@ -33,43 +43,97 @@ _TOTALS = (
     ("demand_served", "demand_served", "Load within the ready capacity, in units of demand"),
     ("demand_missed", "demand_missed", "Load beyond the ready capacity, in units of demand"),
 )
+# Saved is baseline - compared - unproven: each is a counter, because what was saved may fall and a counter may not.
+_SIDES = (
+    ("actual", "all that ran, whatever the baseline knows"),
+    ("compared", "ours, while the baseline's is known too"),
+    ("baseline", "the baseline's, while ours is known too"),
+    ("unproven", "of baseline minus compared, what is not saved because less was served"),
+)
+_UNPROVEN = ("cost_usd", "energy_joules", "carbon_grams", "replica_seconds", "demand_missed")
 
 
-def _ledger_metrics() -> tuple[WorkloadMetric, ...]:
-    """Both sides of each total, over the intervals in which both are known."""
-    ours = [
-        WorkloadMetric(f"kcloud_actual_{name}_total", f"{words}: ours.", series.actual(field), counter=True)
+def _counters() -> tuple[WorkloadCounter, ...]:
+    """Four sums of each total, as they grow in this process."""
+    return tuple(
+        WorkloadCounter(f"kcloud_{side}_{name}_total", f"{words}: {which}.", (((), (side, field)),))
+        for side, which in _SIDES
         for name, field, words in _TOTALS
-    ]
-    theirs = [
+        if side != "unproven" or name in _UNPROVEN
+    )
+
+
+WORKLOAD_COUNTERS = (
+    WorkloadCounter(
+        "kcloud_workload_optimizations_total",
+        "Changes of the replica count that were written.",
+        tuple(((direction,), ("scaled", direction)) for direction in DIRECTIONS),
+        ("direction",),
+    ),
+    *_counters(),
+    WorkloadCounter(
+        "kcloud_spent_usd_total",
+        "The same as kcloud_actual_cost_usd_total, by its earlier name. Budgets rest on it.",
+        (((), ("actual", "usd")),),
+    ),
+)
+
+# Name, field of the savings, words.
+_LIFETIME = (
+    ("energy_joules", "joules", "Joules"),
+    ("carbon_grams", "grams_co2e", "Grams of CO2 equivalent"),
+)
+
+
+def _lifetime_gauges() -> tuple[WorkloadMetric, ...]:
+    """Totals of the ledger, which outlive the process: for what they are now, never for a rate."""
+    return (
         WorkloadMetric(
-            f"kcloud_baseline_{name}_total", f"{words}: the baseline's.", series.baseline(field), counter=True
-        )
-        for name, field, words in _TOTALS
-    ]
-    return (*ours, *theirs)
+            "kcloud_lifetime_actual_cost_usd",
+            "US dollars spent since counting began, over every restart. For a rate take kcloud_actual_cost_usd_total.",
+            series.lifetime("actual", "usd"),
+        ),
+        WorkloadMetric(
+            "kcloud_lifetime_unproven_cost_usd",
+            "US dollars since counting began that were not spent while less was served than the baseline would have: "
+            "they are not in kcloud_cost_savings_total.",
+            series.lifetime("unproven", "usd"),
+        ),
+        *(
+            WorkloadMetric(f"kcloud_lifetime_{side}_{name}", f"{words} {which} since counting began.", points)
+            for name, field, words in _LIFETIME
+            for side, which, points in (
+                ("actual", "used", series.lifetime("actual", field)),
+                ("saved", "saved, signed,", series.saved(field)),
+            )
+        ),
+    )
 
 
 WORKLOAD_METRICS = (
     # The design named it like a counter, but savings are signed and a counter may not fall: it is a gauge.
     WorkloadMetric(
         "kcloud_cost_savings_total",
-        "US dollars saved against the baseline since counting began; a gauge, negative when more was spent. For rates "
-        "subtract kcloud_actual_cost_usd_total from kcloud_baseline_cost_usd_total.",
-        series.usd_saved,
+        "US dollars saved against the baseline since counting began, while as much was served; a gauge, negative when "
+        "more was spent. For a rate: kcloud_baseline_cost_usd_total - kcloud_compared_cost_usd_total - "
+        "kcloud_unproven_cost_usd_total.",
+        series.saved("usd"),
     ),
-    WorkloadMetric("kcloud_power_savings_watts", "Watts of the baseline minus ours, now.", series.watts_saved_now),
+    WorkloadMetric(
+        "kcloud_power_savings_watts",
+        "Watts of the baseline minus ours, now; not above 0 while less is served than the baseline would.",
+        series.watts_saved_now,
+    ),
+    WorkloadMetric(
+        "kcloud_lacking_replicas",
+        "Ready replicas that lack now to serve as much as the baseline would; while there are any, nothing is saved.",
+        series.lacking,
+    ),
+    *_lifetime_gauges(),
     WorkloadMetric(
         "kcloud_optimization_score",
         "Share of demand served within its objective times least feasible cost over actual cost, 0-1.",
         series.score,
-    ),
-    *_ledger_metrics(),
-    WorkloadMetric(
-        "kcloud_spent_usd_total",
-        "US dollars spent, also while the baseline is unknown. Budgets rest on it.",
-        series.spent,
-        counter=True,
     ),
     WorkloadMetric("kcloud_cost_usd_per_hour", "US dollars per hour of all replicas now.", series.usd_per_hour),
     WorkloadMetric("kcloud_power_watts", "Watts of all replicas now.", series.watts),

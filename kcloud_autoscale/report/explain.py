@@ -16,6 +16,7 @@ from kcloud_autoscale.api.workload_status import LastDecision, WorkloadOptimizer
 from kcloud_autoscale.report.advice import advice, advised, condition, follows, is_bad
 from kcloud_autoscale.report.explain_limits import held_back, limits
 from kcloud_autoscale.report.explain_reasons import reasons
+from kcloud_autoscale.report.explain_savings import savings
 from kcloud_autoscale.report.phrases import age, clock, duration, folded, replicas, table
 
 # The operator writes at least every five minutes, a cycle later at most.
@@ -61,6 +62,7 @@ def explain(subject: Subject, status: WorkloadOptimizerStatus, now_seconds: floa
         ("What runs", _runs(status, now_seconds)),
         ("What was wanted, and why", reasons(status, decision)),
         ("Limits", limits(status, decision)),
+        ("What it saved", savings(status.savings)),
         ("What is not known", _unknown(status, decision, now_seconds)),
         ("What to do", _to_do(subject, status, decision, now_seconds)),
     ]

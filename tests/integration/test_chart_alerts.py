@@ -32,6 +32,8 @@ WELL = {
     f'kcloud_forecast_worker_deaths_total{{{OPERATOR}, reason="Killed"}}': "0x600",
     f"kcloud_actual_demand_missed_total{{{WORKLOAD}}}": "0+10x600",
     f"kcloud_actual_demand_served_total{{{WORKLOAD}}}": "0+990x600",
+    f"kcloud_baseline_cost_usd_total{{{WORKLOAD}}}": "0+10x600",
+    f"kcloud_unproven_cost_usd_total{{{WORKLOAD}}}": "0+0.1x600",
     f"kcloud_uncapped_replicas{{{WORKLOAD}}}": "4x600",
     f"kcloud_desired_replicas{{{WORKLOAD}}}": "4x600",
     f'kcloud_condition{{{WORKLOAD}, condition="Conflict", status="False"}}': "1x600",
@@ -48,7 +50,9 @@ class Fault:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-OF_THE_OPERATOR = {"job": "kcloud", "instance": "a:8080"}
+ONE_PROCESS = {"job": "kcloud", "instance": "a:8080"}
+# Whoever leads: an alert goes on when another process takes over.
+OF_THE_OPERATOR = {"job": "kcloud"}
 OF_THE_WORKLOAD = {**OF_THE_OPERATOR, "namespace": "ai", "name": "chat"}
 FAULTS = [
     Fault("KcloudNobodyLeads", {f"kcloud_leader{{{OPERATOR}}}": "1x300 0x300"}),
@@ -56,7 +60,7 @@ FAULTS = [
     Fault(
         "KcloudCycleStale",
         {f"kcloud_last_cycle_timestamp_seconds{{{OPERATOR}}}": "0+60x580 34800x20"},
-        OF_THE_OPERATOR,
+        ONE_PROCESS,
     ),
     Fault(
         "KcloudPrometheusFailing",
@@ -77,6 +81,7 @@ FAULTS = [
     ),
     Fault("KcloudDemandMissed", {f"kcloud_actual_demand_missed_total{{{WORKLOAD}}}": "0+100x600"}, OF_THE_WORKLOAD),
     Fault("KcloudLimitBinds", {f"kcloud_desired_replicas{{{WORKLOAD}}}": "4x500 3x100"}, OF_THE_WORKLOAD),
+    Fault("KcloudSavingsUnproven", {f"kcloud_unproven_cost_usd_total{{{WORKLOAD}}}": "0+2x600"}, OF_THE_WORKLOAD),
     Fault(
         "KcloudBudgetRunsOut",
         {f"kcloud_budget_exhaustion_timestamp_seconds{{{WORKLOAD}}}": "40000x600"},

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kcloud_autoscale.account.ledger import (
+    Interval,
     Running,
     Savings,
     baseline_watts,
@@ -16,12 +19,14 @@ from kcloud_autoscale.account.ledger import (
     savings,
     to_status,
 )
+from kcloud_autoscale.account.service import needed_replicas
 from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
-from kcloud_autoscale.domain.state import Ledger
+from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times, value_or_none
+from kcloud_autoscale.domain.state import Ledger, Usage
 
 UNKNOWN = Missing(MissingReason.NO_DATA)
 NO_CAPS = Caps()
+NOTHING = Interval(None, None, UNKNOWN, None, 2, UNKNOWN)
 
 
 def sample(value: float) -> Reading:
@@ -42,8 +47,9 @@ def recorded(
     caps: Caps = NO_CAPS,
     before: Ledger | None = None,
 ) -> Ledger:
-    start = before or record(None, None, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, 0.0)
-    return record(start, actual, baseline, demand, kappa, 2, carbon, caps, 0.0, start.updated_seconds + seconds)
+    start = before or record(None, NOTHING, caps, 0.0, 0.0)[0]
+    interval = Interval(actual, baseline, demand, kappa, 2, carbon)
+    return record(start, interval, caps, 0.0, start.updated_seconds + seconds)[0]
 
 
 def test_one_minute_by_hand():
@@ -65,8 +71,11 @@ def test_one_minute_by_hand():
     assert (ours.demand_served, ours.demand_missed) == (2_400.0, 300.0)
     assert (theirs.demand_served, theirs.demand_missed) == (2_700.0, 0.0)
     saved = savings(ledger)
-    assert saved.usd == pytest.approx(2 * 6.88 / 60)
-    assert saved.demand_missed == -300.0  # cheaper, but worse: both are said
+    # 2 replicas' worth were not spent, but one that serves was lacking: nothing is saved.
+    assert (saved.usd, saved.joules, saved.replica_seconds) == (0.0, 0.0, 0.0)
+    assert ledger.unproven.usd == pytest.approx(2 * 6.88 / 60)
+    assert ledger.unproven.demand_missed == 300.0
+    assert saved.demand_missed == -300.0
     assert ledger.spent_usd == pytest.approx(4 * 6.88 / 60)
 
 
@@ -75,15 +84,16 @@ def test_savings_may_be_negative():
     assert savings(ledger).usd == pytest.approx(-2 / 60)
 
 
-@pytest.mark.parametrize("unknown", ["price", "watts", "carbon", "baseline"])
+@pytest.mark.parametrize("unknown", ["price", "watts", "carbon", "baseline", "demand"])
 def test_what_is_unknown_saves_nothing(unknown: str):
     ours = running(4, usd=UNKNOWN if unknown == "price" else sample(1.0), watts=sample(1_000.0))
     watts = UNKNOWN if unknown == "watts" else sample(1_500.0)
     theirs = None if unknown == "baseline" else running(6, usd=sample(1.0), watts=watts)
-    saved = savings(recorded(ours, theirs, carbon=UNKNOWN if unknown == "carbon" else sample(400.0)))
-    assert (saved.usd == 0.0) == (unknown in ("price", "baseline"))
-    assert (saved.joules == 0.0) == (unknown in ("watts", "baseline"))
-    assert (saved.grams_co2e == 0.0) == (unknown in ("watts", "carbon", "baseline"))
+    carbon = UNKNOWN if unknown == "carbon" else sample(400.0)
+    saved = savings(recorded(ours, theirs, UNKNOWN if unknown == "demand" else sample(40.0), carbon=carbon))
+    assert (saved.usd == 0.0) == (unknown in ("price", "baseline", "demand"))
+    assert (saved.joules == 0.0) == (unknown in ("watts", "baseline", "demand"))
+    assert (saved.grams_co2e == 0.0) == (unknown in ("watts", "carbon", "baseline", "demand"))
 
 
 def test_money_is_spent_whether_or_not_there_is_a_baseline():
@@ -132,11 +142,12 @@ def at(text: str) -> float:
 
 def test_a_period_begins_with_its_part_of_the_interval():
     caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
-    before = record(None, None, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-24T23:58"))
+    before, _ = record(None, NOTHING, caps, 0.0, at("2026-11-24T23:58"))
     ours = running(4, usd=sample(15.0))  # 1 $ a minute
-    before = record(before, ours, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-24T23:59"))
+    alone = Interval(ours, None, UNKNOWN, None, 2, UNKNOWN)
+    before, _ = record(before, alone, caps, 0.0, at("2026-11-24T23:59"))
     assert before.period_spent_usd == pytest.approx(1.0)
-    after = record(before, ours, None, UNKNOWN, None, 2, UNKNOWN, caps, 0.0, at("2026-11-25T00:03"))
+    after, _ = record(before, alone, caps, 0.0, at("2026-11-25T00:03"))
     assert after.period_spent_usd == pytest.approx(3.0)  # 00:00 to 00:03
     assert after.spent_usd == pytest.approx(5.0)
     assert after.period_start_seconds == at("2026-11-25")
@@ -209,22 +220,97 @@ def test_a_ledger_of_an_older_version_lacks_fields_and_is_read_all_the_same():
     assert (ledger.since_seconds, ledger.actual.usd, ledger.baseline.usd) == (5.0, 3.0, 0.0)
 
 
+def test_what_ran_is_counted_whatever_the_baseline_knows():
+    # Training has no demand, no capacity and so no shadow HPA: 4 replicas of 2 devices at 3 $/h and 1 kW for a minute.
+    ledger = recorded(running(4, usd=sample(3.0), watts=sample(4_000.0)), None, kappa=None, carbon=sample(360.0))
+    assert ledger.actual.usd == pytest.approx(0.2)
+    assert (ledger.actual.replica_seconds, ledger.actual.accelerator_seconds) == (240.0, 480.0)
+    assert (ledger.actual.joules, ledger.actual.grams_co2e) == (240_000.0, pytest.approx(24.0))
+    assert ledger.compared == ledger.baseline == ledger.unproven == Usage()
+    served = recorded(running(4), None, sample(45.0))
+    assert (served.actual.demand_served, served.actual.demand_missed) == (2_400.0, 300.0)
+
+
+def test_what_would_not_fit_a_sum_is_not_counted():
+    ledger = recorded(running(4, usd=sample(1e308), watts=sample(1e308)), running(6, usd=sample(1e308)), sample(1e308))
+    assert ledger.actual == Usage(replica_seconds=240.0, accelerator_seconds=480.0, demand_served=2_400.0)
+    assert all(math.isfinite(value) for value in to_status(ledger).values())
+
+
+def test_a_sum_that_an_older_version_let_overflow_begins_anew_on_all_sides():
+    numbers = to_status(recorded(running(4, usd=sample(3.0)), running(6, usd=sample(3.0)), sample(40.0)))
+    healed = restore({**numbers, "actual_demand_missed": 1.7e308, "baseline_demand_missed": 3.0})
+    assert healed is not None
+    assert (healed.actual.demand_missed, healed.baseline.demand_missed) == (0.0, 0.0)
+    assert (healed.actual.usd, healed.baseline.usd) == (pytest.approx(0.2), pytest.approx(0.3))
+
+
 rates = st.one_of(st.just(UNKNOWN), st.floats(0.0, 1e4).map(sample))
+Minute = tuple[int, int, int, int, Reading, Reading, Reading, Reading]
+minutes_of = st.lists(
+    st.tuples(
+        st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), rates, rates, rates, rates
+    ),
+    max_size=20,
+)
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50), rates, rates, rates, rates), max_size=20))
-def test_nothing_shrinks_and_savings_never_exceed_the_baseline(
-    minutes: list[tuple[int, int, Reading, Reading, Reading, Reading]],
-):
+def told(minutes: list[Minute]) -> Ledger:
+    """The ledger after minutes of (ours, not ready of them, theirs, not ready of them, $/h, W each, demand, carbon)."""
     ledger = recorded(None, None)
-    for ours, theirs, usd, watts, demand, carbon in minutes:
-        after = recorded(
-            running(ours, usd=usd, watts=watts), running(theirs, usd=usd, watts=watts), demand, carbon=carbon,
-            before=ledger,
-        )  # fmt: skip
-        old, new = to_status(ledger), to_status(after)
+    for ours, starting, theirs, their_starting, usd, watts, demand, carbon in minutes:
+        actual = running(ours, max(0, ours - starting), usd, times(watts, ours))
+        idle = times(watts, 0.3)
+        baseline = running(theirs, max(0, theirs - their_starting), usd, baseline_watts(actual, theirs, idle))
+        ledger = recorded(actual, baseline, demand, carbon=carbon, before=ledger)
+    return ledger
+
+
+@given(minutes_of)
+def test_nothing_shrinks_and_savings_never_exceed_the_baseline(minutes: list[Minute]):
+    ledgers = [told(minutes[:count]) for count in range(len(minutes) + 1)]
+    for before, after in pairwise(ledgers):
+        old, new = to_status(before), to_status(after)
         assert all(new[name] >= old[name] for name in new)
-        ledger = after
-    saved = savings(ledger)
-    assert saved.usd <= ledger.baseline.usd
-    assert saved.joules <= ledger.baseline.joules
+    saved = savings(ledgers[-1])
+    theirs = ledgers[-1].baseline
+    for name in ("replica_seconds", "accelerator_seconds", "usd", "joules", "grams_co2e"):
+        assert getattr(saved, name) <= getattr(theirs, name) * (1.0 + 1e-9)
+
+
+def assert_never_more(lazy: Savings, honest: Savings) -> None:
+    for name in ("replica_seconds", "accelerator_seconds", "usd", "joules", "grams_co2e"):
+        assert getattr(lazy, name) <= getattr(honest, name) + 1e-6 * (1.0 + abs(getattr(honest, name)))
+
+
+losses = st.lists(st.integers(0, 5), min_size=20, max_size=20)
+
+
+@given(minutes_of, losses)
+def test_fewer_ready_replicas_at_the_same_load_never_raise_what_was_saved(minutes: list[Minute], gone: list[int]):
+    worse = [(ours, starting + lost, *rest) for (ours, starting, *rest), lost in zip(minutes, gone, strict=False)]
+    assert_never_more(savings(told(worse)), savings(told(minutes)))  # type: ignore[arg-type]
+
+
+@given(minutes_of, losses)
+def test_not_running_replicas_that_are_needed_never_raises_what_was_saved(minutes: list[Minute], gone: list[int]):
+    """Even though they are not paid for. Beyond what is needed, or the baseline has, less is saved rightly."""
+    worse = []
+    for (ours, starting, theirs, their_starting, usd, watts, demand, carbon), lost in zip(minutes, gone, strict=False):
+        needed = needed_replicas(value_or_none(demand), 10.0)
+        their_ready = max(0, theirs - their_starting)
+        ready = max(0, ours - starting)
+        surplus = ready > (their_ready if needed is None else min(needed, their_ready))
+        fewer = ours if surplus else ours - min(ready, lost)
+        worse.append((fewer, starting, theirs, their_starting, usd, watts, demand, carbon))
+    assert_never_more(savings(told(worse)), savings(told(minutes)))
+
+
+def test_failing_service_is_no_saving():
+    # 300/s at 10/s each need 30; 4 run of 24 that an HPA with a cluster of its own would have: 20 x 16 $/h not spent.
+    ledger = recorded(running(4, usd=sample(16.0)), running(24, usd=sample(16.0)), sample(300.0))
+    assert savings(ledger).usd == 0.0
+    assert ledger.unproven.usd == pytest.approx(20 * 16.0 / 60.0)
+    # And what costs more than the baseline is not the cheaper for failing: 30 $/h beside 24, with 5 more lacking.
+    dear = recorded(running(3, 1, sample(10.0)), running(6, 6, sample(4.0)), sample(60.0))
+    assert savings(dear).usd == pytest.approx((24.0 - 30.0 - 5 * 4.0) / 60.0)

@@ -6,7 +6,7 @@ import pytest
 
 from kcloud_autoscale.account.ledger import Account, savings
 from kcloud_autoscale.account.power import ReplicaPower
-from kcloud_autoscale.account.settle import Interval, settle
+from kcloud_autoscale.account.settle import Past, settle
 from kcloud_autoscale.account.worth import Worth
 from kcloud_autoscale.domain.observation import NOT_ASKED, PodObservation, PodPhase, WorkloadObservation
 from kcloud_autoscale.domain.policy import Caps, FleetPolicy
@@ -25,7 +25,7 @@ NEW = WorkloadState(DecisionState(NOW))
 
 def at_minute(minute: int, state: WorkloadState, workload: WorkloadObservation) -> tuple[Account, WorkloadState]:
     account, baseline = settle(
-        Interval(POLICY, workload, state, 10.0, 120.0),
+        Past(POLICY, workload, state, 10.0, 120.0),
         WORTH,
         NOT_ASKED,
         FleetPolicy({KEY: POLICY}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kcloud_autoscale.account.ledger import Account, Budget, Running
+from kcloud_autoscale.account.ledger import Account, Budget, Entry, Running
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.observation import PodObservation, PodPhase, Pods, TargetObservation, WorkloadObservation
@@ -77,7 +77,14 @@ def account(**changes: Any) -> Account:
         baseline=Running(3, 3, Sample(10.0, NOW), Sample(2_000.0, NOW)),
         score=0.95,
         budget=Budget(100.0, 40.0, 60.0, None, NOW + 10_800.0),
-        ledger=Ledger(NOW - 3_600.0, NOW, Usage(usd=5.0, joules=10.0), Usage(usd=8.0, joules=12.0), 6.0),
+        ledger=Ledger(
+            NOW - 3_600.0,
+            NOW,
+            actual=Usage(usd=6.0, joules=15.0),
+            compared=Usage(usd=5.0, joules=10.0),
+            baseline=Usage(usd=8.0, joules=12.0),
+        ),
+        entry=Entry(60.0, Usage(usd=20.0 / 60.0), Usage(usd=20.0 / 60.0), Usage(usd=30.0 / 60.0)),
     )
     return replace(made, **changes)
 

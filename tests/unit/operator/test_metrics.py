@@ -24,12 +24,13 @@ def samples(metrics: Metrics) -> dict[str, float]:
 @pytest.fixture
 def metrics() -> Metrics:
     made = Metrics()
-    made.collector.outcomes = {KEY: outcome()}
+    made.collector.take({KEY: outcome()})
+    made.expose()  # until a series was scraped once it is 0
     return made
 
 
 def test_the_four_of_the_design_are_there(metrics: Metrics):
-    metrics.optimizations.labels("ai", "llm", "up").inc()
+    metrics.collector.counters.scaled(KEY, "up")
     found = samples(metrics)
     assert found["kcloud_workload_optimizations_total{direction=up}"] == 1.0
     assert found["kcloud_cost_savings_total"] == 3.0  # 8 $ of the baseline - 5 $ of ours
@@ -37,15 +38,19 @@ def test_the_four_of_the_design_are_there(metrics: Metrics):
     assert found["kcloud_optimization_score"] == 0.95
 
 
-def test_both_sides_of_the_ledger_are_counters(metrics: Metrics):
+def test_totals_of_the_ledger_are_gauges_and_counters_are_the_processes_own(metrics: Metrics):
     found = samples(metrics)
-    assert (found["kcloud_actual_cost_usd_total"], found["kcloud_baseline_cost_usd_total"]) == (5.0, 8.0)
-    assert (found["kcloud_actual_energy_joules_total"], found["kcloud_spent_usd_total"]) == (10.0, 6.0)
+    assert found["kcloud_lifetime_actual_cost_usd"] == 6.0
+    assert found["kcloud_lifetime_unproven_cost_usd"] == 0.0
+    # The cycle of `account` added a minute of 20 $/h against 30 $/h.
+    assert found["kcloud_actual_cost_usd_total"] == pytest.approx(20.0 / 60.0)
+    assert found["kcloud_baseline_cost_usd_total"] == pytest.approx(30.0 / 60.0)
+    assert found["kcloud_spent_usd_total"] == found["kcloud_actual_cost_usd_total"]
 
 
 def test_savings_may_be_negative():
     made, loss = Metrics(), account()
-    ledger = type(loss.ledger)(**{**_fields(loss), "actual": Usage(usd=9.0)})
+    ledger = type(loss.ledger)(**{**_fields(loss), "compared": Usage(usd=9.0)})
     made.collector.outcomes = {KEY: outcome(account=account(ledger=ledger))}
     assert samples(made)["kcloud_cost_savings_total"] == -1.0
 
@@ -93,9 +98,8 @@ def test_what_is_unknown_has_no_series():
 
 
 def test_series_end_with_their_workload(metrics: Metrics):
-    metrics.optimizations.labels("ai", "llm", "up").inc()
-    metrics.collector.outcomes = {}
-    metrics.forget([KEY])
+    metrics.collector.counters.scaled(KEY, "up")
+    metrics.collector.take({})
     assert not [name for name in metrics.expose().decode().splitlines() if 'name="llm"' in name]
 
 
@@ -108,3 +112,10 @@ def test_every_metric_has_help_and_a_unit_or_a_count(metrics: Metrics):
 def test_the_document_is_in_step_with_the_declarations():
     document = Path(__file__).parents[3] / "docs" / "metrics.md"
     assert document.read_text(encoding="utf-8") == render_markdown(), "run: make generate"
+
+
+def test_a_process_that_stands_by_shows_no_workload(metrics: Metrics):
+    metrics.stand_by()
+    found = samples(metrics)
+    assert not [name for name in metrics.expose().decode().splitlines() if 'name="llm"' in name]
+    assert found["kcloud_workloads"] == 0.0

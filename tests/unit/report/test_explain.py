@@ -15,6 +15,7 @@ from kcloud_autoscale.decide.conditions import facts_without_target
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
+from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
 from tests.unit.act.outcomes import FACTS, NOW, decision, outcome, remembered
@@ -463,3 +464,18 @@ def test_any_status_is_explained_in_lines_that_fit_and_no_trouble_is_left_out(st
     for step in status.get("lastDecision", {}).get("steps", ()):
         if step["before"] != step["after"]:
             assert f"{step['before']} -> {step['after']}" in text
+
+
+def test_it_says_what_was_saved_and_what_only_looks_like_it() -> None:
+    saved = part(told_of(), "What it saved")
+    # 8 $ of the baseline - 5 $ of ours, of 6 $ spent in all.
+    assert saved.startswith("Saved: 3.00 $ since 2027-01-15T07:00:00Z, 37.5% of the 8.00 $ that an HPA at 70 %")
+    assert "Spent in all: 6.00 $." in saved
+    assert "Unproven" not in saved
+    account = outcome().account
+    assert account is not None
+    failing = replace(account, lacking=2, ledger=replace(account.ledger, unproven=Usage(usd=4.0)))
+    text = part(told_of(account=failing), "What it saved")
+    assert text.startswith("Spent more: 1.00 $")
+    assert "Unproven: 4.00 $ more were not spent while less was served" in text
+    assert "Now 2 replicas are lacking to serve as much as it would: nothing is saved until they serve." in text
