@@ -5,6 +5,7 @@ from __future__ import annotations
 from kcloud_autoscale.account.cost import on_demand_price, replica_price
 from kcloud_autoscale.account.power import ReplicaPower, replica_power
 from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.bounds import USD_PER_HOUR
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import NodeObservation, Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
@@ -47,8 +48,12 @@ def replica_worth(
     """
     table, nodes = accelerator_table(), observation.nodes
     override = fleet.price_overrides.get(policy.key)
-    price = replica_price(policy, seen, nodes, override, table, now_seconds)
-    on_demand = on_demand_price(price, policy, seen, nodes, table, now_seconds)
+    price = USD_PER_HOUR.checked(
+        replica_price(policy, seen, nodes, override, table, now_seconds), "the price of a replica"
+    )
+    on_demand = USD_PER_HOUR.checked(
+        on_demand_price(price, policy, seen, nodes, table, now_seconds), "the on-demand price of a replica"
+    )
     drawn = replica_power(policy, seen, measured, table, now_seconds, _a_node(seen, observation))
     return Worth(price, on_demand, drawn)
 

@@ -66,5 +66,3 @@ MOST_PER_INTERVAL = 1e20
 MOST_COUNTED = 1e30
 # A replica that serves less would make any load need more replicas than an integer of a status holds.
 LEAST_CAPACITY_PER_SECOND = 1e-9
-# The largest count that is shown; what a load asks for may be beyond any integer of the API server.
-MOST_REPLICAS_SHOWN = 2**31 - 1

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from kcloud_autoscale.domain.bounds import LEAST_CAPACITY_PER_SECOND, LOAD
 from kcloud_autoscale.domain.observation import CapacityHistory
 from kcloud_autoscale.domain.policy import MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.series import FloatArray
@@ -68,13 +69,14 @@ def estimate(states: tuple[CapacityState, ...], policy: WorkloadPolicy) -> tuple
         only the metric itself can say when it is reached) or ``unknown``.
     """
     if policy.capacity_per_replica is not None:
-        return policy.capacity_per_replica, "spec"
+        return max(policy.capacity_per_replica, LEAST_CAPACITY_PER_SECOND), "spec"
     if not policy.targets:
         return None, "unknown"
     found = [(value, "spec") for value in map(_given, policy.targets) if value is not None]
     found += [(state.capacity_per_replica, "learned") for state in states if state.capacity_per_replica is not None]
     if found:
-        return min(found)
+        value, source = min(found)
+        return max(value, LEAST_CAPACITY_PER_SECOND), source
     return None, "lower-bound" if any(state.proven_per_replica is not None for state in states) else "unknown"
 
 
@@ -89,7 +91,7 @@ def _extended(state: CapacityState | None, piece: CapacityHistory) -> CapacitySt
     at = piece.start_seconds + piece.step_seconds * np.arange(len(piece.metric))
     with np.errstate(divide="ignore", invalid="ignore"):
         load = piece.demand / piece.ready_replicas
-    usable = np.isfinite(load) & np.isfinite(piece.metric) & (load > 0.0)
+    usable = (load >= LEAST_CAPACITY_PER_SECOND) & (load <= LOAD.most) & (piece.metric <= LOAD.most)
     if len(state.at_seconds):
         usable &= at > state.at_seconds[-1]
     if not usable.any():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kcloud_autoscale.domain.bounds import LOAD
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.observe.prometheus_response import PrometheusError, Row
 
@@ -93,7 +94,7 @@ def rate_window_seconds(step_seconds: float, scrape_seconds: float) -> float:
 
 
 def on_grid(row: Row | None, span: Span) -> FloatArray:
-    """Values per step, shape ``(span.steps,)``; NaN where there is none or it cannot be (negative, infinite).
+    """Values per step, shape ``(span.steps,)``; NaN where there is none or it cannot be (negative, infinite, absurd).
 
     Raises:
         PrometheusError: A sample that lies off the grid that was asked for.
@@ -105,7 +106,7 @@ def on_grid(row: Row | None, span: Span) -> FloatArray:
     index = np.rint(position).astype(np.int64)
     if np.abs(position - index).max() > 0.01 or index[0] < 0 or index[-1] >= span.steps:
         raise PrometheusError("samples lie off the grid that was asked for")
-    known = np.isfinite(row.values) & (row.values >= 0.0)
+    known = (row.values >= 0.0) & (row.values <= LOAD.most)
     values[index[known]] = row.values[known]
     return values
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from kcloud_autoscale.domain.bounds import POD_CPU_CORES, POD_MEMORY_BYTES, Bound
 from kcloud_autoscale.domain.observation import MetricObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
@@ -265,16 +266,16 @@ async def _own(asker: QuerySession, found: Present, watched: Sequence[Watched]) 
 
 
 async def _cpu_memory(asker: QuerySession, found: Present, watched: Sequence[Watched], window_seconds: float) -> None:
-    async def ask(resource: str, build: Build) -> PodReadings:
+    async def ask(resource: str, build: Build, bound: Bound) -> PodReadings:
         wanted = [w.pods_subject for w in watched if w.pods_subject is not None and _built_in(w, resource)]
         readings = PodReadings()
         if wanted:
-            readings.take(await asker.grouped_lists(build, wanted, "cAdvisor"))
+            readings.take(await asker.grouped_lists(build, wanted, "cAdvisor"), bound)
         return readings
 
     found.cpu_cores, found.memory_bytes = await asyncio.gather(
-        ask("cpu", lambda part: queries.cpu_cores(window_seconds, part)),
-        ask("memory", queries.memory_bytes),
+        ask("cpu", lambda part: queries.cpu_cores(window_seconds, part), POD_CPU_CORES),
+        ask("memory", queries.memory_bytes, POD_MEMORY_BYTES),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from kcloud_autoscale.domain.bounds import LOAD, Bound
 from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import FloatArray
@@ -192,13 +192,13 @@ async def _steps(
     return {key: failed.get(key) or np.concatenate(values[key]) for key in (*values, *failed)}
 
 
-def reading(found: Point | Missing, what: str, at_seconds: float | None = None, scale: float = 1.0) -> Reading:
-    """A point as a reading: finite and not negative, in base units after division by ``scale``."""
+def reading(
+    found: Point | Missing, what: str, at_seconds: float | None = None, scale: float = 1.0, bound: Bound = LOAD
+) -> Reading:
+    """A point as a reading: within its bounds, in base units after division by ``scale``."""
     if isinstance(found, Missing):
         return found
-    if not math.isfinite(found.value):
-        why = "there was no traffic to measure" if math.isnan(found.value) else "something was divided by nothing"
-        return Missing(MissingReason.NOT_A_NUMBER, f"{what} is {found.value}: {why}")
-    if found.value < 0.0:
-        return Missing(MissingReason.OUT_OF_RANGE, f"{what} is {found.value:g}; it cannot be negative")
+    refusal = bound.refusal(found.value / scale, what)
+    if refusal is not None:
+        return refusal
     return Sample(found.value / scale, found.at_seconds if at_seconds is None else at_seconds, what)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from kcloud_autoscale.domain.bounds import CARBON_GRAMS_PER_KWH, POD_WATTS, USD_PER_HOUR, UTILIZATION_FRACTION, Bound
 from kcloud_autoscale.domain.observation import NodeObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.observe import queries
@@ -15,11 +15,6 @@ from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.queries import DeviceMetric
 from kcloud_autoscale.observe.query_session import QuerySession, reading
-
-# No pod draws 100 kW; DCGM says 1.4e14 or 9.2e18 where it cannot read a device.
-MOST_WATTS = 1e5
-# Rounding of exporters; a percentage given as a ratio would be far beyond.
-MOST_UTILIZATION = 1.05
 
 PodName = tuple[str, str]
 """Namespace and name."""
@@ -41,12 +36,12 @@ class PodReadings:
     models: dict[PodName, str] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
-    def take(self, answer: list[Point] | Missing, most: float = math.inf, model: str = "", add_up: bool = True) -> None:
+    def take(self, answer: list[Point] | Missing, bound: Bound, model: str = "", add_up: bool = True) -> None:
         """Take one source's answer in. What an earlier, better one said of a pod stands.
 
         Args:
             answer: Series by ``namespace`` and ``pod``.
-            most: Larger values cannot be.
+            bound: What can be.
             model: Label with the device's product.
             add_up: A pod on two models has two series: watts add up, utilizations are averaged.
         """
@@ -62,7 +57,7 @@ class PodReadings:
             if model and point.labels.get(model):
                 self.models[pod] = point.labels[model]
         for pod, values in parts.items():
-            odd = next((value for value in values if not 0.0 <= value <= most), None)
+            odd = next((value for value in values if not bound.holds(value)), None)
             if odd is not None:
                 self.impossible[pod] = odd
             else:
@@ -110,10 +105,10 @@ async def fleet_signals(asker: QuerySession, namespaces: Sequence[str], window_s
     gpu_metrics = [metric for metric in queries.UTILIZATION if metric.source == "DCGM"]
     npu_metrics = [metric for metric in queries.UTILIZATION if metric.source != "DCGM"]
     async with asyncio.TaskGroup() as group:
-        device = group.create_task(_devices(asker, queries.POWER, namespaces, MOST_WATTS, watts=True))
+        device = group.create_task(_devices(asker, queries.POWER, namespaces, POD_WATTS, watts=True))
         host = group.create_task(_host_watts(asker, namespaces, window_seconds))
-        gpu = group.create_task(_devices(asker, gpu_metrics, namespaces, MOST_UTILIZATION))
-        npu = group.create_task(_devices(asker, npu_metrics, namespaces, MOST_UTILIZATION))
+        gpu = group.create_task(_devices(asker, gpu_metrics, namespaces, UTILIZATION_FRACTION))
+        npu = group.create_task(_devices(asker, npu_metrics, namespaces, UTILIZATION_FRACTION))
         node = group.create_task(_node_prices(asker, queries.node_usd_per_hour()))
         node_gpu = group.create_task(_node_prices(asker, queries.node_gpu_usd_per_hour()))
         core = group.create_task(_node_prices(asker, queries.node_core_usd_per_hour()))
@@ -187,19 +182,19 @@ def device_measured(namespace: str, pods: Sequence[Pod], signals: FleetSignals) 
 
 
 async def _devices(
-    asker: QuerySession, metrics: Sequence[DeviceMetric], namespaces: Sequence[str], most: float, watts: bool = False
+    asker: QuerySession, metrics: Sequence[DeviceMetric], namespaces: Sequence[str], bound: Bound, watts: bool = False
 ) -> PodReadings:
     build = queries.pod_watts if watts else queries.pod_utilization
     answers = await asyncio.gather(*(asker.series(build(each, namespaces), each.source) for each in metrics))
     found = PodReadings()
     for metric, answer in zip(metrics, answers, strict=True):
-        found.take(answer, most, metric.model, add_up=watts)
+        found.take(answer, bound, metric.model, add_up=watts)
     return found
 
 
 async def _host_watts(asker: QuerySession, namespaces: Sequence[str], window_seconds: float) -> PodReadings:
     found = PodReadings()
-    found.take(await asker.series(queries.pod_cpu_watts(window_seconds, namespaces), "Kepler"), MOST_WATTS)
+    found.take(await asker.series(queries.pod_cpu_watts(window_seconds, namespaces), "Kepler"), POD_WATTS)
     return found
 
 
@@ -207,7 +202,7 @@ async def _node_prices(asker: QuerySession, promql: str) -> dict[str, Reading]:
     answer = await asker.series(promql, "OpenCost", lasting=True)
     if isinstance(answer, Missing):
         return {}
-    return {each.labels.get("node", ""): reading(each, "OpenCost price") for each in answer}
+    return {each.labels.get("node", ""): reading(each, "OpenCost price", bound=USD_PER_HOUR) for each in answer}
 
 
 async def _carbon(asker: QuerySession) -> Reading:
@@ -219,4 +214,4 @@ async def _carbon(asker: QuerySession) -> Reading:
         return Missing(MissingReason.AMBIGUOUS, f"carbon intensity of several locations: {places}")
     if not answer:
         return Missing(MissingReason.NOT_CONFIGURED, "no exporter of carbon intensity")
-    return reading(answer[0], "grid carbon intensity")
+    return reading(answer[0], "grid carbon intensity", bound=CARBON_GRAMS_PER_KWH)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from kcloud_autoscale.domain.bounds import POD_WATTS, UTILIZATION_FRACTION
 from kcloud_autoscale.domain.observation import PodObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.observe.objects import Pod, Requests
 from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.signals import (
-    MOST_UTILIZATION,
-    MOST_WATTS,
     FleetSignals,
     PodReadings,
     device_model,
@@ -29,7 +28,7 @@ def point(name: str, value: float, **labels: str) -> Point:
 
 def watts(*points: Point) -> PodReadings:
     found = PodReadings()
-    found.take(list(points), MOST_WATTS, "modelName")
+    found.take(list(points), POD_WATTS, "modelName")
     return found
 
 
@@ -59,14 +58,14 @@ def test_an_error_code_is_no_reading() -> None:
 
 def test_the_better_metric_stands_and_the_next_fills_its_holes() -> None:
     found = PodReadings()
-    found.take([point("a", 0.5), point("b", 4294967295 / 100)], MOST_UTILIZATION, add_up=False)
-    found.take([point("a", 0.9), point("b", 0.7), point("c", 0.2)], MOST_UTILIZATION, add_up=False)
+    found.take([point("a", 0.5), point("b", 4294967295 / 100)], UTILIZATION_FRACTION, add_up=False)
+    found.take([point("a", 0.9), point("b", 0.7), point("c", 0.2)], UTILIZATION_FRACTION, add_up=False)
     assert found.values == {("ai", "a"): 0.5, ("ai", "b"): 0.7, ("ai", "c"): 0.2}
 
 
 def test_a_source_that_failed_is_named() -> None:
     found = PodReadings()
-    found.take(Missing(MissingReason.SOURCE_ERROR, "DCGM: HTTP 503"))
+    found.take(Missing(MissingReason.SOURCE_ERROR, "DCGM: HTTP 503"), POD_WATTS)
     mean = found.mean("ai", [pod("a")], "utilization", 9.0)
     assert mean == Missing(MissingReason.SOURCE_ERROR, "DCGM: HTTP 503")
 
