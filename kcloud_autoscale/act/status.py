@@ -83,6 +83,7 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: W
         optimization_score=rounded(account.score) if account else None,
         original_replicas=remembered.original_replicas,
         misses=_misses(remembered.level),
+        demand_source=seen.demand_source or None if seen else None,
         forecast=_forecast(decision, seen.demand if seen else None),
         budget=_budget(account.budget, outcome.policy, account.ledger) if account and account.budget else None,
         savings=_savings(account, outcome.policy) if account else None,

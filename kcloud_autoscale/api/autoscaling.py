@@ -177,7 +177,9 @@ class AutoScaling(ApiModel):
     demand: Demand | None = Field(
         default=None,
         description="Where the load is read that is forecast. When not set, the query of a requests metric serves; "
-        "when there is none either, scaling is reactive on the metrics alone.",
+        "when there is none either and a latency or queue metric or capacityPerReplica needs it, the preset whose "
+        "metrics name the target's pods is found, and status.demandSource says which; else scaling is reactive on the "
+        "metrics alone.",
     )
     capacity_per_replica: float | None = Field(
         default=None,

@@ -76,11 +76,11 @@ class Metric(ApiModel):
     )
     query: Query | None = Field(
         default=None,
-        description="Your own PromQL instead of the built-in query of the type. Where demand names no preset, latency, "
+        description="Your own PromQL instead of the built-in query of the type. Where demand is a query too, latency, "
         "requests and queue need one: without it the metric stays unknown (condition MetricsAvailable=False) and the "
-        "replicas are held. {{namespace}} and {{name}} become those of the target. It must return one series, in the "
-        "unit of the threshold: the total over the workload for requests and queue, the value itself for latency "
-        "(milliseconds), the mean for utilizations (percent).",
+        "replicas are held. {{namespace}} and {{name}} become those of the target. It must return one series, in "
+        "the unit of the threshold: the total over the workload for requests and queue, the value itself for "
+        "latency (milliseconds), the mean for utilizations (percent).",
     )
     quantile: float | None = Field(
         default=None, ge=0.5, lt=1, description="Latency only: the quantile to hold. 0.95 when not set."

@@ -205,6 +205,11 @@ class WorkloadOptimizerStatus(StatusModel):
         "cost; 1 is perfect."
     )
     original_replicas: int | None = _number("Replicas found at adoption; what deletionPolicy Restore returns to.")
+    demand_source: str | None = Field(
+        default=None,
+        max_length=253,
+        description="Where the load is read: a preset, query, or a preset that was found by what the pods export.",
+    )
     forecast: ForecastStatus | None = _number("The forecast behind the last decision.")
     misses: MissesStatus | None = _number("What was missed lately, and what would have been at other prices of a miss.")
     budget: BudgetStatus | None = _number("The budget in its running period.")

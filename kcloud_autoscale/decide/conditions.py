@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from kcloud_autoscale.decide.counting import excess
-from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, OFF, PAUSED, UNKNOWN, Control, Guarded
+from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, NOTHING, OFF, PAUSED, UNKNOWN, Control, Guarded
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
@@ -16,6 +16,12 @@ from kcloud_autoscale.domain.series import Forecast
 _FOUND = ConditionFact("TargetFound", True, "Found", "the target exists and can be scaled")
 _NO_CONFLICT = ConditionFact("Conflict", False, "NoOther", "no other autoscaler scales the target")
 _METRICS = ConditionFact("MetricsAvailable", True, "Available", "demand and every target metric are known and fresh")
+_CAPACITY_UNKNOWN = ConditionFact(
+    "MetricsAvailable",
+    False,
+    "CapacityUnknown",
+    "demand is known, but neither the capacity of a replica nor a target metric: no count follows from it",
+)
 _PRICED = ConditionFact("PriceKnown", True, "Priced", "a replica has a price")
 _POWERED = ConditionFact("PowerKnown", True, "Known", "the draw of a replica is known")
 _DEVICES = ConditionFact("DevicesKnown", True, "Known", "every extended resource of a replica is known")
@@ -30,6 +36,13 @@ _READY = ConditionFact("Ready", True, "Decided", "decided from current data")
 _READY_ADVICE = ConditionFact("Ready", True, "Recommended", "decided from current data; mode Recommend writes nothing")
 _READY_OFF = ConditionFact("Ready", True, OFF, "mode Off: observed, never scaled")
 _READY_PAUSED = ConditionFact("Ready", True, PAUSED, "scaled to 0 by hand: paused until somebody sets it to 1")
+
+_READY_NOTHING = ConditionFact(
+    "Ready", True, NOTHING, "there is nothing to scale up on: the count is held within its bounds and limits"
+)
+_NOTHING_ASKED = ConditionFact(
+    "MetricsAvailable", True, NOTHING, "no demand source and no target metric is set, so none is missing"
+)
 
 _ABOUT_A_TARGET = (
     "Conflict",
@@ -77,6 +90,8 @@ def _ready(plan: Plan) -> ConditionFact:
         return ConditionFact("Ready", False, guarded.hold_reason, guarded.step.message)
     if guarded.control is Control.HANDS_OFF:
         return _READY_OFF if guarded.hold_reason == OFF else _READY_PAUSED
+    if guarded.hold_reason == NOTHING and guarded.control is Control.ACT:
+        return _READY_NOTHING
     return _READY if guarded.control is Control.ACT else _READY_ADVICE
 
 
@@ -88,18 +103,12 @@ def _metrics(guarded: Guarded) -> ConditionFact:
     unknown = guarded.signals.unknown
     if guarded.control is Control.HANDS_OFF:
         return ConditionFact("MetricsAvailable", None, guarded.hold_reason, "not asked while nothing is scaled")
+    if guarded.hold_reason == NOTHING:
+        return _NOTHING_ASKED
     if unknown:
         text = "; ".join(f"{name}: {message or reason}" for name, reason, message in unknown)
         return ConditionFact("MetricsAvailable", False, unknown[0][1], text)
-    return _METRICS if guarded.signals.usable else _unusable(guarded)
-
-
-def _unusable(guarded: Guarded) -> ConditionFact:
-    if guarded.signals.demand is not None:
-        text = "demand is known, but neither the capacity of a replica nor a target metric: no count follows from it"
-        return ConditionFact("MetricsAvailable", False, "CapacityUnknown", text)
-    text = "no demand source and no target metric is set: nothing to scale on"
-    return ConditionFact("MetricsAvailable", False, "NotConfigured", text)
+    return _METRICS if guarded.signals.usable else _CAPACITY_UNKNOWN
 
 
 def _known(name: str, reading: Reading, known: ConditionFact) -> ConditionFact:

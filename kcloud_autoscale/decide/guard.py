@@ -10,9 +10,11 @@ from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import Mode
 
 OFF, CONFLICT, PAUSED, UNKNOWN, FALLBACK = "Off", "Conflict", "Paused", "MetricsUnknown", "Fallback"
+NOTHING = "NothingToScaleOn"
 INCOMPLETE, SETTLING, CLEAR = "MetricsIncomplete", "Settling", "Clear"
 
 
@@ -29,7 +31,7 @@ class Guarded:
     """What the guard allows.
 
     Attributes:
-        replicas: The present count, or the fallback's.
+        replicas: The present count, the fallback's, or where there is nothing to scale on the one that was set.
         control: Whether the count may be written.
         sizable: A count may be computed; False holds it.
         may_shrink: The data have been good for a whole scale-down window.
@@ -71,6 +73,9 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
     control = Control.ACT if case.policy.mode is Mode.AUTO else Control.RECOMMEND
     signals = read_signals(case, fleet.max_metric_age_seconds, now_seconds)
     state = case.state.decided
+    if not signals.usable and _nothing_is_asked(case):
+        step = _nothing(case, current)
+        return Guarded(step.after, control, False, False, NOTHING, signals, None, None, step)
     if not signals.usable:
         since = now_seconds if state.unknown_since_seconds is None else state.unknown_since_seconds
         step = _hold(case, signals, current, now_seconds - since)
@@ -94,6 +99,22 @@ def _hands_off(case: Case, current: int) -> Step | None:
     if current == 0 and case.policy.min_replicas > 0:
         return unchanged(Stage.GUARD, 0, PAUSED, "the target was set to 0 replicas by hand; set it to 1 to resume")
     return None
+
+
+def _nothing_is_asked(case: Case) -> bool:
+    """Neither a load nor a target metric is read for it: limits alone, as of a training job."""
+    demand = case.seen.demand
+    configured = not (isinstance(demand, Missing) and demand.reason is MissingReason.NOT_CONFIGURED)
+    return not configured and not case.policy.targets
+
+
+def _nothing(case: Case, current: int) -> Step:
+    """The count that somebody set stays, and comes back when a limit that had cut it has room again."""
+    state = case.state.decided
+    ours = current in (state.last_desired, state.last_current)
+    held = state.held_replicas if ours and state.held_replicas is not None else current
+    text = "no demand source and no target metric is set: {} replicas are held within bounds and limits"
+    return Step(Stage.GUARD, current, held, NOTHING, text, (held,))
 
 
 def _settled(since: float, window_seconds: float, now_seconds: float) -> bool:
@@ -123,4 +144,4 @@ def _hold(case: Case, signals: Signals, current: int, unknown_seconds: float) ->
 def _names(signals: Signals) -> str:
     if signals.unknown:
         return ", ".join(f"{name} ({reason})" for name, reason, _ in signals.unknown)
-    return "capacity per replica" if signals.demand is not None else "no demand source and no target metric is set"
+    return "capacity per replica"

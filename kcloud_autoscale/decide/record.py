@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kcloud_autoscale.decide.conditions import facts, facts_without_target
+from kcloud_autoscale.decide.guard import NOTHING
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import remembered
 from kcloud_autoscale.domain.case import Case
@@ -56,6 +57,8 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         recommendations=plan.recommendations,
         scale_events=events,
         last_desired=plan.asked,
+        last_current=plan.current,
+        held_replicas=guarded.replicas if guarded.hold_reason == NOTHING else None,
     )
 
 

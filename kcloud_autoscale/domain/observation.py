@@ -211,6 +211,7 @@ class WorkloadObservation:
         target: What it scales, or why it cannot be found.
         conflict: Name of another autoscaler on the same target; None when there is none.
         demand: Load per second right now.
+        demand_source: Where it is read, for people: a preset, one that was found by its metrics, or a query.
         demand_history: The steps not fed to the forecaster before: two weeks for a new workload, then one or two.
         capacity_history: New pairs to learn the capacity of a replica from, per target metric.
         metrics: In the order of the policy's targets.
@@ -230,6 +231,7 @@ class WorkloadObservation:
     target: TargetObservation | Missing
     conflict: str | None = None
     demand: Reading = NOT_ASKED
+    demand_source: str = ""
     demand_history: DemandHistory | None = None
     capacity_history: tuple[CapacityHistory, ...] = ()
     metrics: tuple[MetricObservation, ...] = ()

@@ -248,6 +248,8 @@ class DecisionState:
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
         last_desired: What the previous tick wanted.
+        last_current: What the previous tick found.
+        held_replicas: What runs, but for the hard limits, while there is nothing to scale on; None while there is.
     """
 
     since_seconds: float
@@ -256,6 +258,8 @@ class DecisionState:
     recommendations: tuple[Recommendation, ...] = ()
     scale_events: tuple[ScaleEvent, ...] = ()
     last_desired: int | None = None
+    last_current: int | None = None
+    held_replicas: int | None = None
 
 
 @frozen

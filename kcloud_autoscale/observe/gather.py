@@ -30,7 +30,7 @@ from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
-from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe.history import rate_window_seconds
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod, Requests
@@ -48,7 +48,8 @@ from kcloud_autoscale.observe.signals import (
     total_watts,
     watts_per_pod,
 )
-from kcloud_autoscale.observe.targets import Targets
+from kcloud_autoscale.observe.survey import DemandSources, leaves_source_open
+from kcloud_autoscale.observe.targets import Target, Targets
 from kcloud_autoscale.observe.turns import WHOLE_VALUES, Turns
 from kcloud_autoscale.observe.watched import Watched, by_preset, watched
 
@@ -96,6 +97,7 @@ class Gatherer:
         self._informers = informers
         self._settings = settings or GatherSettings()
         self._targets = Targets(informers)
+        self._sources = DemandSources()
         self._scrapes = ScrapeIntervals()
         self._isolated = IsolatedQueries()
         self._capacity_until: dict[WorkloadKey, float] = {}
@@ -111,9 +113,14 @@ class Gatherer:
             now_seconds: Unix time of this look.
         """
         targets = await self._targets.find(policy.workloads)
-        fleet = [watched(policy.workloads[key], target) for key, target in targets.items()]
         asker = self._asker(policy, now_seconds, self._settings.budget_seconds)
         away = await asker.series("vector(1)", "Prometheus does not answer")
+        open_sources = _open_sources(policy, targets)
+        if isinstance(away, Missing):
+            sources: Mapping[WorkloadKey, str | Missing] = dict.fromkeys(open_sources, away)
+        else:
+            sources = await self._sources.of(asker, open_sources)
+        fleet = [watched(policy.workloads[key], target, sources.get(key)) for key, target in targets.items()]
         if isinstance(away, Missing):
             return self._without_prometheus(fleet, away, now_seconds)
         askable = [each for each in fleet if each.unknown is None]
@@ -212,6 +219,7 @@ class Gatherer:
             target=target.seen,
             conflict=target.conflict,
             demand=found.demand[key],
+            demand_source=each.demand_source,
             demand_history=past.demand.get(key),
             capacity_history=past.capacity.get(key, ()),
             metrics=metrics_of(each, found, signals, max_age_seconds, now_seconds),
@@ -226,6 +234,15 @@ class Gatherer:
             replica_cpu_cores=requests.cpu_cores,
             replica_memory_bytes=requests.memory_bytes,
         )
+
+
+def _open_sources(policy: FleetPolicy, targets: Mapping[WorkloadKey, Target]) -> dict[WorkloadKey, TargetRef]:
+    """Targets of the workloads whose serving stack has to be found."""
+    return {
+        key: target.seen.ref
+        for key, target in targets.items()
+        if not isinstance(target.seen, Missing) and leaves_source_open(policy.workloads[key])
+    }
 
 
 def _utilization(key: WorkloadKey, pods: Sequence[Pod], signals: FleetSignals, now_seconds: float) -> Reading:

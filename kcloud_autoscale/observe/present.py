@@ -147,6 +147,8 @@ def _dated(
     each: Watched, asked: Point | Missing | None, what: str, found: Present, max_age_seconds: float, now: float
 ) -> Reading:
     """A reading of the preset with the age of its newest sample."""
+    if asked is None and each.unknown is not None:
+        return each.unknown
     if asked is None:
         name = f"the {each.preset.name} preset" if each.preset else "a demand query of one's own"
         return Missing(MissingReason.NOT_CONFIGURED, f"{name} tells no {what}; give the metric its own query")

@@ -1,17 +1,24 @@
-"""Before there is an optimizer: which serving stack tells the load of each workload, and what has run so far."""
+"""Which serving stack tells the load of a workload that names none, and what has run so far.
+
+`recommend` looks at the whole past of workloads without an optimizer; the operator at the present of those whose
+optimizer leaves it open, once per workload, and seldom again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from kcloud_autoscale.domain.errors import ObservationError
+from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import FloatArray
-from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.fetch import Subject, subject
 from kcloud_autoscale.observe.history import Span
@@ -24,7 +31,81 @@ LOOK_SECONDS = 3_600.0
 
 _TOLD_BY_KUBE_STATE_METRICS = (PodNaming.DEPLOYMENT, PodNaming.STATEFUL_SET)
 
+# A stack that was found may be replaced by another; one that was not may be scraped soon: pods take minutes to load.
+FOUND_AGAIN_SECONDS = 3_600.0
+FIRST_AGAIN_SECONDS = 15.0
+LAST_AGAIN_SECONDS = 600.0
+
+# Metrics that a serving stack tells.
+_OF_THE_STACK = frozenset({"latency", "queue", "requests"})
+
 Targets = Mapping[WorkloadKey, TargetRef]
+Answer = TypeVar("Answer")
+
+
+def leaves_source_open(policy: WorkloadPolicy) -> bool:
+    """Whether it is scaled on what a serving stack tells and does not say which: nothing else would be asked for."""
+    if policy.mode is Mode.OFF or policy.demand.preset is not None or policy.demand.query is not None:
+        return False
+    asked = any(target.query is None and target.name in _OF_THE_STACK for target in policy.targets)
+    return asked or policy.capacity_per_replica is not None
+
+
+@dataclass(slots=True)
+class _Look:
+    """At one workload: what was found, and when to look again."""
+
+    target: TargetRef
+    preset: str | None
+    again_at_seconds: float
+    pause_seconds: float
+
+
+@dataclass(slots=True)
+class DemandSources:
+    """The serving stack of each workload whose optimizer leaves it open."""
+
+    _looks: dict[WorkloadKey, _Look] = field(default_factory=dict)
+
+    async def of(self, asker: QuerySession, targets: Targets) -> dict[WorkloadKey, str | Missing]:
+        """Name of the preset whose metrics name the workload at present, or why there is none.
+
+        What was found stays while it is not found elsewhere: a stack that is silent for once is not replaced by
+        nothing, and where Prometheus fails everything stays as it was.
+        """
+        self._looks = {key: look for key, look in self._looks.items() if targets.get(key) == look.target}
+        due = {key: ref for key, ref in targets.items() if self._due(key, asker.now_seconds)}
+        failed: Missing | None = None
+        if due:
+            try:
+                self._take(due, await _exporting(asker, due), asker.now_seconds)
+            except ObservationError as error:
+                failed = Missing(MissingReason.SOURCE_ERROR, f"demand source: {error}")
+        return {key: self._told(key, ref, failed) for key, ref in targets.items()}
+
+    def _due(self, key: WorkloadKey, now_seconds: float) -> bool:
+        look = self._looks.get(key)
+        # A clock that was set back must not put it off until it has caught up.
+        return look is None or not 0.0 < look.again_at_seconds - now_seconds <= look.pause_seconds
+
+    def _take(self, due: Targets, found: Mapping[WorkloadKey, str], now_seconds: float) -> None:
+        for key, ref in due.items():
+            before = self._looks.get(key)
+            preset = found.get(key) or (before.preset if before else None)
+            pause = FOUND_AGAIN_SECONDS
+            if key not in found:
+                pause = min(2.0 * before.pause_seconds, LAST_AGAIN_SECONDS) if before else FIRST_AGAIN_SECONDS
+            self._looks[key] = _Look(ref, preset, now_seconds + pause, pause)
+
+    def _told(self, key: WorkloadKey, ref: TargetRef, failed: Missing | None) -> str | Missing:
+        look = self._looks.get(key)
+        if look is not None and look.preset is not None:
+            return look.preset
+        if look is None and failed is not None:
+            return failed
+        names = ", ".join(PRESETS)
+        why = f"spec.autoScaling.demand is not set, and no serving stack's metrics name {ref.kind} {ref.name} ({names})"
+        return Missing(MissingReason.NO_DATA, why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +130,9 @@ async def demand_signals(asker: QuerySession, targets: Targets, days: float) -> 
     end = np.floor(asker.now_seconds / LOOK_SECONDS) * LOOK_SECONDS
     steps = max(1, round(days * 86_400.0 / LOOK_SECONDS))
     span = Span(float(end - steps * LOOK_SECONDS), steps, LOOK_SECONDS)
-    answers = await asyncio.gather(*(_known_fractions(asker, preset, targets, span) for preset in PRESETS.values()))
+    answers = await _of_each_preset(lambda preset: _known_fractions(asker, preset, targets, span))
     found: dict[WorkloadKey, list[Signal]] = {key: [] for key in targets}
-    for preset, fractions in zip(PRESETS, answers, strict=True):
+    for preset, fractions in answers.items():
         for key, fraction in fractions.items():
             if fraction > 0.0:
                 found[key].append(Signal(preset, fraction))
@@ -62,21 +143,62 @@ async def demand_signals(asker: QuerySession, targets: Targets, days: float) -> 
     }
 
 
+async def _exporting(asker: QuerySession, targets: Targets) -> dict[WorkloadKey, str]:
+    """The first preset, servers before meshes, that has a fresh sample of each workload, with or without traffic.
+
+    Raises:
+        ObservationError: Prometheus failed.
+    """
+
+    async def exporting(preset: Preset) -> dict[WorkloadKey, float]:
+        what = f"demand source ({preset.name})"
+        newest = await asker.grouped(lambda part: queries.newest_sample(preset, part), _subjects(preset, targets), what)
+        return {key: point.value for key, point in _told_by(newest).items() if math.isfinite(point.value)}
+
+    found: dict[WorkloadKey, str] = {}
+    for preset, keys in (await _of_each_preset(exporting)).items():
+        for key in keys:
+            found.setdefault(key, preset)
+    return found
+
+
 async def _known_fractions(
     asker: QuerySession, preset: Preset, targets: Targets, span: Span
 ) -> dict[WorkloadKey, float]:
-    asked = [subject(key, ref.name, pod_naming(ref.kind), preset, ()) for key, ref in targets.items()]
     values = await asker.grouped_steps(
-        lambda part: queries.demand(preset, LOOK_SECONDS, part), asked, span, f"demand ({preset.name})"
+        lambda part: queries.demand(preset, LOOK_SECONDS, part),
+        _subjects(preset, targets),
+        span,
+        f"demand ({preset.name})",
     )
-    found = {}
-    for key, each in values.items():
-        if isinstance(each, Missing):
-            if each.reason is MissingReason.SOURCE_ERROR:
-                raise ObservationError(each.message)
-            continue  # several series of one workload: this stack cannot tell it
-        found[key] = float(np.isfinite(each).mean())
-    return found
+    return {key: float(np.isfinite(each).mean()) for key, each in _told_by(values).items()}
+
+
+async def _of_each_preset(
+    ask: Callable[[Preset], Awaitable[dict[WorkloadKey, float]]],
+) -> dict[str, dict[WorkloadKey, float]]:
+    """Answers by name, in the order of the presets."""
+    answers = await asyncio.gather(*(ask(preset) for preset in PRESETS.values()))
+    return dict(zip(PRESETS, answers, strict=True))
+
+
+def _subjects(preset: Preset, targets: Targets) -> list[Subject]:
+    return [subject(key, ref.name, pod_naming(ref.kind), preset, ()) for key, ref in targets.items()]
+
+
+def _told_by(answers: Mapping[WorkloadKey, Answer | Missing]) -> dict[WorkloadKey, Answer]:
+    """Those with an answer; of several series of one workload the stack cannot tell which is meant.
+
+    Raises:
+        ObservationError: Prometheus failed: what it did not tell must not read as "there is no signal".
+    """
+    told = {}
+    for key, each in answers.items():
+        if not isinstance(each, Missing):
+            told[key] = each
+        elif each.reason is MissingReason.SOURCE_ERROR:
+            raise ObservationError(each.message)
+    return told
 
 
 async def ready_replicas(

@@ -26,6 +26,7 @@ class Watched:
         pods_subject: How metrics of its pods and of kube-state-metrics know it; None without a target.
         preset: Its serving stack, if it has one.
         subject: How the preset's metrics know it.
+        found: Whether the stack was found by its metrics, since the spec names none.
         query: The user's own demand query, filled in.
         unknown: Why its demand cannot even be asked for.
     """
@@ -36,11 +37,19 @@ class Watched:
     preset: Preset | None = None
     subject: Subject | None = None
     query: str | None = None
+    found: bool = False
     unknown: Missing | None = None
 
     @property
     def key(self) -> WorkloadKey:
         return self.policy.key
+
+    @property
+    def demand_source(self) -> str:
+        """Where its load is read, for people; empty where it is not."""
+        if self.preset is not None:
+            return f"{self.preset.name}, found" if self.found else self.preset.name
+        return "query" if self.query is not None else ""
 
     def filled(self, query: str) -> str:
         """A query of the user's own, about this workload's target."""
@@ -48,8 +57,14 @@ class Watched:
         return queries.user_query(query, self.key.namespace, self.pods_subject.name)
 
 
-def watched(policy: WorkloadPolicy, target: Target) -> Watched:
-    """Settle where a workload's demand is read."""
+def watched(policy: WorkloadPolicy, target: Target, found: str | Missing | None = None) -> Watched:
+    """Settle where a workload's demand is read.
+
+    Args:
+        policy: What the spec says.
+        target: What is scaled.
+        found: Where the spec leaves the serving stack open: the one its metrics name, or why none is known.
+    """
     if isinstance(target.seen, Missing):
         return Watched(policy, target, unknown=target.seen)
     ref = target.seen.ref
@@ -57,7 +72,9 @@ def watched(policy: WorkloadPolicy, target: Target) -> Watched:
     source = policy.demand
     if source.query is not None:
         return Watched(policy, target, own, query=queries.user_query(source.query, policy.key.namespace, ref.name))
-    preset = PRESETS.get(source.preset or "")
+    if isinstance(found, Missing):
+        return Watched(policy, target, own, unknown=found)
+    preset = PRESETS.get(source.preset or found or "")
     if preset is None:
         why = f"there is no demand preset {source.preset!r}" if source.preset else "spec.autoScaling.demand is not set"
         return Watched(policy, target, own, unknown=Missing(MissingReason.NOT_CONFIGURED, why))
@@ -65,7 +82,7 @@ def watched(policy: WorkloadPolicy, target: Target) -> Watched:
         asked = subject(policy.key, ref.name, own.naming, preset, source.labels)
     except ValueError as error:
         return Watched(policy, target, own, unknown=Missing(MissingReason.NOT_CONFIGURED, str(error)))
-    return Watched(policy, target, own, preset, asked)
+    return Watched(policy, target, own, preset, asked, found=source.preset is None)
 
 
 def by_preset(each: Iterable[Watched]) -> dict[str, list[Watched]]:

@@ -20,7 +20,7 @@ _UNITS = {"demand_per_second": "per second", "latency_seconds": "s", "requests_p
 
 def reasons(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str]:
     """What the decision rests on, what each signal asked for, and what each rule made of it."""
-    lines = table([*_facts(decision), *_forecast(status)])
+    lines = table([*_source(status), *_facts(decision), *_forecast(status)])
     if decision.proposals:
         lines += ["", "  Asked for by each signal; the largest counts:"]
         rows = [(each.name, str(each.replicas), each.message or "") for each in decision.proposals]
@@ -29,6 +29,12 @@ def reasons(status: WorkloadOptimizerStatus, decision: LastDecision) -> list[str
     if steps := steps or (decision.steps or [])[-1:]:
         lines += ["", "  Rule by rule:", *table([_step(step) for step in steps], "    ")]
     return lines[1:] if lines and not lines[0] else lines
+
+
+def _source(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:
+    if status.demand_source:
+        found = ": its metrics name the pods" if status.demand_source.endswith(", found") else ""
+        yield "demand source", f"{status.demand_source}{found}"
 
 
 def _step(step: DecisionStep) -> tuple[str, str, str, str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kcloud_autoscale.domain.decision import Stage
-from kcloud_autoscale.domain.policy import Fallback, ScalingRules, default_scale_down
+from kcloud_autoscale.domain.policy import Caps, Ceiling, Fallback, ScalingRules, default_scale_down
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.state import DecisionState
 from kcloud_autoscale.domain.workload import Mode
@@ -130,8 +130,9 @@ def test_with_one_metric_unknown_the_known_ones_may_grow_the_count_but_not_lower
 def test_nothing_to_scale_on_says_so():
     decision = decide_one(a_case(None, 4, kappa=None))
 
-    fact = next(fact for fact in decision.conditions if fact.type == "MetricsAvailable")
-    assert (fact.reason, decision.desired_replicas) == ("NotConfigured", 4)
+    facts = {fact.type: (fact.status, fact.reason) for fact in decision.conditions}
+    assert facts["Ready"] == facts["MetricsAvailable"] == (True, "NothingToScaleOn")
+    assert (decision.hold_reason, decision.desired_replicas) == ("NothingToScaleOn", 4)
     unknown_capacity = decide_one(a_case(50.0, 4, 50.0, kappa=None))
     fact = next(fact for fact in unknown_capacity.conditions if fact.type == "MetricsAvailable")
     assert (fact.reason, unknown_capacity.desired_replicas) == ("CapacityUnknown", 4)
@@ -184,3 +185,34 @@ def test_growth_does_not_wait_for_the_window():
 
 def test_a_conflict_breaks_the_run_of_good_data():
     assert decide(a_case(5.0, 4, conflict="HPA llm")).states[0].good_since_seconds is None
+
+
+def test_limits_alone_hold_the_count_that_was_set_and_give_it_back_when_they_have_room():
+    """2 of 1,200 W exceed 2,000 W: one goes. At 900 W both fit again, and the count that was set returns."""
+    limited = {"kappa": None, "caps": Caps(max_watts=2_000.0), "ceilings": (Ceiling("power", 1_800.0),)}
+    cut = decide(a_case(None, 2, watts=1_200.0, **limited))
+    assert [each.desired_replicas for each in cut.fleet.decisions] == [1]
+    still = decide(a_case(None, 1, watts=1_200.0, state=cut.states[0], **limited))
+    assert still.fleet.decisions[0].desired_replicas == 1
+    back = decide(a_case(None, 1, watts=900.0, state=still.states[0], **limited))
+    assert back.fleet.decisions[0].desired_replicas == 2
+    # A write that did not happen is tried again; what somebody sets by hand is the new count.
+    assert (
+        decide(a_case(None, 1, watts=900.0, state=back.states[0], **limited)).fleet.decisions[0].desired_replicas == 2
+    )
+    grown = decide(a_case(None, 2, watts=900.0, state=back.states[0], **limited))
+    by_hand = decide(a_case(None, 1, watts=900.0, state=grown.states[0], **limited))
+    assert by_hand.fleet.decisions[0].desired_replicas == 1
+
+
+@pytest.mark.parametrize("unknown", [{"watts": UNKNOWN}, {"usd": UNKNOWN}, {"watts": UNKNOWN, "usd": UNKNOWN}])
+def test_limits_alone_take_nothing_while_price_or_draw_is_unknown(unknown: dict[str, Missing]):
+    caps = Caps(max_watts=2_000.0, max_usd_per_hour=50.0)
+    ceilings = (Ceiling("cost", 40.0), Ceiling("power", 1_800.0))
+    decision = decide_one(a_case(None, 2, kappa=None, caps=caps, ceilings=ceilings, **unknown))
+    assert (decision.desired_replicas, decision.hold_reason) == (2, "NothingToScaleOn")
+
+
+def test_a_demand_that_is_looked_for_and_not_found_is_unknown_and_not_nothing():
+    decision = decide_one(a_case(Missing(MissingReason.NO_DATA, "no stack names it"), 4, kappa=None))
+    assert decision.hold_reason == "MetricsUnknown"

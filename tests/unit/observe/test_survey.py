@@ -1,14 +1,18 @@
 """Which signal tells a workload's load, and what has run: on a Prometheus of a few lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from kcloud_autoscale.domain.errors import ObservationError
-from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.domain.policy import Ceiling, DemandSource, MetricKind, MetricTarget, WorkloadPolicy
+from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
 from kcloud_autoscale.observe.query_session import QuerySession
-from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
+from kcloud_autoscale.observe.survey import DemandSources, demand_signals, leaves_source_open, ready_replicas
 
 NOW = 1_800_000_000.0
 LLM = WorkloadKey("ai", "llm")
@@ -21,6 +25,7 @@ class Told:
 
     def __init__(self, known: dict[str, int], error: PrometheusError | None = None) -> None:
         self.known, self.error = known, error
+        self.asked = 0
 
     async def query_range(
         self,
@@ -46,14 +51,19 @@ class Told:
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
     ) -> list[Point]:
-        return []
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        if not any(metric in promql for metric in self.known):
+            return []
+        return [Point({"namespace": "ai", "workload": "llm"}, at_seconds, at_seconds)]
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         return []
 
 
-def asker(source: Told) -> QuerySession:
-    return QuerySession(source, NOW, 10.0)
+def asker(source: Told, now: float = NOW) -> QuerySession:
+    return QuerySession(source, now, 10.0)
 
 
 async def test_the_stack_that_is_known_longest_comes_first() -> None:
@@ -84,3 +94,66 @@ async def test_ready_replicas_are_told_by_the_state_metric_or_counted() -> None:
     # A mesh names services, not pods: nothing can be counted by it.
     unknown = await ready_replicas(asker(Told({"istio_requests_total": 10})), TARGETS, {LLM: "istio"}, span)
     assert np.isnan(unknown[LLM]).all()
+
+
+async def test_the_operator_finds_the_server_before_the_mesh_and_asks_no_more() -> None:
+    told, sources = Told({"istio_requests_total": 1, "vllm:num_requests_running": 1}), DemandSources()
+    assert await sources.of(asker(told), TARGETS) == {LLM: "vllm"}
+    asked = told.asked
+    assert await sources.of(asker(told, NOW + 60.0), TARGETS) == {LLM: "vllm"}
+    assert told.asked == asked
+    # An hour later it is looked at again; what is silent for once, or cannot be asked, stays.
+    told.known = {}
+    assert await sources.of(asker(told, NOW + 3_600.0), TARGETS) == {LLM: "vllm"}
+    assert told.asked > asked
+    told.error = PrometheusError("away", about_query=False)
+    assert await sources.of(asker(told, NOW + 9_000.0), TARGETS) == {LLM: "vllm"}
+    # Another stack that speaks replaces one that does not.
+    told.known, told.error = {"sglang:num_running_reqs": 1}, None
+    assert await sources.of(asker(told, NOW + 9_001.0), TARGETS) == {LLM: "sglang"}
+
+
+async def test_what_is_not_found_is_looked_for_again_at_growing_pauses() -> None:
+    told, sources, looks = Told({}), DemandSources(), []
+    for second in range(0, 1_300, 5):
+        before = told.asked
+        found = (await sources.of(asker(told, NOW + second), TARGETS))[LLM]
+        if told.asked > before:
+            looks.append(second)
+    assert looks == [0, 15, 45, 105, 225, 465, 945]
+    assert isinstance(found, Missing)
+    assert "no serving stack's metrics name Deployment llm (vllm, " in found.message
+    # Another target is another question.
+    other = {LLM: TargetRef("apps/v1", "StatefulSet", "llm")}
+    before = told.asked
+    await sources.of(asker(told, NOW + 1_301.0), other)
+    assert told.asked > before
+
+
+async def test_a_prometheus_that_is_away_says_so_and_is_asked_again_at_once() -> None:
+    told, sources = Told({"vllm:": 1}, PrometheusError("away", about_query=False)), DemandSources()
+    found = (await sources.of(asker(told), TARGETS))[LLM]
+    assert isinstance(found, Missing)
+    assert found.reason is MissingReason.SOURCE_ERROR
+    told.error = None
+    assert await sources.of(asker(told, NOW + 1.0), TARGETS) == {LLM: "vllm"}
+
+
+LATENCY = MetricTarget("latency", MetricKind.VALUE, 0.1, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_open"),
+    [
+        (WorkloadPolicy(LLM, targets=(LATENCY,)), True),
+        (WorkloadPolicy(LLM, capacity_per_replica=10.0), True),
+        (WorkloadPolicy(LLM, targets=(LATENCY,), mode=Mode.OFF), False),
+        (WorkloadPolicy(LLM, targets=(LATENCY,), demand=DemandSource("tgi")), False),
+        (WorkloadPolicy(LLM, targets=(LATENCY,), demand=DemandSource(query="sum(x)")), False),
+        (WorkloadPolicy(LLM, targets=(replace(LATENCY, query="sum(x)"),)), False),
+        (WorkloadPolicy(LLM, targets=(MetricTarget("gpu", MetricKind.UTILIZATION, 0.7),)), False),
+        (WorkloadPolicy(LLM, ceilings=(Ceiling("power", 1_800.0),)), False),
+    ],
+)
+def test_a_stack_is_looked_for_where_something_is_asked_of_it(policy: WorkloadPolicy, is_open: bool) -> None:
+    assert leaves_source_open(policy) is is_open
