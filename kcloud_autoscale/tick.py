@@ -18,6 +18,7 @@ from kcloud_autoscale.account.scope import settle_scope
 from kcloud_autoscale.account.settle import Past, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
+from kcloud_autoscale.domain.capacity import Capacity, sizing_capacity
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision
 from kcloud_autoscale.domain.frozen import frozen
@@ -105,8 +106,7 @@ class _Priced:
 
     look: _Look
     capacities: tuple[CapacityState, ...]
-    kappa: float | None
-    kappa_source: str
+    serves: Capacity | None
     worth: Worth
 
 
@@ -235,9 +235,9 @@ def _price(look: _Look, observation: Observation, policy: FleetPolicy, now_secon
     """What one replica serves, costs and draws."""
     workload, seen, state = look.policy, look.seen, look.state
     capacities = capacity.learn(state.capacity, seen.capacity_history, workload, now_seconds)
-    kappa, kappa_source = capacity.estimate(capacities, workload)
+    serves = capacity.estimate(capacities, workload)
     worth = replica_worth(workload, seen, state.power, observation, policy, now_seconds)
-    return _Priced(look, capacities, kappa, kappa_source, worth)
+    return _Priced(look, capacities, serves, worth)
 
 
 def _claim(priced: _Priced, now_seconds: float) -> Claim:
@@ -256,7 +256,8 @@ def _know(
     now_seconds: float,
 ) -> _Known:
     """Everything a decision rests on: the forecast, what one replica serves, costs and draws, what was spent."""
-    look, kappa, kappa_source, worth = priced.look, priced.kappa, priced.kappa_source, priced.worth
+    look, serves, worth = priced.look, priced.serves, priced.worth
+    kappa = sizing_capacity(serves)
     workload, seen, state = look.policy, look.seen, look.state
     past = Past(workload, seen, state, kappa, look.lead_time_seconds, room)
     account, baseline = settle(past, worth, observation.carbon_grams_per_kwh, policy, now_seconds)
@@ -268,8 +269,7 @@ def _know(
         forecast,
         look.lead_time_seconds,
         look.lead_time_source,
-        kappa,
-        kappa_source,
+        serves,
         worth.usd_per_hour,
         worth.power.high,
         chosen,

@@ -121,7 +121,7 @@ def _policy_row(name: str, judged: Sequence[Judged]) -> tuple[str, ...]:
     return (
         name,
         f"{np.median([score.violation_fraction for score in scores]):.2%}",
-        f"{np.median([score.unserved_fraction for score in scores]):.3%}",
+        f"{np.median([score.unserved_fraction or 0.0 for score in scores]):.3%}",
         f"{geometric_mean(hours):.3f}",
         f"{np.median(changes):.2f}",
         f"{len(fair)} of {len(judged)}",

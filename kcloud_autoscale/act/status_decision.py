@@ -13,6 +13,7 @@ from kcloud_autoscale.api.workload_status import (
     DecisionStep,
     LastDecision,
 )
+from kcloud_autoscale.domain.capacity import UNKNOWN
 from kcloud_autoscale.domain.decision import CapState, Decision, Input, Step
 
 # The schema's bounds; more inputs than that cannot come from one optimizer's metrics.
@@ -25,6 +26,7 @@ RESTORED = "Restored"
 
 def last_decision(decision: Decision) -> LastDecision:
     """All of it, in the order it was made."""
+    serves = decision.capacity
     return LastDecision(
         id=decision.id,
         time=datetime.fromtimestamp(int(decision.at_seconds), UTC),
@@ -37,8 +39,8 @@ def last_decision(decision: Decision) -> LastDecision:
         quantile=_finite(decision.level),
         lead_time_seconds=_finite(decision.lead_time_seconds),
         lead_time_source=decision.lead_time_source,
-        capacity_per_replica=_finite(decision.capacity_per_replica),
-        capacity_source=decision.capacity_source,
+        capacity_per_replica=_finite(serves.per_replica) if serves else None,
+        capacity_source=serves.source if serves else UNKNOWN,
         inputs=[_input(one) for one in decision.inputs[:MAX_INPUTS]] or None,
         proposals=[
             DecisionProposal(name=one.name, replicas=one.replicas, message=one.message or None)

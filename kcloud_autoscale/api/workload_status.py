@@ -174,8 +174,11 @@ class LastDecision(StatusModel):
     quantile: float | None = _number("Quantile of the forecast it used.")
     lead_time_seconds: float | None = _number("Lead time it used.")
     lead_time_source: str | None = _number("spec, learned or default.")
-    capacity_per_replica: float | None = _number("Load per second that one replica serves.")
-    capacity_source: str | None = _number("spec, learned or unknown.")
+    capacity_per_replica: float | None = _number(
+        "Load per second that one replica serves within the objective; where the source is `at least`, the largest "
+        "that has met it so far, which says nothing of larger loads."
+    )
+    capacity_source: str | None = _number("spec, learned, at least or unknown.")
     inputs: list[DecisionInput] | None = Field(default=None, max_length=64, description="What it rests on.")
     proposals: list[DecisionProposal] | None = Field(
         default=None, max_length=32, description="What each signal asked for."

@@ -125,7 +125,7 @@ def _write(args: argparse.Namespace, found: Sequence[Recommendation]) -> None:
 def _framing(each: Recommendation) -> Framing:
     """The page says what the terminal says: how capacity and start-up are known, and what to weigh."""
     serves, starts = each.rules.capacity_per_replica, each.rules.startup_seconds
-    rests = f"a replica's {serves:.4g} per second are {each.capacity_source}, its {starts:.0f} s to start"
+    rests = f"a replica's {serves:.4g} per second are {each.capacity.source}, its {starts:.0f} s to start"
     return Framing((f"{rests} {each.past.startup_source}", *each.notes), each.against, each.unclaimed)
 
 

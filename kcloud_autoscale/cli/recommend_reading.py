@@ -22,7 +22,7 @@ from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus
 from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.reader import Reader
-from kcloud_autoscale.observe.survey import demand_signals, ready_replicas
+from kcloud_autoscale.observe.survey import demand_signals, measured_latency, ready_replicas
 from kcloud_autoscale.report.recommendation import CannotTell, Past
 from kcloud_autoscale.tick import FleetState, ForecastRequest, tick
 
@@ -141,24 +141,22 @@ async def _pasts(
     span = Span(start, round((end - start) / STEP_SECONDS), STEP_SECONDS)
     targets = {key: ref for key in histories if (ref := policy.workloads[key].target) is not None}
     ready = await ready_replicas(asker, targets, presets, span)
+    judged_by_latency = targets if any(each.targets for each in policy.workloads.values()) else {}
+    waited = await measured_latency(asker, judged_by_latency, presets, LATENCY_QUANTILE, span)
     # One tick prices a replica and learns its capacity and start-up, as the operator's first would.
     result = tick(seen, policy, FleetState(_NoForecaster()), seen.at_seconds)
     taken = {(key.namespace, ref) for key, ref in optimizers.items()}
     decisions = {each.key: each for each in result.fleet.decisions}
-    proven = {
-        key: min((c.proven_per_replica for c in state.capacity if c.proven_per_replica is not None), default=None)
-        for key, state in result.state.workloads.items()
-    }
     return [
         _past(
             targets[key],
             presets[key],
             demand,
             _slice(ready[key], span, demand),
-            proven.get(key),
             decisions[key],
             seen.workloads[key],
             (key.namespace, targets[key]) in taken,
+            _slice(waited[key], span, demand) if key in waited else None,
         )
         for key, demand in histories.items()
     ]
@@ -174,10 +172,10 @@ def _past(
     preset: str,
     demand: DemandHistory,
     ready: FloatArray,
-    proven: float | None,
     decision: Decision,
     seen: WorkloadObservation,
     has_optimizer: bool,
+    latency: FloatArray | None,
 ) -> Past:
     unpriced = Missing(MissingReason.NO_DATA, "the workload was not found again")
     return Past(
@@ -186,9 +184,7 @@ def _past(
         preset=preset,
         demand=demand,
         ready=ready,
-        capacity_per_replica=decision.capacity_per_replica,
-        capacity_source=decision.capacity_source,
-        proven_per_replica=proven,
+        capacity=decision.capacity,
         startup_seconds=decision.lead_time_seconds or 0.0,
         startup_source=decision.lead_time_source,
         usd_per_replica_hour=decision.usd_per_replica_hour or unpriced,
@@ -196,6 +192,7 @@ def _past(
         desired_replicas=seen.target.desired_replicas if isinstance(seen.target, TargetObservation) else None,
         other=seen.conflict or "",
         has_optimizer=has_optimizer,
+        latency_seconds=latency,
     )
 
 

@@ -7,6 +7,7 @@ import functools
 from kcloud_autoscale.decide.counting import excess
 from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, NOTHING, OFF, PAUSED, UNKNOWN, Control, Guarded
 from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
 from kcloud_autoscale.domain.reading import Missing, Reading
@@ -31,6 +32,12 @@ _NO_FORECAST = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has
 _DISABLED = ConditionFact("ForecastTrusted", False, "Disabled", "forecasting is switched off; reactive")
 _NO_CAPACITY = ConditionFact(
     "ForecastTrusted", False, "CapacityUnknown", "no count follows from a load until a replica's capacity is known"
+)
+_CAPACITY_AT_LEAST = ConditionFact(
+    "ForecastTrusted",
+    False,
+    "CapacityAtLeast",
+    "every load seen so far met the objective: how much more a replica serves is not known, and the metrics decide",
 )
 _READY = ConditionFact("Ready", True, "Decided", "decided from current data")
 _READY_ADVICE = ConditionFact("Ready", True, "Recommended", "decided from current data; mode Recommend writes nothing")
@@ -136,7 +143,7 @@ def _forecast(case: Case) -> ConditionFact:
     if forecast is None:
         return _NO_FORECAST if case.policy.forecast.enabled else _DISABLED
     if forecast.trusted and case.capacity_per_replica is None:
-        return _NO_CAPACITY
+        return _CAPACITY_AT_LEAST if isinstance(case.capacity, CapacityAtLeast) else _NO_CAPACITY
     return _trust(forecast.trusted, forecast.reason)
 
 

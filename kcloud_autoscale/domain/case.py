@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kcloud_autoscale.domain.capacity import Capacity, sizing_capacity
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
@@ -21,8 +22,7 @@ class Case:
         forecast: Peak of the demand within the lead time and one cycle; None where nobody forecasts.
         lead_time_seconds: From a write to a ready replica.
         lead_time_source: ``spec``, ``learned`` or ``default``.
-        capacity_per_replica: κ, load per second that one replica serves within its objective; None while unknown.
-        capacity_source: ``spec``, ``learned``, ``lower-bound`` or ``unknown``.
+        capacity: Load per second that one replica serves within its objective; None while unknown.
         usd_per_replica_hour: Price of one replica.
         watts_per_replica: Upper quantile of its draw.
         levels: Quantiles of the forecast to order and to keep by; None leaves it to priority.
@@ -35,9 +35,13 @@ class Case:
     forecast: Forecast | None
     lead_time_seconds: float
     lead_time_source: str
-    capacity_per_replica: float | None
-    capacity_source: str
+    capacity: Capacity | None
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
     levels: Levels | None = None
     ledger: Ledger | None = None
+
+    @property
+    def capacity_per_replica(self) -> float | None:
+        """κ that counts may rest on: a capacity that was never exceeded is none."""
+        return sizing_capacity(self.capacity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from enum import StrEnum
 
+from kcloud_autoscale.domain.capacity import Capacity
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.series import Forecast
@@ -112,7 +113,7 @@ class Decision:
         desired_replicas: What should run; None only when the target is unknown.
         uncapped_replicas: What would run without the hard caps.
         lead_time_seconds: Behind the forecast need.
-        capacity_per_replica: κ, and ``capacity_source``: ``spec``, ``learned``, or ``unknown``.
+        capacity: What a replica was taken to serve; None while unknown.
         level: Quantile the forecast need used.
         hold_reason: Why nothing may change, empty when it may.
         conditions: Facts for the status conditions: (type, true?, reason, message); None means unknown.
@@ -133,8 +134,7 @@ class Decision:
     level: float | None = None
     lead_time_seconds: float | None = None
     lead_time_source: str = "unknown"
-    capacity_per_replica: float | None = None
-    capacity_source: str = "unknown"
+    capacity: Capacity | None = None
     usd_per_replica_hour: Reading | None = None
     watts_per_replica: Reading | None = None
     caps: tuple[CapState, ...] = ()

@@ -62,7 +62,7 @@ class CapacityState:
         at_seconds: Shape ``(pairs,)``, Unix time of each pair, ascending; the other arrays run along it.
         load_per_replica: Shape ``(pairs,)``, load per second per ready replica.
         metric: Shape ``(pairs,)``, in the unit of the threshold.
-        capacity_per_replica: Largest load per replica that meets the threshold; None while it was never approached.
+        crossed_per_replica: Load per replica at which the metric crosses the threshold; None while it never did.
         proven_per_replica: Largest load per replica seen to meet the threshold; a lower bound of the capacity.
         threshold: The one the fit is for.
         fitted_seconds: When; 0 before the first fit.
@@ -72,7 +72,7 @@ class CapacityState:
     at_seconds: FloatArray = field(default_factory=lambda: np.empty(0))
     load_per_replica: FloatArray = field(default_factory=lambda: np.empty(0))
     metric: FloatArray = field(default_factory=lambda: np.empty(0))
-    capacity_per_replica: float | None = None
+    crossed_per_replica: float | None = None
     proven_per_replica: float | None = None
     threshold: float | None = None
     fitted_seconds: float = 0.0

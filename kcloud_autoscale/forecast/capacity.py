@@ -2,8 +2,8 @@
 
 Latency, utilization and queue rise with the load on a replica, whatever the curve. Isotonic regression asks for
 nothing more than that: the pairs are sorted by load, the medians of small groups are made monotone by pooling
-neighbours, and the fitted curve is read where it crosses the threshold. Nothing is extrapolated: while the threshold
-was never approached, all that is known is that κ is *at least* the largest load seen, and the caller is told so.
+neighbours, and the fitted curve is read where it crosses the threshold. Nothing is extrapolated: until the curve has
+crossed the threshold, however close it came, κ is *at least* the largest load seen to meet it, which is a type.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from kcloud_autoscale.domain.bounds import LEAST_CAPACITY_PER_SECOND, LOAD
+from kcloud_autoscale.domain.capacity import LEARNED, SPEC, Capacity, CapacityAtLeast, KnownCapacity
 from kcloud_autoscale.domain.observation import CapacityHistory
 from kcloud_autoscale.domain.policy import MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.series import FloatArray
@@ -32,8 +33,9 @@ LONGEST_MEMORY_SECONDS = 14.0 * SECONDS_PER_DAY
 # Medians of twenty: noise of 20 % in each pair leaves 6 % in the curve before pooling, and outliers leave nothing.
 PAIRS_PER_GROUP = 20
 FEWEST_PAIRS = 3 * PAIRS_PER_GROUP
-# A curve that came this close to the threshold has shown where it goes.
-APPROACHED_FRACTION = 0.9
+# A replica that is kept at κ is seen a little above it. Loads so far above are the same κ, seen again, and move it; at
+# larger ones that are fine it is another replica, of which nothing but a lower bound is known.
+STILL_THE_SAME = BAND_RATIO
 
 
 def learn(
@@ -60,24 +62,40 @@ def learn(
     return tuple(_refitted(state, thresholds[name], now_seconds) for name, state in known.items())
 
 
-def estimate(states: tuple[CapacityState, ...], policy: WorkloadPolicy) -> tuple[float | None, str]:
+def estimate(states: tuple[CapacityState, ...], policy: WorkloadPolicy) -> Capacity | None:
     """Load per second that one replica serves within every objective; the smallest of several targets.
 
     Returns:
-        κ and its source: ``spec`` (set by the user, or a `requests` target, whose threshold is a κ), ``learned``;
-        or None with ``lower-bound`` (every load seen met the threshold: κ is at least `proven_per_replica`, and
-        only the metric itself can say when it is reached) or ``unknown``.
+        κ as set by the user (a `requests` target's threshold is a κ) or as learned. Where no load has missed any
+        threshold, the largest that met all of them: only the metric itself can say when κ is reached. Else None.
     """
     if policy.capacity_per_replica is not None:
-        return max(policy.capacity_per_replica, LEAST_CAPACITY_PER_SECOND), "spec"
-    if not policy.targets:
-        return None, "unknown"
-    found = [(value, "spec") for value in map(_given, policy.targets) if value is not None]
-    found += [(state.capacity_per_replica, "learned") for state in states if state.capacity_per_replica is not None]
-    if found:
-        value, source = min(found)
-        return max(value, LEAST_CAPACITY_PER_SECOND), source
-    return None, "lower-bound" if any(state.proven_per_replica is not None for state in states) else "unknown"
+        return _known(policy.capacity_per_replica, SPEC)
+    known = [_known(value, SPEC) for value in map(_given, policy.targets) if value is not None]
+    learned = [learned_capacity(state) for state in states] if policy.targets else []
+    known += [_known(value, LEARNED) for value in learned if value is not None]
+    if known:
+        return min(known, key=lambda each: each.per_replica)
+    proven = [state.proven_per_replica for state in states] if policy.targets else []
+    met = [value for value in proven if value is not None]
+    # A threshold that no load has met bounds κ from above, below what the others have met.
+    return CapacityAtLeast(min(met)) if met and len(met) == len(proven) else None
+
+
+def learned_capacity(state: CapacityState) -> float | None:
+    """Where the curve crosses the threshold; None where it never did, or where larger loads are fine by now.
+
+    Evidence above κ ages away because nobody goes there any more; what was learned then stands. At a κ of 10, loads
+    up to 10.8 that are fine make it 10.8; once 12 are fine, nothing is known but that κ is at least that.
+    """
+    crossed, proven = state.crossed_per_replica, state.proven_per_replica
+    if crossed is None or proven is None:
+        return crossed
+    return max(crossed, proven) if proven <= STILL_THE_SAME * crossed else None
+
+
+def _known(per_replica: float, source: str) -> KnownCapacity:
+    return KnownCapacity(max(per_replica, LEAST_CAPACITY_PER_SECOND), source)
 
 
 def _given(target: MetricTarget) -> float | None:
@@ -108,28 +126,27 @@ def _refitted(state: CapacityState, threshold: float, now_seconds: float) -> Cap
     due = now_seconds - state.fitted_seconds >= REFIT_SECONDS or state.threshold != threshold
     if not due:
         return state
-    previous = state.capacity_per_replica if state.threshold == threshold else None
+    before = state.crossed_per_replica if state.threshold == threshold else None
     kept = _kept(state, now_seconds)
     at, load, metric = state.at_seconds[kept], state.load_per_replica[kept], state.metric[kept]
     proven, refuted = _bounds(load, metric, threshold)
-    capacity = _within(proven, refuted, previous)
-    return CapacityState(state.metric_name, at, load, metric, capacity, proven, threshold, now_seconds)
+    crossed = _crossed(proven, refuted, before)
+    return CapacityState(state.metric_name, at, load, metric, crossed, proven, threshold, now_seconds)
 
 
-def _within(proven: float | None, refuted: float | None, previous: float | None) -> float | None:
-    """κ where the evidence brackets it; else what was learned before, moved into the evidence.
+def _crossed(proven: float | None, refuted: float | None, before: float | None) -> float | None:
+    """Where the curve crosses, as the evidence shows or as it was learned before.
 
-    Evidence above κ ages away because nobody goes there any more. What was learned then stands until a larger load
-    is seen to be fine (a faster version) or the smallest one is not (a slower version). With nothing learned
-    before, one bound alone is no capacity.
+    One bound alone is no capacity, but it moves or ends what was learned before: the smallest load that is not fine
+    (a slower version) brings it down, one far above that is fine (a faster version) ends it.
     """
     if proven is not None and refuted is not None:
         return refuted
-    if previous is None:
+    if before is None:
         return None
-    if proven is not None:
-        return max(previous, proven)
-    return min(previous, refuted) if refuted is not None else previous
+    if refuted is not None:
+        return min(before, refuted)
+    return None if proven is not None and proven > STILL_THE_SAME * before else before
 
 
 def _kept(state: CapacityState, now_seconds: float) -> NDArray[np.intp]:
@@ -144,7 +161,7 @@ def _kept(state: CapacityState, now_seconds: float) -> NDArray[np.intp]:
 
 
 def _bounds(load: FloatArray, metric: FloatArray, threshold: float) -> tuple[float | None, float | None]:
-    """The largest load whose monotone curve meets the threshold, and the load at which the curve crosses it.
+    """The largest load seen to meet the threshold, and the load at which the monotone curve crosses it.
 
     Between two groups the curve is taken as straight. Latency curves are convex, so the chord lies above them and
     the crossing is, if anything, too low: 40 ms at 8/s and 120 ms at 10/s cross 100 ms at 9.5/s.
@@ -160,9 +177,11 @@ def _bounds(load: FloatArray, metric: FloatArray, threshold: float) -> tuple[flo
     x = np.median(load[grouped], axis=1)
     y = np.asarray(isotonic_regression(np.median(metric[grouped], axis=1)).x)
     above = int(np.searchsorted(y, threshold, side="right"))  # y ascends: the first group over the threshold
-    if above == len(y):
-        return float(x[-1]), (float(x[-1]) if y[-1] >= APPROACHED_FRACTION * threshold else None)
     if above == 0:
         return None, float(x[0])
-    share = (threshold - y[above - 1]) / (y[above] - y[above - 1])
-    return float(x[above - 1]), float(x[above - 1] + share * (x[above] - x[above - 1]))
+    if above < len(y):
+        share = (threshold - y[above - 1]) / (y[above] - y[above - 1])
+        return float(x[above - 1]), float(x[above - 1] + share * (x[above] - x[above - 1]))
+    # Nothing crossed. Where the whole group of the largest loads is fine, so is the largest of them.
+    fine = bool((metric[grouped[-1]] <= threshold).all())
+    return float(load[order[-1]] if fine else x[-1]), None

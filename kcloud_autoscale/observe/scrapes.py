@@ -13,6 +13,7 @@ from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.coverage import TILE_SECONDS, interval_now
+from kcloud_autoscale.observe.fetch import Subject
 from kcloud_autoscale.observe.history import Span
 from kcloud_autoscale.observe.presets import PRESETS, Preset
 from kcloud_autoscale.observe.query_session import QuerySession
@@ -57,7 +58,7 @@ class ScrapeIntervals:
             known = self._known[name] = _Measured(asker.now_seconds, usual)
         unmeasured = [each for each in members if each.key not in known.own]
         if unmeasured:
-            known.own.update(await _own(asker, PRESETS[name], unmeasured, known.usual_seconds))
+            known.own.update(await _own(asker, PRESETS[name], subjects(unmeasured), known.usual_seconds))
         return {each.key: known.own[each.key] for each in members}
 
 
@@ -79,13 +80,19 @@ async def _usual(asker: QuerySession, preset: Preset) -> float | None:
     return None
 
 
+async def scrape_seconds(asker: QuerySession, preset: Preset, asked: Sequence[Subject]) -> dict[WorkloadKey, float]:
+    """Seconds between scrapes of each, measured once: for those who look once."""
+    usual = await _usual(asker, preset)
+    return await _own(asker, preset, asked, DEFAULT_SECONDS if usual is None else usual)
+
+
 async def _own(
-    asker: QuerySession, preset: Preset, members: Sequence[Watched], usual_seconds: float
+    asker: QuerySession, preset: Preset, asked: Sequence[Subject], usual_seconds: float
 ) -> dict[WorkloadKey, float]:
     """Each workload's own interval: one may be scraped every 15 s and its neighbour every minute."""
     tiles = Span(asker.now_seconds - 2 * TILE_SECONDS, 2, TILE_SECONDS)
     counts = await asker.grouped_steps(
-        lambda part: queries.samples_counted(preset, TILE_SECONDS, part), subjects(members), tiles, "samples"
+        lambda part: queries.samples_counted(preset, TILE_SECONDS, part), asked, tiles, "samples"
     )
     return {
         key: usual_seconds if isinstance(each, Missing) else interval_now(each, usual_seconds)

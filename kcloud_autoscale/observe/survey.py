@@ -21,10 +21,11 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.fetch import Subject, subject
-from kcloud_autoscale.observe.history import Span
+from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.presets import PRESETS, Preset
 from kcloud_autoscale.observe.promql import PodNaming, pod_naming
 from kcloud_autoscale.observe.query_session import QuerySession
+from kcloud_autoscale.observe.scrapes import scrape_seconds
 
 # Whether there is a signal shows at a coarse look: two weeks of hours are 336 points a series.
 LOOK_SECONDS = 3_600.0
@@ -235,3 +236,39 @@ async def ready_replicas(
         )
         known |= {key: each for key, each in counted.items() if not isinstance(each, Missing)}
     return {key: known.get(key, nothing) for key in targets}
+
+
+async def measured_latency(
+    asker: QuerySession, targets: Targets, presets: Mapping[WorkloadKey, str], quantile: float, span: Span
+) -> dict[WorkloadKey, FloatArray]:
+    """Latency quantile per step, seconds; NaN where nothing was measured. Stacks that tell no latency are left out.
+
+    Args:
+        asker: With the instant and the budget.
+        targets: Workloads.
+        presets: The serving stack of each.
+        quantile: 0-1.
+        span: The grid.
+    """
+    found: dict[WorkloadKey, FloatArray] = {}
+    for name in dict.fromkeys(presets[key] for key in targets):
+        preset = PRESETS[name]
+        if not (preset.latencies or preset.summary):
+            continue
+        asked = [
+            subject(key, ref.name, pod_naming(ref.kind), preset, ())
+            for key, ref in targets.items()
+            if presets[key] == name
+        ]
+        scrapes = await scrape_seconds(asker, preset, asked)
+        for interval in sorted(set(scrapes.values())):
+            window = rate_window_seconds(span.step_seconds, interval)
+            alike = [each for each in asked if scrapes[each.key] == interval]
+            told = await asker.grouped_steps(
+                lambda part, preset=preset, window=window: queries.latency(preset, quantile, window, part),  # type: ignore[misc]
+                alike,
+                span,
+                "latency",
+            )
+            found |= {key: each for key, each in told.items() if not isinstance(each, Missing)}
+    return found

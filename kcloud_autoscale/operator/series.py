@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from kcloud_autoscale.account.ledger import savings
 from kcloud_autoscale.act.status import Outcome
+from kcloud_autoscale.domain.capacity import CapacityAtLeast, KnownCapacity
 from kcloud_autoscale.domain.decision import CapState
 from kcloud_autoscale.domain.reading import Reading, value_or_none
 
@@ -131,7 +132,13 @@ def lead_time(outcome: Outcome) -> Points:
 
 
 def capacity(outcome: Outcome) -> Points:
-    return _one(outcome.decision.capacity_per_replica, outcome.decision.capacity_source)
+    serves = outcome.decision.capacity
+    return _one(serves.per_replica, serves.source) if isinstance(serves, KnownCapacity) else []
+
+
+def capacity_at_least(outcome: Outcome) -> Points:
+    serves = outcome.decision.capacity
+    return _one(serves.per_replica) if isinstance(serves, CapacityAtLeast) else []
 
 
 def headroom(outcome: Outcome) -> Points:

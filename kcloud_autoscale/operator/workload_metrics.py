@@ -177,6 +177,11 @@ WORKLOAD_METRICS = (
         ("source",),
     ),
     WorkloadMetric(
+        "kcloud_capacity_at_least_per_second",
+        "Largest load per second of one replica seen to meet the objective, while none has missed it.",
+        series.capacity_at_least,
+    ),
+    WorkloadMetric(
         "kcloud_replica_power_watts",
         "Watts counted per replica against caps: measured upper quantile or estimate.",
         series.replica_watts,

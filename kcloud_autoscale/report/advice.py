@@ -48,6 +48,9 @@ _BY_REASON = {
     "It is tried again every ten minutes; until then HPA's rule decides.",
     (conditions.FORECAST_TRUSTED, "CapacityUnknown"): "Set spec.autoScaling.capacityPerReplica, or let a latency "
     "metric teach it. Until then HPA's rule decides.",
+    (conditions.FORECAST_TRUSTED, "CapacityAtLeast"): "Nothing: HPA's rule on the metrics decides, and the forecast "
+    "follows once a load has shown where the objective ends. A load test's spec.autoScaling.capacityPerReplica lets it "
+    "begin at once.",
     (conditions.WITHIN_CAPS, "FloorsExceedCap"): "Lower spec.autoScaling.minReplicas or raise the limit: money never "
     "cuts minReplicas.",
     (conditions.READY, "InvalidSpec"): "Mend the spec as the message says; `kcloud-autoscale validate` checks it "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from kcloud_autoscale.api.workload_status import DecisionCap, LastDecision, WorkloadOptimizerStatus
+from kcloud_autoscale.domain.capacity import AT_LEAST
 from kcloud_autoscale.report.advice import advised
 from kcloud_autoscale.report.phrases import clock, folded, replicas, table
 
@@ -77,7 +78,7 @@ def _price(decision: LastDecision) -> str:
     """What goes without: at 10 per second each, 2 replicas serve 20 of 45 per second, and requests wait."""
     demand = next((given.value for given in decision.inputs or () if given.name == "demand_per_second"), None)
     each, count = decision.capacity_per_replica, decision.desired_replicas
-    if demand is None or each is None or count is None:
+    if demand is None or each is None or count is None or decision.capacity_source == AT_LEAST:
         return ""
     if demand > each * count * (1.0 + 1e-9):  # 0.3 is not above 3 * 0.1
         return f"; {demand:g} per second meet a capacity of {each * count:g}: latency gives way"

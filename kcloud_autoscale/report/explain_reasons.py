@@ -12,6 +12,7 @@ from kcloud_autoscale.api.workload_status import (
     LastDecision,
     WorkloadOptimizerStatus,
 )
+from kcloud_autoscale.domain.capacity import AT_LEAST
 from kcloud_autoscale.report.advice import condition
 from kcloud_autoscale.report.phrases import clock, duration, table
 
@@ -53,9 +54,15 @@ def _facts(decision: LastDecision) -> Iterator[tuple[str, str]]:
             )
             yield name.removesuffix(f" {unit}").removesuffix(" seconds"), f"{given.value:g} {unit}".rstrip() + old
     if decision.capacity_per_replica is not None:
-        yield "one replica serves", f"{decision.capacity_per_replica:g} per second ({decision.capacity_source or '?'})"
+        yield "one replica serves", _capacity(decision.capacity_per_replica, decision.capacity_source)
     if decision.lead_time_seconds is not None:
         yield "a new one takes", f"{duration(decision.lead_time_seconds)} to serve ({decision.lead_time_source or '?'})"
+
+
+def _capacity(per_second: float, source: str | None) -> str:
+    if source == AT_LEAST:
+        return f"at least {per_second:g} per second: no load seen so far missed the objective"
+    return f"{per_second:g} per second ({source or '?'})"
 
 
 def _forecast(status: WorkloadOptimizerStatus) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from kcloud_autoscale.domain.capacity import AT_LEAST, Capacity, CapacityAtLeast
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.reading import Missing, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
@@ -21,7 +22,7 @@ from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, simulate
 from kcloud_autoscale.simulate.score import score
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import Run, WorldRules
+from kcloud_autoscale.simulate.world import MeasuredMisses, Run, WorldRules
 
 ACTUAL, OURS, HPA = "actual", "predictive", "hpa"
 
@@ -40,8 +41,7 @@ BUSIEST_QUANTILE = 0.99
 FEWEST_PAIRS = 60
 ROOM_FOR_PEAKS = 1.2
 
-AT_LEAST, BUSIEST = "at least", "busiest seen"
-_BOUNDS = (AT_LEAST, BUSIEST)
+BUSIEST = "busiest seen"
 _ASK = "--latency-ms (the p95 that is still good) or --capacity-per-replica"
 _KNOWN = "--capacity-per-replica (what one serves in a load test, say)"
 
@@ -56,9 +56,7 @@ class Past:
         preset: The serving stack that tells its load.
         demand: Load per second, step by step.
         ready: Ready replicas on the same grid, shape of the demand; NaN where nobody told.
-        capacity_per_replica: Load per second one replica serves; None while nobody said and nothing taught it.
-        capacity_source: Who says so.
-        proven_per_replica: Largest load per replica seen to meet the objective; None without an objective.
+        capacity: Load per second one replica serves; None while nobody said and nothing taught it.
         startup_seconds: From an order to a ready replica.
         startup_source: ``spec``, ``learned`` or ``default``.
         usd_per_replica_hour: Price.
@@ -66,6 +64,7 @@ class Past:
         desired_replicas: What it is set to now; None where that is not known.
         other: The autoscaler that scales it now; empty when none does.
         has_optimizer: A WorkloadOptimizer is set for it already.
+        latency_seconds: p95 on the same grid, NaN where nothing was measured; None without an objective.
     """
 
     key: WorkloadKey
@@ -73,9 +72,7 @@ class Past:
     preset: str
     demand: DemandHistory
     ready: FloatArray
-    capacity_per_replica: float | None
-    capacity_source: str
-    proven_per_replica: float | None
+    capacity: Capacity | None
     startup_seconds: float
     startup_source: str
     usd_per_replica_hour: Reading
@@ -83,6 +80,7 @@ class Past:
     desired_replicas: int | None = None
     other: str = ""
     has_optimizer: bool = False
+    latency_seconds: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class Terms:
         days: Replayed at most.
         min_replicas: Floor of every policy.
         max_replicas: Ceiling; None for what the history needs.
-        latency_ms: The p95 latency a replica's capacity was learned against; None where there is no such objective.
+        latency_ms: The p95 latency that what ran is judged by, and a replica's capacity is learned against; None where
+            there is no such objective.
     """
 
     days: float = 7.0
@@ -120,7 +119,7 @@ class Recommendation:
         past: What it rests on.
         trace: The demand as it was replayed.
         rules: Of the replay: capacity, start-up, bounds, price, draw.
-        capacity_source: Who says what a replica serves.
+        capacity: What a replica serves, and how that is known.
         outcomes: ``predictive``, ``actual`` where it is known, and ``hpa``.
         notes: What a reader must know to weigh the numbers.
         latency_ms: The objective, if there was one.
@@ -129,7 +128,7 @@ class Recommendation:
     past: Past
     trace: Trace
     rules: WorldRules
-    capacity_source: str
+    capacity: Capacity
     outcomes: dict[str, Outcome]
     notes: tuple[str, ...]
     latency_ms: float | None = None
@@ -148,21 +147,26 @@ class Recommendation:
         """It saves 1 % of the replica-hours, or is known to miss less."""
         ours, theirs = self.outcomes[OURS].score, self.outcomes[self.against].score
         saved = theirs.replica_hours - ours.replica_hours
-        misses_less = self.misses_known(self.against) and ours.violations < theirs.violations
+        misses_less = self.misses_known(self.against) and ours.violation_fraction < theirs.violation_fraction
         return misses_less or saved >= LEAST_SAVING_FRACTION * theirs.replica_hours
 
     @property
     def capacity_is_bound(self) -> bool:
         """A replica may serve more than is counted with."""
-        return self.capacity_source in _BOUNDS
+        return isinstance(self.capacity, CapacityAtLeast)
 
     def misses_known(self, policy: str) -> bool:
         """Whether the steps that a policy missed can be counted.
 
-        What ran is where a bound from below comes from: a load above it is none that is known to have been missed.
+        What ran is judged by its measured latency where there is such an objective, and never by a model of it. Else
+        by what a replica is said to serve: a load above a bound from below is none that is known to have been missed.
         The other policies never ran; by the bound they miss at most what is counted.
         """
-        return policy != ACTUAL or not self.capacity_is_bound
+        if policy != ACTUAL:
+            return True
+        if self.latency_ms is not None:
+            return self.outcomes[ACTUAL].run.measured is not None
+        return not self.capacity_is_bound
 
     @property
     def unclaimed(self) -> frozenset[str]:
@@ -184,18 +188,19 @@ def judge(past: Past, terms: Terms, remember: bool = False) -> Recommendation | 
     """
     if unusable := _unusable(past, terms):
         return unusable
-    capacity, source = capacity_of(past)
-    if terms.latency_ms is not None and source == BUSIEST:
+    capacity = capacity_of(past)
+    if terms.latency_ms is not None and capacity is not None and capacity.source == BUSIEST:
         text = f"p95 was above {terms.latency_ms:g} ms at every load seen, or too seldom measured to learn a capacity"
         return CannotTell(past.key, past.target, "CapacityUnknown", text)
     if capacity is None:
         return CannotTell(past.key, past.target, "CapacityUnknown", f"what a replica serves is not known: give {_ASK}")
-    needed = most_replicas(past, capacity, 1)
+    serves = capacity.per_replica
+    needed = most_replicas(past, serves, 1)
     if min(needed, terms.max_replicas or needed) > max(PLAUSIBLE_REPLICAS, PLAUSIBLE_TIMES_RAN * _ran(past)):
-        text = f"at {capacity:.4g} per second each ({source}) {_absurd(past, needed)}: is that what one serves?"
+        text = f"at {serves:.4g} per second each ({capacity.source}) {_absurd(past, needed)}: is that what one serves?"
         return CannotTell(past.key, past.target, "CapacityImplausible", text)
     try:
-        found = _replayed(past, terms, capacity, source, remember)
+        found = _replayed(past, terms, capacity, remember)
     except ConfigError as error:
         # One workload that cannot be simulated is no reason to keep silent about the others.
         return CannotTell(past.key, past.target, "NotReplayable", str(error))
@@ -239,24 +244,22 @@ def _not_recommended(found: Recommendation) -> Recommendation | CannotTell:
     return CannotTell(found.past.key, found.past.target, "CapacityUnknown", text)
 
 
-def capacity_of(past: Past) -> tuple[float | None, str]:
+def capacity_of(past: Past) -> Capacity | None:
     """Load per second of one replica, and how that is known.
 
-    Given or learned against an objective where that is so. Else what has been carried already: with an objective that
-    was never missed, the largest load that met it; without one, what a replica carried in its busiest hundredth of the
-    time. Both are bounds from below, and so is the saving that follows from them.
+    Given or learned against an objective where that is so; at least the largest load that met one that no load missed.
+    Without an objective at least what a replica carried in its busiest hundredth of the time. Of a bound from below a
+    saving follows that is one too.
     """
-    if past.capacity_per_replica is not None:
-        return past.capacity_per_replica, past.capacity_source
-    if past.proven_per_replica is not None:
-        return past.proven_per_replica, AT_LEAST
+    if past.capacity is not None:
+        return past.capacity
     known = np.isfinite(past.demand.values) & np.isfinite(past.ready) & (past.ready >= 1.0) & (past.demand.values > 0.0)
     if known.sum() < FEWEST_PAIRS:
-        return None, "unknown"
-    return float(np.quantile(past.demand.values[known] / past.ready[known], BUSIEST_QUANTILE)), BUSIEST
+        return None
+    return CapacityAtLeast(float(np.quantile(past.demand.values[known] / past.ready[known], BUSIEST_QUANTILE)), BUSIEST)
 
 
-def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: bool) -> Recommendation:
+def _replayed(past: Past, terms: Terms, capacity: Capacity, remember: bool) -> Recommendation:
     demand = past.demand
     trace = Trace(
         f"{past.target.kind} {past.key.namespace}/{past.target.name}",
@@ -265,22 +268,25 @@ def _replayed(past: Past, terms: Terms, capacity: float, source: str, remember: 
         demand.values,
     )
     rules = WorldRules(
-        capacity_per_replica=capacity,
+        capacity_per_replica=capacity.per_replica,
         startup_seconds=past.startup_seconds,
         min_replicas=terms.min_replicas,
-        max_replicas=terms.max_replicas or most_replicas(past, capacity, terms.min_replicas),
+        max_replicas=terms.max_replicas or most_replicas(past, capacity.per_replica, terms.min_replicas),
         usd_per_replica_hour=_value(past.usd_per_replica_hour),
         watts_per_replica=_value(past.watts_per_replica),
         history_steps=_history_steps(demand, terms),
     )
     made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
-    outcomes, notes = {OURS: made[OURS]}, _notes(past, source, terms.min_replicas)
+    outcomes, notes = {OURS: made[OURS]}, _notes(past, capacity, terms)
     ran = actual(past, rules)
     if isinstance(ran, str):
         notes.append(ran)
     else:
+        measured, note = measured_misses(past, terms, rules)
+        ran = replace(ran, measured=measured)
+        notes += [note] if note else []
         outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
-    return Recommendation(past, trace, rules, source, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
+    return Recommendation(past, trace, rules, capacity, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
 
 
 def _history_steps(demand: DemandHistory, terms: Terms) -> int:
@@ -322,25 +328,43 @@ def actual(past: Past, rules: WorldRules) -> Run | str:
     return Run(ACTUAL, first, past.demand.step_seconds, past.demand.values[first:], counts, counts, [""] * len(counts))
 
 
+def measured_misses(past: Past, terms: Terms, rules: WorldRules) -> tuple[MeasuredMisses | None, str]:
+    """The steps in which what ran missed the latency objective, as measured; and what is to be said of it.
+
+    Without demand nobody waits: such a step has no latency, and misses nothing.
+    """
+    if terms.latency_ms is None:
+        return None, ""
+    first, demand = rules.history_steps, past.demand.values[rules.history_steps :]
+    latency = np.full(len(demand), np.nan) if past.latency_seconds is None else past.latency_seconds[first:]
+    known = np.isfinite(latency) | (demand == 0.0)
+    asked = np.isfinite(demand)
+    untold = float((asked & ~known).sum() / asked.sum())
+    if untold > MOST_UNTOLD_FRACTION:
+        return None, f"p95 was measured in too few steps to say what {ACTUAL} missed: it is unknown in {untold:.0%}"
+    missed = np.nan_to_num(latency) * 1_000.0 > terms.latency_ms
+    note = f"what {ACTUAL} missed is measured: the steps whose p95 was above {terms.latency_ms:g} ms"
+    return MeasuredMisses(missed & known, known), note + (f"; of {untold:.1%} it is not known" if untold > 0.0 else "")
+
+
 def _value(reading: Reading) -> float | None:
     """Positive only: a price of 0 is no price."""
     return reading.value if isinstance(reading, Sample) and reading.value > 0.0 else None
 
 
-def _notes(past: Past, capacity_source: str, min_replicas: int) -> list[str]:
+def _notes(past: Past, capacity: Capacity, terms: Terms) -> list[str]:
     notes = []
-    if capacity_source == AT_LEAST:
-        notes.append("the objective was met at every load seen: a replica may serve more, and the saving be larger")
-    if capacity_source == BUSIEST:
+    if capacity.source == AT_LEAST:
+        notes.append("no load seen missed the objective: a replica may serve more, and the saving be larger")
+    if capacity.source == BUSIEST:
         notes.append(
             "capacity is what a replica carried in its busiest 1 % of time, well or not; --latency-ms would teach a "
             "better one"
         )
-    if capacity_source in _BOUNDS:
-        notes.append(
-            f"that is a bound from below: what {ACTUAL} missed is not known, and what {OURS} and {HPA} are said to "
-            "miss is the most it can be"
-        )
+    if isinstance(capacity, CapacityAtLeast):
+        unknown = f"what {ACTUAL} missed is not known, and " if terms.latency_ms is None else ""
+        most = f"what {OURS} and {HPA} are said to miss is the most it can be"
+        notes.append(f"that is a bound from below: {unknown}{most}")
     if past.startup_source == "default":
         notes.append(f"no start-up was seen: {past.startup_seconds:.0f} s are assumed")
     for what, reading in (("price", past.usd_per_replica_hour), ("power", past.watts_per_replica)):
@@ -354,8 +378,8 @@ def _notes(past: Past, capacity_source: str, min_replicas: int) -> list[str]:
         notes.append(f"{gaps:.0%} of the steps have no demand; they are neither decided on nor scored")
     if past.desired_replicas == 0:
         notes.append(
-            f"it is scaled to 0 now: with minReplicas {min_replicas}, mode Auto leaves it at 0 until somebody sets it "
-            "to 1"
+            f"it is scaled to 0 now: with minReplicas {terms.min_replicas}, mode Auto leaves it at 0 until somebody "
+            "sets it to 1"
         )
     if past.has_optimizer:
         notes.append("it has a WorkloadOptimizer already: no manifest is written for it")

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from kcloud_autoscale.domain.capacity import LEARNED
 from kcloud_autoscale.domain.reading import Reading, Sample
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.report.phrases import folded, table
@@ -83,7 +84,7 @@ def _block(each: Recommendation) -> str:
         each.trace.name,
         *folded(
             f"load from {past.preset}; {each.replayed_days:.1f} of {each.known_days:.1f} days replayed; a replica "
-            f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity_source}) and starts in "
+            f"serves {rules.capacity_per_replica:.4g} per second ({each.capacity.source}) and starts in "
             f"{rules.startup_seconds:.0f} s ({past.startup_source})"
         ),
         *_worth(each),
@@ -154,7 +155,7 @@ def _workload(each: Recommendation) -> Json:
         "knownDays": each.known_days,
         "replayedDays": each.replayed_days,
         "capacityPerReplica": rules.capacity_per_replica,
-        "capacitySource": each.capacity_source,
+        "capacitySource": each.capacity.source,
         "startupSeconds": rules.startup_seconds,
         "startupSource": past.startup_source,
         "usdPerReplicaHour": usd,
@@ -193,7 +194,7 @@ def manifest(each: Recommendation) -> Json:
     }
     if each.latency_ms is not None:
         scaling["metrics"] = [{"type": "latency", "threshold": each.latency_ms}]
-    if each.latency_ms is None or each.capacity_source != "learned":
+    if each.latency_ms is None or each.capacity.source != LEARNED:
         scaling["capacityPerReplica"] = float(f"{each.rules.capacity_per_replica:.4g}")
     return {
         "apiVersion": "kcloud.io/v1alpha1",
@@ -211,7 +212,7 @@ def manifest_yaml(each: Recommendation) -> str:
     """The manifest with a word on where its numbers are from."""
     head = [
         f"Replayed over {each.replayed_days:.1f} days: see `kcloud-autoscale recommend`.",
-        f"Capacity of a replica: {each.capacity_source}. Mode Recommend writes the status and scales nothing.",
+        f"Capacity of a replica: {each.capacity.source}. Mode Recommend writes the status and scales nothing.",
         *each.notes,
     ]
     # A note may quote an exporter or a server: a line break in it must not become YAML.

@@ -121,7 +121,8 @@ def _columns(outcomes: dict[str, Outcome]) -> list[str]:
 
 
 def _cells(score: Score, outcomes: dict[str, Outcome], claimed: bool) -> list[str]:
-    missed = [share(score.violation_fraction, 2), share(score.unserved_fraction, 3)]
+    unserved = "–" if score.unserved_fraction is None else share(score.unserved_fraction, 3)
+    missed = [share(score.violation_fraction, 2), unserved]
     cells = [score.policy, *(missed if claimed else ["–", "–"])]
     cells += [amount(score.replica_hours, 1), amount(score.changes_per_hour, 2)]
     cells += [amount(score.usd, 2)] if score.usd is not None else []

@@ -17,8 +17,8 @@ class Score:
     Attributes:
         policy: Name.
         steps: Scored, with known demand.
-        violations: Of those, demand above what the ready replicas serve.
-        unserved_fraction: Of all demand.
+        violations: Of those, demand above what the ready replicas serve, or the objective measured to be missed.
+        unserved_fraction: Of all demand; None where only misses were measured.
         replica_hours: Paid for, over all steps.
         changes_per_hour: Changes of the count.
         usd: None when no price was given; watt_hours and grams_co2e alike.
@@ -28,7 +28,7 @@ class Score:
     policy: str
     steps: int
     violations: int
-    unserved_fraction: float
+    unserved_fraction: float | None
     replica_hours: float
     changes_per_hour: float
     usd: float | None = None
@@ -42,7 +42,12 @@ class Score:
 
 
 def violating(run: Run, rules: WorldRules) -> np.ndarray:
-    """Shape ``(steps,)``, true where the known demand exceeds what the ready replicas serve."""
+    """Shape ``(steps,)``, true where the known demand exceeds what the ready replicas serve.
+
+    What ran is judged by what was measured of it, where that is known, and not by what a replica is taken to serve.
+    """
+    if run.measured is not None:
+        return run.measured.missed & run.measured.known & np.isfinite(run.demand)
     # A hair for rounding: 7 replicas of 0.1 serve 0.7, which is 0.7000000000000001 in binary.
     served = run.ready * rules.capacity_per_replica * (1.0 + 1e-9)
     return np.asarray(np.nan_to_num(run.demand) > served)
@@ -51,18 +56,14 @@ def violating(run: Run, rules: WorldRules) -> np.ndarray:
 def score(run: Run, rules: WorldRules) -> Score:
     """Score a run by the rules of its world."""
     known = np.isfinite(run.demand)
-    demand = run.demand[known]
-    unserved = np.maximum(0.0, demand - run.ready[known] * rules.capacity_per_replica)
-    largest = float(demand.max(initial=0.0))
     hours = len(run.replicas) * run.step_seconds / SECONDS_PER_HOUR
     replica_hours = float(run.replicas.sum()) * run.step_seconds / SECONDS_PER_HOUR
     watt_hours = None if rules.watts_per_replica is None else replica_hours * rules.watts_per_replica
     return Score(
         policy=run.policy,
-        steps=int(known.sum()),
+        steps=int(known.sum() if run.measured is None else (known & run.measured.known).sum()),
         violations=int(violating(run, rules).sum()),
-        # Of the largest step each, so that no sum is infinite.
-        unserved_fraction=float((unserved / largest).sum() / (demand / largest).sum()) if largest > 0.0 else 0.0,
+        unserved_fraction=_unserved(run, rules),
         replica_hours=replica_hours,
         changes_per_hour=float((np.diff(run.replicas) != 0).sum() / hours),
         usd=None if rules.usd_per_replica_hour is None else replica_hours * rules.usd_per_replica_hour,
@@ -72,3 +73,16 @@ def score(run: Run, rules: WorldRules) -> Score:
         else watt_hours / 1_000.0 * rules.grams_per_kwh,
         ceiling_steps=int((run.replicas >= rules.max_replicas).sum()),
     )
+
+
+def _unserved(run: Run, rules: WorldRules) -> float | None:
+    if run.measured is not None:
+        return None
+    known = np.isfinite(run.demand)
+    demand = run.demand[known]
+    largest = float(demand.max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    unserved = np.maximum(0.0, demand - run.ready[known] * rules.capacity_per_replica)
+    # Of the largest step each, so that no sum is infinite.
+    return float((unserved / largest).sum() / (demand / largest).sum())

@@ -101,7 +101,7 @@ def _cells(score: Score, quantities: Sequence[str], hpa_hours: float | None, cla
     cells = [
         score.policy,
         f"{score.violation_fraction:.2%}" if claimed else "-",
-        f"{score.unserved_fraction:.3%}" if claimed else "-",
+        f"{score.unserved_fraction:.3%}" if claimed and score.unserved_fraction is not None else "-",
         f"{score.replica_hours:,.1f}",
         f"{score.changes_per_hour:.2f}",
     ]

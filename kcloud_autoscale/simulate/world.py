@@ -21,6 +21,7 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.traces import Trace
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 # The ceiling of a world that was given none: pods are simulated one by one.
 MOST_REPLICAS = 100_000
 # Replicas' worth that a float still holds a hundredfold, as an HPA with a target of 1 % needs it.
@@ -154,6 +155,19 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MeasuredMisses:
+    """Steps that were measured to miss an objective, shape ``(steps,)`` each.
+
+    Attributes:
+        missed: The objective was missed.
+        known: Something was measured, or nothing was asked for; what is not known is not missed.
+    """
+
+    missed: BoolArray
+    known: BoolArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """What a policy did, one entry per scored step.
 
@@ -165,6 +179,7 @@ class Run:
         replicas: Shape ``(steps,)``, paid for.
         ready: Shape ``(steps,)``, serving.
         reasons: One token per step.
+        measured: What was measured of its misses, where the run is one that took place.
     """
 
     policy: str
@@ -174,6 +189,7 @@ class Run:
     replicas: IntArray
     ready: IntArray
     reasons: Sequence[str]
+    measured: MeasuredMisses | None = None
 
 
 def replay(

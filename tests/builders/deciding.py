@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from kcloud_autoscale.decide.pipeline import FleetOutcome, decide_fleet
+from kcloud_autoscale.domain.capacity import Capacity, KnownCapacity
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Stage, Step
 from kcloud_autoscale.domain.observation import (
@@ -70,7 +71,7 @@ def a_case(
     *,
     key: WorkloadKey = KEY,
     running: Iterable[PodObservation] | None = None,
-    kappa: float | None = 10.0,
+    kappa: float | Capacity | None = 10.0,
     metrics: Sequence[MetricObservation] = (),
     state: DecisionState | None = None,
     ledger: Ledger | None = None,
@@ -98,8 +99,7 @@ def a_case(
         forecast=a_forecast(forecast) if isinstance(forecast, float | int) else forecast,
         lead_time_seconds=300.0,
         lead_time_source="default",
-        capacity_per_replica=kappa,
-        capacity_source="spec" if kappa is not None else "unknown",
+        capacity=KnownCapacity(kappa) if isinstance(kappa, float | int) else kappa,
         usd_per_replica_hour=fresh(usd) if isinstance(usd, float | int) else usd,
         watts_per_replica=fresh(watts) if isinstance(watts, float | int) else watts,
         ledger=ledger,

@@ -238,7 +238,7 @@ def told(decision: Decision) -> dict[str, Any]:
         "steps": [(step.stage.value, step.before, step.after, step.reason) for step in decision.steps],
         "proposals": [(each.name, each.replicas) for each in decision.proposals],
         "lead time": (decision.lead_time_seconds, decision.lead_time_source),
-        "capacity": (decision.capacity_per_replica, decision.capacity_source),
+        "capacity": decision.capacity,
         "level": decision.level is None,
         "forecast": None if decision.forecast is None else (decision.forecast.trusted, decision.forecast.reason),
     }

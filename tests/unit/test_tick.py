@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from kcloud_autoscale.domain.observation import Observation, WorkloadObservation
-from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.capacity import CapacityAtLeast
+from kcloud_autoscale.domain.observation import CapacityHistory, MetricObservation, Observation, WorkloadObservation
+from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget
+from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.workload import Mode
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.tick import FleetState, tick
@@ -32,3 +35,29 @@ def test_only_what_is_missed_with_a_count_of_ours_is_counted(mode: Mode, conflic
     level = state.workloads[KEY].level
     assert level is not None
     assert (level.misses.own > 0.0) is counted
+
+
+def history(latency_seconds: float) -> CapacityHistory:
+    """Loads of 1 to 10 each on two replicas for a day and a half, all of one latency."""
+    loads = np.linspace(2.0, 20.0, 432)
+    return CapacityHistory(NOW - 432 * 300.0, 300.0, loads, np.full(432, 2.0), np.full(432, latency_seconds), "latency")
+
+
+def test_a_load_above_what_was_seen_to_be_fine_is_no_miss_and_orders_nothing():
+    latency = MetricTarget("latency", MetricKind.VALUE, 0.2, 0.95)
+    workload = a_policy(capacity_per_replica=None, targets=(latency,))
+    reading = MetricObservation("latency", Sample(0.19, NOW))
+    state, now = FleetState(LiveForecaster()), NOW
+    for step in range(5):
+        now = NOW + 60.0 * step
+        look = replace(starved(), metrics=(replace(reading, total=Sample(0.19, now)),), demand=Sample(95.0, now))
+        look = replace(look, capacity_history=(history(0.19),) if step == 0 else ())
+        result = tick(Observation(now, {KEY: look}), FleetPolicy({KEY: workload}), state, now)
+        state = result.state
+
+    # 47 each where 10 have been seen: fine is what the latency says it is.
+    (decision,) = result.fleet.decisions
+    assert decision.capacity == CapacityAtLeast(10.0)
+    assert (decision.desired_replicas, result.fleet.actions) == (2, ())
+    assert result.accounts[KEY].ledger.actual.demand_missed == 0.0
+    assert state.workloads[KEY].level is None

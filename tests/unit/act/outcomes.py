@@ -7,6 +7,7 @@ from typing import Any
 
 from kcloud_autoscale.account.ledger import Account, Budget, Entry, Running
 from kcloud_autoscale.act.status import Outcome
+from kcloud_autoscale.domain.capacity import KnownCapacity
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.observation import PodObservation, PodPhase, Pods, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
@@ -48,8 +49,7 @@ def decision(**changes: Any) -> Decision:
         level=0.9,
         lead_time_seconds=120.0,
         lead_time_source="learned",
-        capacity_per_replica=10.0,
-        capacity_source="spec",
+        capacity=KnownCapacity(10.0),
         usd_per_replica_hour=Sample(10.0, NOW),
         watts_per_replica=Sample(700.0, NOW),
         caps=(CapState("maxCostPerHour", 30.0, 30.0, binding=True),),

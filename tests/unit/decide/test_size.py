@@ -9,11 +9,25 @@ from hypothesis import strategies as st
 from kcloud_autoscale.decide import hpa
 from kcloud_autoscale.decide.counting import replicas_for, replicas_within
 from kcloud_autoscale.decide.metered import Metered
+from kcloud_autoscale.domain.capacity import CapacityAtLeast
+from kcloud_autoscale.domain.decision import Stage
 from kcloud_autoscale.domain.observation import PodPhase, Pods
 from kcloud_autoscale.domain.policy import Ceiling, ForecastPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import Forecast, Levels
-from tests.builders.deciding import GPU, LATENCY, LONG_AGO, NOW, QUEUE, a_case, a_forecast, decide_one, metric, pods
+from tests.builders.deciding import (
+    GPU,
+    LATENCY,
+    LONG_AGO,
+    NOW,
+    QUEUE,
+    a_case,
+    a_forecast,
+    condition,
+    decide_one,
+    metric,
+    pods,
+)
 
 MEMORY = MetricTarget("memory", MetricKind.UTILIZATION, 0.6)
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
@@ -265,3 +279,26 @@ def test_more_demand_never_asks_for_less(one, other, peak, replicas):
     for forecast in (peak, None):
         asked = [decide_one(a_case(demand, replicas, forecast)).desired_replicas for demand in (low, high)]
         assert asked[0] <= asked[1]
+
+
+@pytest.mark.parametrize(
+    ("latency", "expected", "reason"),
+    [
+        (0.19, 4, "MetricTarget"),  # 25 each, more than has been seen to be fine, and it is: nothing to add
+        (0.30, 6, "MetricAboveTarget"),  # 0.3 / 0.2 * 4
+        (0.10, 2, "MetricTarget"),  # 0.1 / 0.2 * 4
+    ],
+)
+def test_a_capacity_that_was_never_exceeded_sizes_nothing(latency, expected, reason):
+    # At 10 each as a ceiling 100 per second would need 10, and the peak of 150 would need 15.
+    case = a_case(
+        100.0, 4, 150.0, kappa=CapacityAtLeast(10.0), targets=(LATENCY,), metrics=[metric("latency", latency)]
+    )
+    decision = decide_one(case)
+
+    assert (decision.desired_replicas, [p.name for p in decision.proposals]) == (expected, ["latency"])
+    assert next(step.reason for step in decision.steps if step.stage is Stage.SIZE) == reason
+    assert decision.capacity == CapacityAtLeast(10.0)
+    assert condition(decision, "ForecastTrusted") is False
+    why = next(fact for fact in decision.conditions if fact.type == "ForecastTrusted")
+    assert why.reason == "CapacityAtLeast"

@@ -12,6 +12,7 @@ from kcloud_autoscale.act.status import broken_status, workload_status
 from kcloud_autoscale.api.conditions import CONDITION_TYPES, rfc3339
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.decide.conditions import facts_without_target
+from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
@@ -82,6 +83,19 @@ def test_what_a_limit_costs_now_is_said() -> None:
     assert f"{left}; the 18 per second of now are served: headroom gives way." in part(served, "What to do")
     unknown = told_of(decision=decision(**capped, inputs=()))
     assert f"{left}. To let all 5 run" in part(unknown, "What to do")
+
+
+def test_a_capacity_that_was_never_exceeded_is_said_to_be_a_bound() -> None:
+    capped: dict[str, Any] = {"desired_replicas": 2, "uncapped_replicas": 5, "proposals": ()}
+    capped["caps"] = (CapState("maxCostPerHour", 8.0, 8.0, binding=True),)
+    told = told_of(
+        decision=decision(**capped, inputs=(Input("demand_per_second", 45.0, 3.0),), capacity=CapacityAtLeast(10.0))
+    )
+    assert "one replica serves at least 10 per second: no load seen so far missed the objective" in " ".join(
+        told.split()
+    )
+    # 45 on 2 are more than has been seen, which is not to say that latency gives way.
+    assert "maxCostPerHour leaves 2 of the 5 replicas that are wanted. To let" in part(told, "What to do")
 
 
 @pytest.mark.parametrize(
