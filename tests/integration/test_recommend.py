@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -130,6 +131,43 @@ def test_capacity_is_learned_from_an_objective(world: World, tmp_path: Path) -> 
     scaling = yaml.safe_load(file.read_text())["spec"]["autoScaling"]
     assert scaling["metrics"] == [{"type": "latency", "threshold": 1800.0}]
     assert "capacityPerReplica" not in scaling  # the operator learns it as it was learned here
+
+
+def test_what_ran_is_judged_by_its_measured_latency(world: World) -> None:
+    measured_ms = minutes_ms(world)
+    above_all = ("--latency-ms", f"{measured_ms.max() * 1.005:.1f}")
+    # No minute missed it, though the busiest came within half a per cent of it: there is nothing to advise, and least
+    # of all to spend more.
+    done = world.recommend(*above_all, "-o", "json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = json.loads(done.stdout)
+    assert told["workloads"] == []
+    (llm,) = [each for each in told["cannotTell"] if each["name"] == "llm"]
+    assert llm["reason"] == "CapacityUnknown"
+    assert "less than 1% of the replica-hours that ran can be saved" in llm["message"]
+    # What a replica is said to serve changes nothing of what was measured: 4 per second is less than it carried.
+    assert missed_of_what_ran(world, *above_all, "--capacity-per-replica", "4") == 0.0
+    median = float(np.median(measured_ms))
+    share = missed_of_what_ran(world, "--latency-ms", f"{median:.1f}", "--capacity-per-replica", "10")
+    assert share == pytest.approx(float((measured_ms > median).mean()), abs=0.02)
+
+
+def missed_of_what_ran(world: World, *words: str) -> float:
+    done = world.recommend(*words, "-o", "json")
+    assert done.stdout, done.stderr
+    (llm,) = json.loads(done.stdout)["workloads"]
+    return float(llm["policies"]["actual"]["violatingFraction"])
+
+
+def minutes_ms(world: World) -> np.ndarray:
+    """p95 of each of the last two days' minutes, asked of Prometheus in our own words."""
+    rates = f'rate(vllm:e2e_request_latency_seconds_bucket{{namespace="{world.namespace}"}}[75s])'
+    end = time.time() // STEP_SECONDS * STEP_SECONDS
+    query = f"histogram_quantile(0.95, sum by (le) ({rates}))"
+    parameters = {"query": query, "start": end - 2 * 86_400.0, "end": end, "step": STEP_SECONDS}
+    with urllib.request.urlopen(f"{world.url}/api/v1/query_range?{urllib.parse.urlencode(parameters)}") as answer:
+        (series,) = json.load(answer)["data"]["result"]
+    return 1_000.0 * np.array([float(value) for _, value in series["values"]])
 
 
 def test_without_an_objective_it_says_that_it_cannot_tell(world: World) -> None:
