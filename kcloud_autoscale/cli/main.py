@@ -18,6 +18,7 @@ VERBS: Mapping[str, str] = {
     "run": "run the operator",
     "simulate": "replay demand and compare policies",
     "recommend": "what each workload of a cluster would have saved",
+    "check": "what is believed of each workload, and on whose word",
     "explain": "the last decision of a WorkloadOptimizer in words",
     "train": "learn a model bundle from histories",
     "backtest": "score forecasts on a history",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from kubernetes.aio.client import ApiClient
 
+from kcloud_autoscale.cli.no_forecaster import NoForecaster
 from kcloud_autoscale.cli.recommend_targets import Optimizers, absent_namespaces, named_targets, read_optimizers
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import DemandSource, FleetPolicy, MetricKind, MetricTarget, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.domain.series import DemandHistory, FloatArray, Forecast
+from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.history import Span
@@ -24,7 +25,7 @@ from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.reader import Reader
 from kcloud_autoscale.observe.survey import demand_signals, measured_latency, ready_replicas
 from kcloud_autoscale.report.recommendation import CannotTell, Past
-from kcloud_autoscale.tick import FleetState, ForecastRequest, tick
+from kcloud_autoscale.tick import FleetState, tick
 
 SYNC_SECONDS = 30.0
 # Nobody waits for a cycle here; a busy Prometheus may take its time.
@@ -144,7 +145,7 @@ async def _pasts(
     judged_by_latency = targets if any(each.targets for each in policy.workloads.values()) else {}
     waited = await measured_latency(asker, judged_by_latency, presets, LATENCY_QUANTILE, span)
     # One tick prices a replica and learns its capacity and start-up, as the operator's first would.
-    result = tick(seen, policy, FleetState(_NoForecaster()), seen.at_seconds)
+    result = tick(seen, policy, FleetState(NoForecaster()), seen.at_seconds)
     taken = {(key.namespace, ref) for key, ref in optimizers.items()}
     decisions = {each.key: each for each in result.fleet.decisions}
     return [
@@ -203,22 +204,3 @@ def _silent(key: WorkloadKey, ref: TargetRef, preset: str | None, seen: Observat
     found = seen.workloads.get(key)
     why = found.demand.message if found is not None and isinstance(found.demand, Missing) else "it was not read in time"
     return CannotTell(key, ref, "HistoryUnreadable", f"{preset} tells its load, but the history was not read: {why}")
-
-
-class _NoForecaster:
-    """Nobody forecasts here: the replay does, step by step, with what was known at each."""
-
-    def seen_until(self) -> Mapping[WorkloadKey, float]:
-        return {}
-
-    def to_reread(self) -> Collection[WorkloadKey]:
-        return ()
-
-    def learn(self, histories: Mapping[WorkloadKey, DemandHistory]) -> None:
-        """Nothing is learned."""
-
-    def forecast(self, requests: Sequence[ForecastRequest], now_seconds: float) -> Mapping[WorkloadKey, Forecast]:
-        return {}
-
-    def forget(self, keys: Sequence[WorkloadKey]) -> None:
-        """Nothing was known."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from kcloud_autoscale.observe.reader import Json, Reader, ReadError
@@ -59,6 +59,13 @@ class Informer(Generic[T]):
     def idle_seconds(self) -> float:
         """Time since anything, a bookmark included, came from the server; 0 for a kind that is not installed."""
         return 0.0 if self.absent else time.monotonic() - self._active_at
+
+    def hold(self, items: Iterable[Json]) -> None:
+        """Keep these objects as if the server had listed them; for what is read from files."""
+        self.objects = {}
+        for item in items:
+            self._put(self.objects, item)
+        self._alive()
 
     async def run(self) -> None:
         """Follow the server until cancelled."""

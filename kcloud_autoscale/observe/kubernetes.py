@@ -33,18 +33,18 @@ class Informers:
     """Copies of pods, nodes, scalable objects and autoscalers.
 
     Args:
-        client: Shared, with its credentials; it stays the caller's.
+        client: Shared, with its credentials; it stays the caller's. Or a reader that answers instead of a server.
         namespaces: Where to watch; everywhere when empty. Nodes are watched in any case.
         answered: Told of each answer: ``get`` or ``watch``, and the HTTP status; None for no answer.
     """
 
     def __init__(
         self,
-        client: ApiClient,
+        client: ApiClient | Reader,
         namespaces: tuple[str, ...] = (),
         answered: Callable[[str, int | None], None] = ignore,
     ) -> None:
-        self.reader = Reader(client, answered)
+        self.reader = client if isinstance(client, Reader) else Reader(client, answered)
         scopes = namespaces or ("",)
         slimmer = Slimmer()
         self._pods = self._each(scopes, "/api/v1", "pods", slimmer.pod)
@@ -59,6 +59,11 @@ class Informers:
         self._claims = self._each(scopes, dra, "resourceclaims", claim, True)
         self._slices: Informer[Slice] = Informer(self.reader, f"{dra}/resourceslices", resource_slice, True)
         self._tasks: list[asyncio.Task[None]] = []
+
+    def hold(self, documents: Sequence[Json]) -> None:
+        """Keep these objects instead of watching; kinds that are not watched are passed over."""
+        for informer in self._all():
+            informer.hold([each for each in documents if _is_of(each, informer.path)])
 
     def start(self) -> None:
         """Begin to watch; needs a running event loop."""
@@ -202,3 +207,11 @@ class Informers:
 
 def _of(informers: Mapping[str, Informer[T]], namespace: str) -> Informer[T] | None:
     return informers.get(namespace) or informers.get("")
+
+
+def _is_of(document: Json, path: str) -> bool:
+    """Whether an object belongs to a list: ``Pod`` of ``v1`` to ``/api/v1/pods``; one of older versions does, too."""
+    version, kind = str(document.get("apiVersion", "")), str(document.get("kind", ""))
+    group = version.partition("/")[0] if "/" in version else ""
+    of_group = path.startswith(f"/apis/{group}/") if group else path.startswith("/api/v1/")
+    return of_group and path.rpartition("/")[2] == f"{kind.lower()}s"
