@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kubernetes.aio.client import ApiClient, Configuration
 
+from kcloud_autoscale.observe.implied_scale import implied_scale
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.reader import Json, Reader, ReadError
 
@@ -59,18 +60,12 @@ class DocumentReader(Reader):
 
     def _imply_scale(self, document: Json) -> None:
         """An object of another kind that has `spec.replicas`, and whose Scale is not among the files, is its own."""
-        spec, kind, version = document.get("spec") or {}, document["kind"], document["apiVersion"]
+        version, kind = document["apiVersion"], document["kind"]
         path = f"{_path(version, kind, document)}/scale"
-        if kind == "Scale" or "replicas" not in spec or path in self._scales:
-            return
-        status = document.get("status") or {}
-        selector = status.get("selector") or status.get("hpaPodSelector") or _selector_text(spec.get("selector"))
-        self._serve(version, kind, scalable=True)
-        self._scales[path] = {
-            "metadata": document["metadata"],
-            "spec": {"replicas": spec["replicas"]},
-            "status": {"replicas": status.get("replicas", spec["replicas"]), "selector": selector},
-        }
+        scale = implied_scale(document)
+        if scale is not None and path not in self._scales:
+            self._serve(version, kind, scalable=True)
+            self._scales[path] = scale
 
 
 def snapshot(documents: Sequence[Json]) -> Informers:
@@ -121,8 +116,3 @@ def _path(version: str, kind: str, document: Json) -> str:
     meta = document["metadata"]
     scope = f"/namespaces/{meta['namespace']}" if meta.get("namespace") else ""
     return f"{_root(version)}{scope}/{_plural(kind)}/{meta['name']}"
-
-
-def _selector_text(selector: object) -> str:
-    labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
-    return ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items()))
