@@ -7,6 +7,7 @@ from typing import Any
 
 from kcloud_autoscale.account.devices import HeldCards, held_cards
 from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.capacity import Capacity, CapacityAtLeast
 from kcloud_autoscale.domain.decision import Decision
 from kcloud_autoscale.domain.observation import (
     NodeObservation,
@@ -40,7 +41,7 @@ def workload_check(policy: WorkloadPolicy, observation: Observation, decision: D
         "wattsPerReplica": _reading(decision.watts_per_replica, now),
         "demandPerSecond": _reading(seen.demand, now),
         "metrics": [{"type": each.name, **_reading(each.total, now)} for each in seen.metrics],
-        "capacityPerReplica": {"value": decision.capacity_per_replica, "source": decision.capacity_source},
+        "capacityPerReplica": _capacity(decision.capacity),
         "leadTimeSeconds": {"value": decision.lead_time_seconds, "source": decision.lead_time_source},
         "conflict": {"status": seen.conflict is not None, "by": seen.conflict},
         "decision": _decision(decision),
@@ -93,6 +94,13 @@ def _reading(reading: Reading | None, now_seconds: float) -> Json:
     if reading is None:
         return {"missing": "NoData", "message": ""}
     return {"missing": reading.reason.value, "message": reading.message}
+
+
+def _capacity(capacity: Capacity | None) -> Json:
+    if capacity is None:
+        return {"value": None, "source": "unknown"}
+    kind = "atLeast" if isinstance(capacity, CapacityAtLeast) else "value"
+    return {kind: capacity.per_replica, "source": capacity.source}
 
 
 def _decision(decision: Decision) -> Json:
@@ -164,6 +172,8 @@ def _told(reading: Json, unit: str) -> str:
 
 
 def _told_known(known: Json, unit: str) -> str:
+    if "atLeast" in known:
+        return f"at least {known['atLeast']:.6g} {unit}  ({known['source']})"
     return "not known" if known["value"] is None else f"{known['value']:.6g} {unit}  ({known['source']})"
 
 
