@@ -8,18 +8,16 @@ unknown saves nothing. Both sides are looked at at the end of the interval, on t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import fields
 
 from kcloud_autoscale.account.carbon import grams_co2e
 from kcloud_autoscale.account.service import lacking_replicas, needed_replicas, unproven
-from kcloud_autoscale.domain.bounds import MOST_COUNTED, MOST_PER_INTERVAL
+from kcloud_autoscale.domain.bounds import MOST_PER_INTERVAL
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.periods import carried_usd, period_bounds, period_spent_usd
+from kcloud_autoscale.domain.periods import Addition, carried_usd, marked, period_bounds
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times, value_or_none
-from kcloud_autoscale.domain.state import Ledger, Usage
+from kcloud_autoscale.domain.state import Ledger, Mark, Usage
 from kcloud_autoscale.domain.units import SECONDS_PER_HOUR, joules, usd
 
 # Nobody watched for longer than this: the money was spent all the same, but what was served and what the baseline
@@ -90,6 +88,7 @@ class Entry:
         compared: Of ours, as far as the baseline is known.
         baseline: Of the baseline.
         unproven: Of the difference.
+        estimated_usd: Of what ours cost, what was assumed rather than read.
     """
 
     seconds: float
@@ -97,6 +96,12 @@ class Entry:
     compared: Usage = _NOTHING
     baseline: Usage = _NOTHING
     unproven: Usage = _NOTHING
+    estimated_usd: float = 0.0
+
+    @property
+    def baseline_spent_usd(self) -> float:
+        """What it takes of the baseline's budget: where the baseline is unknown, that goes as ours does."""
+        return (self.actual if self.baseline is _NOTHING else self.baseline).usd
 
 
 @frozen
@@ -198,33 +203,53 @@ def record(
         created_seconds: Of the optimizer, the start of a ``Total`` budget.
         now_seconds: Unix time of this tick.
     """
-    start, _ = period_bounds(caps.budget_period, created_seconds, now_seconds)
     if ledger is None:
+        start, _ = period_bounds(caps.budget_period, created_seconds, now_seconds)
         return Ledger(now_seconds, now_seconds, period_start_seconds=start), None
     seconds = now_seconds - ledger.updated_seconds
     if seconds <= 0.0:
         return ledger, None
     added = entry(interval, seconds)
-    began = ledger.period_start_seconds
-    period, baseline_period = (
-        period_spent_usd(before, began, start, spent, seconds, now_seconds)
-        for before, spent in (
-            (ledger.period_spent_usd, added.actual.usd),
-            # Where the baseline is unknown its budget goes as ours does.
-            (ledger.period_baseline_usd, (added.actual if added.baseline is _NOTHING else added.baseline).usd),
-        )
-    )
+    return extended(ledger, added, caps, created_seconds, now_seconds), added
+
+
+def extended(ledger: Ledger, added: Entry, caps: Caps, created_seconds: float, now_seconds: float) -> Ledger:
+    """The ledger with the time since its last update, in all and of the running budget period.
+
+    Args:
+        ledger: Updated ``added.seconds`` before now.
+        added: What is to be added.
+        caps: Its budget period.
+        created_seconds: Of the optimizer, the start of a ``Total`` budget.
+        now_seconds: Unix time up to which it then counts.
+    """
+    start, _ = period_bounds(caps.budget_period, created_seconds, now_seconds)
+    since = min(ledger.since_seconds, now_seconds)  # a clock that was ahead began to count
+    before = (ledger.spent_usd, ledger.baseline_spent_usd)
+    addition = Addition(*before, added.actual.usd, added.baseline_spent_usd, added.seconds, now_seconds)
+    marks = marked(ledger.period_marks or _unmarked(ledger), since, start, addition)
+    actual = _sum(ledger.actual, added.actual)
+    baseline_spent = ledger.baseline_spent_usd + added.baseline_spent_usd
     return Ledger(
-        since_seconds=ledger.since_seconds,
+        since_seconds=since,
         updated_seconds=now_seconds,
-        actual=_sum(ledger.actual, added.actual),
+        actual=actual,
         compared=_sum(ledger.compared, added.compared),
         baseline=_sum(ledger.baseline, added.baseline),
         unproven=_sum(ledger.unproven, added.unproven),
         period_start_seconds=start,
-        period_spent_usd=period,
-        period_baseline_usd=baseline_period,
-    ), added
+        period_spent_usd=max(0.0, actual.usd - marks[-1].usd),
+        period_baseline_usd=max(0.0, baseline_spent - marks[-1].baseline_usd),
+        baseline_spent_usd=baseline_spent,
+        estimated_usd=ledger.estimated_usd + added.estimated_usd,
+        period_marks=marks,
+    )
+
+
+def _unmarked(ledger: Ledger) -> tuple[Mark, ...]:
+    """Of one that was counted before there were marks: it goes on from its period's part."""
+    usd, theirs = ledger.spent_usd - ledger.period_spent_usd, ledger.baseline_spent_usd - ledger.period_baseline_usd
+    return (Mark(ledger.period_start_seconds, usd, theirs),)
 
 
 def entry(interval: Interval, seconds: float) -> Entry:
@@ -267,46 +292,6 @@ def budget(
     if exhausted is not None and end is not None and exhausted >= end:
         exhausted = None
     return Budget(caps.budget_usd, spent, remaining, end, exhausted)
-
-
-def to_status(ledger: Ledger) -> dict[str, float]:
-    """The ledger as plain numbers, for the record that a new process goes on from."""
-    numbers = {name: float(getattr(ledger, name)) for name in _OWN}
-    for side in _SIDES:
-        numbers |= {f"{side}_{f.name}": float(getattr(getattr(ledger, side), f.name)) for f in fields(Usage)}
-    return numbers
-
-
-def restore(numbers: Mapping[str, float]) -> Ledger | None:
-    """The ledger that `to_status` wrote; None when a number is absent or not a finite, non-negative one.
-
-    A field this version added and that one did not write begins at 0; a broken number is not repaired by guessing. A
-    quantity that an older version let grow beyond all counting begins anew on all sides, or its sums would never be
-    written again.
-    """
-    if not all(isinstance(value, int | float) and math.isfinite(value) and value >= 0.0 for value in numbers.values()):
-        return None
-    if not {"since_seconds", "updated_seconds"} <= numbers.keys():
-        return None
-    beyond = {f.name for f in fields(Usage) if any(numbers.get(f"{s}_{f.name}", 0.0) > MOST_COUNTED for s in _SIDES)}
-
-    def side(name: str) -> Usage:
-        kept = [f.name for f in fields(Usage) if f.name not in beyond]
-        return Usage(**{each: float(numbers.get(f"{name}_{each}", 0.0)) for each in kept})
-
-    return Ledger(
-        float(numbers["since_seconds"]),
-        float(numbers["updated_seconds"]),
-        side("actual"),
-        side("compared"),
-        side("baseline"),
-        side("unproven"),
-        *(float(numbers.get(name, 0.0)) for name in _OWN[2:]),
-    )
-
-
-_SIDES = ("actual", "compared", "baseline", "unproven")
-_OWN = tuple(f.name for f in fields(Ledger) if f.name not in _SIDES)
 
 
 def _used(running: Running, interval: Interval, seconds: float, watched: bool) -> Usage:

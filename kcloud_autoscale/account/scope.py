@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 
-from kcloud_autoscale.account.ledger import Account
-from kcloud_autoscale.domain.periods import period_bounds, period_spent_usd
+from kcloud_autoscale.account.ledger import Account, Entry
+from kcloud_autoscale.domain.periods import Addition, marked, period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod, CostScope
-from kcloud_autoscale.domain.reading import Missing, Reading
-from kcloud_autoscale.domain.state import ScopeSpend
-from kcloud_autoscale.domain.units import usd
+from kcloud_autoscale.domain.state import Mark, ScopeSpend
 from kcloud_autoscale.domain.workload import WorkloadKey
 
 
 def settle_scope(
     spend: ScopeSpend | None, scope: CostScope, accounts: Mapping[WorkloadKey, Account], now_seconds: float
 ) -> ScopeSpend:
-    """The spend with the interval since the last tick, at what its members cost at the end of it.
+    """The spend with the interval since the last tick: what the ledgers of its members added in it.
 
     A member without a price adds nothing; the limit then lets nobody grow, and a condition names the member.
 
@@ -28,38 +27,33 @@ def settle_scope(
     """
     start, _ = period_bounds(BudgetPeriod.MONTHLY, 0.0, now_seconds)
     if spend is None:
-        return ScopeSpend(now_seconds, month_start_seconds=start)
+        return begun(now_seconds)
     seconds = now_seconds - spend.updated_seconds
     if seconds <= 0.0:
         return spend
-    spent = usd(_usd_per_hour(scope, accounts), seconds)
-    month = period_spent_usd(spend.month_usd, spend.month_start_seconds, start, spent, seconds, now_seconds)
-    theirs = usd(_baseline_usd_per_hour(scope, accounts), seconds)
-    baseline_month = period_spent_usd(
-        spend.baseline_month_usd, spend.month_start_seconds, start, theirs, seconds, now_seconds
-    )
-    return ScopeSpend(
-        now_seconds,
-        spend.total_usd + spent,
-        start,
-        month,
-        spend.baseline_total_usd + theirs,
-        baseline_month,
-    )
+    entries = [account.entry for key in scope.members if (account := accounts.get(key)) is not None]
+    parts = [(each, _covered(each, seconds)) for each in entries if each is not None]
+    spent = sum(part * each.actual.usd for each, part in parts)
+    theirs = sum(part * each.baseline_spent_usd for each, part in parts)
+    addition = Addition(spend.total_usd, spend.baseline_total_usd, spent, theirs, seconds, now_seconds)
+    marks = marked(spend.month_marks or _unmarked(spend), -math.inf, start, addition)
+    total, baseline_total = spend.total_usd + spent, spend.baseline_total_usd + theirs
+    month, baseline_month = max(0.0, total - marks[-1].usd), max(0.0, baseline_total - marks[-1].baseline_usd)
+    return ScopeSpend(now_seconds, total, start, month, baseline_total, baseline_month, marks)
 
 
-def _usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:
-    return _sum(accounts[key].usd_per_hour for key in scope.members if key in accounts)
+def begun(at_seconds: float) -> ScopeSpend:
+    """Nothing spent yet."""
+    start, _ = period_bounds(BudgetPeriod.MONTHLY, 0.0, at_seconds)
+    return ScopeSpend(at_seconds, month_start_seconds=start, month_marks=(Mark(start, 0.0),))
 
 
-def _baseline_usd_per_hour(scope: CostScope, accounts: Mapping[WorkloadKey, Account]) -> float:
-    """What the baselines cost; where one is unknown, what runs: a budget that was spent is spent for it too."""
-    return _sum(
-        account.usd_per_hour if account.baseline is None else account.baseline.usd_per_hour
-        for key in scope.members
-        if (account := accounts.get(key)) is not None
-    )
+def _unmarked(spend: ScopeSpend) -> tuple[Mark, ...]:
+    """Of one that was counted before there were marks: it goes on from its month's part."""
+    usd, theirs = spend.total_usd - spend.month_usd, spend.baseline_total_usd - spend.baseline_month_usd
+    return (Mark(spend.month_start_seconds, usd, theirs),)
 
 
-def _sum(rates: Iterable[Reading]) -> float:
-    return sum(rate.value for rate in rates if not isinstance(rate, Missing))
+def _covered(entry: Entry, seconds: float) -> float:
+    """Which part of a member's interval lies in the last ``seconds``: a gap it settled may reach further back."""
+    return min(1.0, seconds / entry.seconds)

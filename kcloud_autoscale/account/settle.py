@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from kcloud_autoscale.account import baseline, ledger, room
 from kcloud_autoscale.account.devices import device_count
+from kcloud_autoscale.account.gap import settle_gap
 from kcloud_autoscale.account.ledger import Account, Running
 from kcloud_autoscale.account.score import optimization_score
 from kcloud_autoscale.account.worth import Worth
@@ -17,7 +18,7 @@ from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading, times
-from kcloud_autoscale.domain.state import BaselineState, WorkloadState
+from kcloud_autoscale.domain.state import BaselineState, Ledger, WorkloadState
 
 
 @frozen
@@ -75,7 +76,8 @@ def settle(
         ran = advanced
     shadow = _shadow(ran, actual, worth, past.room)
     interval = ledger.Interval(actual, shadow, seen.demand, kappa, device_count(policy, seen), carbon_grams_per_kwh)
-    totals, added = ledger.record(state.ledger, interval, policy.caps, policy.created_seconds, now_seconds)
+    before, settled = _before(past, interval, worth, now_seconds)
+    totals, added = ledger.record(before, interval, policy.caps, policy.created_seconds, now_seconds)
     advanced = replace(advanced, slots=room.seen_slots(state.baseline.slots, seen.target, now_seconds))
     score = budget = None
     if actual is not None:
@@ -85,7 +87,17 @@ def settle(
         )
         if policy.caps.budget_usd is not None:
             budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)
-    return Account(actual, shadow, score, budget, totals, added, interval.lacking), advanced
+    return Account(actual, shadow, score, budget, totals, added or settled, interval.lacking), advanced
+
+
+def _before(
+    past: Past, interval: ledger.Interval, worth: Worth, now_seconds: float
+) -> tuple[Ledger | None, ledger.Entry | None]:
+    """The ledger before this interval. One with a gap in front is settled up to now: this interval is part of it."""
+    state = past.state
+    if state.ledger is None or state.gap is None:
+        return state.ledger, None
+    return settle_gap(state.ledger, state.gap, past.policy, interval, worth.usd_per_hour, now_seconds)
 
 
 def _actual(seen: WorkloadObservation, worth: Worth) -> Running | None:

@@ -50,17 +50,28 @@ def _ignore(verb: str, status: int | None) -> None:
     """Nobody counts the answers."""
 
 
+def _undated(date: str) -> None:
+    """Nobody compares clocks."""
+
+
 class Rest:
     """JSON in, JSON out.
 
     Args:
         client: The shared client with its credentials.
         answered: Told of each answer as (verb, status); status None for no answer.
+        dated: Told the ``Date`` of each answer.
     """
 
-    def __init__(self, client: ApiClient, answered: Callable[[str, int | None], None] = _ignore) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        answered: Callable[[str, int | None], None] = _ignore,
+        dated: Callable[[str], None] = _undated,
+    ) -> None:
         self._client = client
         self._answered = answered
+        self._dated = dated
 
     async def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> Json:
         return await self._request("GET", path, query=query)
@@ -90,6 +101,7 @@ class Rest:
             self._answered(verb, None)
             raise RequestError(None, "NoAnswer", f"{verb} {path}: {type(error).__name__}: {error}") from error
         self._answered(verb, status)
+        self._dated(headers.get("Date", ""))
         if status >= 400:
             raise _refusal(f"{verb} {path}", status, headers, payload)
         return _parse(f"{verb} {path}", status, payload)

@@ -13,15 +13,13 @@ from kcloud_autoscale.api.workload_status import (
     DecisionStep,
     LastDecision,
 )
+from kcloud_autoscale.decide.guard import RESTORED
 from kcloud_autoscale.domain.capacity import UNKNOWN
-from kcloud_autoscale.domain.decision import CapState, Decision, Input, Step
+from kcloud_autoscale.domain.decision import CapState, Decision, Input, Stage, Step
 
 # The schema's bounds; more inputs than that cannot come from one optimizer's metrics.
 MAX_INPUTS = 64
 MAX_ITEMS = 32
-
-# Reason of the one action that no decision stands behind: the way back of a deleted optimizer.
-RESTORED = "Restored"
 
 
 def last_decision(decision: Decision) -> LastDecision:
@@ -59,10 +57,16 @@ def final_message(decision: Decision) -> str:
 
 def why(result: ScaleResult, decision: Decision) -> str:
     """The sentence of what an action was for."""
-    if result.action.reason == RESTORED:
+    if any(step.reason == RESTORED for step in decision.steps):
         now = "is restored" if result.written else "is to be restored"
-        return f"The optimizer was deleted: its original count of {result.action.to_replicas} {now}"
+        limited = "" if result.action.reason == RESTORED else f", as far as it may be: {final_message(decision)}"
+        return f"The optimizer was deleted: its original count of {_original(decision)} {now}{limited}"
     return final_message(decision)
+
+
+def _original(decision: Decision) -> int:
+    """What a restoration aims at, whatever limits it."""
+    return next(step.after for step in decision.steps if step.stage is Stage.SIZE)
 
 
 def _input(given: Input) -> DecisionInput:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import functools
 
 from kcloud_autoscale.decide.counting import excess
-from kcloud_autoscale.decide.guard import CONFLICT, FALLBACK, NOTHING, OFF, PAUSED, UNKNOWN, Control, Guarded
+from kcloud_autoscale.decide.guard import (
+    CONFLICT,
+    FALLBACK,
+    NOTHING,
+    OFF,
+    PAUSED,
+    RESTORED,
+    UNKNOWN,
+    Control,
+    Guarded,
+)
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.case import Case
@@ -108,8 +118,9 @@ def _conflict(other: str) -> ConditionFact:
 
 def _metrics(guarded: Guarded) -> ConditionFact:
     unknown = guarded.signals.unknown
-    if guarded.control is Control.HANDS_OFF:
-        return ConditionFact("MetricsAvailable", None, guarded.hold_reason, "not asked while nothing is scaled")
+    if guarded.control is Control.HANDS_OFF or guarded.step.reason == RESTORED:
+        reason = guarded.hold_reason or guarded.step.reason
+        return ConditionFact("MetricsAvailable", None, reason, "not asked while nothing is scaled")
     if guarded.hold_reason == NOTHING:
         return _NOTHING_ASKED
     if unknown:

@@ -15,7 +15,7 @@ from kcloud_autoscale.domain.workload import Mode
 
 OFF, CONFLICT, PAUSED, UNKNOWN, FALLBACK = "Off", "Conflict", "Paused", "MetricsUnknown", "Fallback"
 NOTHING = "NothingToScaleOn"
-INCOMPLETE, SETTLING, CLEAR = "MetricsIncomplete", "Settling", "Clear"
+INCOMPLETE, SETTLING, CLEAR, RESTORED = "MetricsIncomplete", "Settling", "Clear", "Restored"
 
 
 class Control(Enum):
@@ -65,6 +65,9 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
         fleet: How old a reading may be.
         now_seconds: Unix time of this tick.
     """
+    if case.policy.restoring and case.seen.conflict is None and case.state.original_replicas is not None:
+        step = unchanged(Stage.GUARD, current, RESTORED, "the optimizer was deleted: no load is looked at any more")
+        return Guarded(current, Control.ACT, False, False, "", _NOTHING, None, None, step)
     hands_off = _hands_off(case, current)
     if hands_off is not None:
         # Whoever takes over again has not watched meanwhile: a full window from then on.

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from kcloud_autoscale.decide.budget import shared_budgets
 from kcloud_autoscale.decide.caps import cap, own_caps
 from kcloud_autoscale.decide.counting import count_pods, unchanged
-from kcloud_autoscale.decide.guard import Control, guard
+from kcloud_autoscale.decide.guard import RESTORED, Control, guard
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import events_that_happened
 from kcloud_autoscale.decide.record import decision_of, missing_target, state_after
@@ -22,7 +22,7 @@ from kcloud_autoscale.decide.size import size
 from kcloud_autoscale.decide.stabilize import bounded, stabilize
 from kcloud_autoscale.decide.stage import stage
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.decision import FleetDecision, Stage
+from kcloud_autoscale.domain.decision import FleetDecision, Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
@@ -94,6 +94,8 @@ def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
     plan.events = events_that_happened(state.scale_events, current, state.last_desired)
     if guarded.sizable:
         _soft_rules(plan, fleet, now_seconds)
+    elif guarded.step.reason == RESTORED:
+        _restore(plan)
     else:
         _hold(plan)
     plan.replicas = plan.uncapped = plan.steps[-1].after
@@ -120,6 +122,18 @@ def _soft_rules(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
     # As in HPA, a smaller count that rests on a part of the metrics is not remembered: no up window waits for it.
     if plan.guarded.signals.complete or sized.wanted >= current:
         plan.recommendations = stabilized.recommendations
+
+
+def _restore(plan: Plan) -> None:
+    """The way back of a deleted optimizer: the count found at adoption, within the bounds; the hard limits follow.
+
+    A workload that was found at 0 was paused by hand, and goes back to that.
+    """
+    original = plan.case.state.original_replicas or 0
+    text = "the optimizer was deleted: its original count is {}"
+    plan.steps.append(Step(Stage.SIZE, plan.current, original, RESTORED, text, (original,)))
+    limits = bounded(original, plan.case.policy) if original else None
+    plan.steps.append(limits or unchanged(Stage.STABILIZE, original, RESTORED))
 
 
 def _hold(plan: Plan) -> None:

@@ -175,6 +175,7 @@ class WorkloadPolicy:
         lead_time_seconds: Fixed by the user; None means learned from pod start-ups.
         capacity_per_replica: Load per second one replica serves within the objective; None means learned.
         created_seconds: Creation of the optimizer; a ``Total`` budget counts from here.
+        restoring: The optimizer is being deleted, and its target is to return to the count found at adoption.
     """
 
     key: WorkloadKey
@@ -199,6 +200,7 @@ class WorkloadPolicy:
     resources: ReplicaResources = field(default_factory=ReplicaResources)
     baseline: BaselineKind = BaselineKind.HPA
     created_seconds: float = 0.0
+    restoring: bool = False
 
     def planned_quantile(self) -> float:
         """Forecast level when costs do not choose it: 0.80 at priority 0 to 0.99 at 100, unless set.

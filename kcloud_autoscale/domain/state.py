@@ -185,6 +185,21 @@ class Usage:
 
 
 @frozen
+class Mark:
+    """What had been spent in all when a budget period began.
+
+    Attributes:
+        start_seconds: Of the period.
+        usd: By us.
+        baseline_usd: By the baseline.
+    """
+
+    start_seconds: float
+    usd: float
+    baseline_usd: float = 0.0
+
+
+@frozen
 class Ledger:
     """What ran, and what ran beside what the baseline would have run.
 
@@ -198,6 +213,9 @@ class Ledger:
         period_start_seconds: When the running budget period began.
         period_spent_usd: What it has cost so far.
         period_baseline_usd: What it would have cost the baseline, which has the same budget.
+        baseline_spent_usd: What the baseline would have spent in all; where it is unknown, what ours did.
+        estimated_usd: Of what was spent, the part billed for gaps of which no reading is left.
+        period_marks: Of the last budget periods, the one in use last.
     """
 
     since_seconds: float
@@ -209,6 +227,9 @@ class Ledger:
     period_start_seconds: float = 0.0
     period_spent_usd: float = 0.0
     period_baseline_usd: float = 0.0
+    baseline_spent_usd: float = 0.0
+    estimated_usd: float = 0.0
+    period_marks: tuple[Mark, ...] = ()
 
     @property
     def spent_usd(self) -> float:
@@ -227,6 +248,7 @@ class ScopeSpend:
         month_usd: Of it, in that month.
         baseline_total_usd: What their baselines would have spent meanwhile.
         baseline_month_usd: Of it, in that month.
+        month_marks: Of the last months, the one in use last.
     """
 
     updated_seconds: float
@@ -235,6 +257,24 @@ class ScopeSpend:
     month_usd: float = 0.0
     baseline_total_usd: float = 0.0
     baseline_month_usd: float = 0.0
+    month_marks: tuple[Mark, ...] = ()
+
+
+@frozen
+class Gap:
+    """Time in which a workload ran and no process accounted for it: from the ledger's last update to the next tick.
+
+    Attributes:
+        replicas: That were paid for at its beginning; None for a workload that was created in it.
+        usd_per_replica_hour: At its beginning; None while the price was unknown.
+        observed_replicas: Mean over the part of it that Prometheus has readings of; None where it has none.
+        observed_fraction: How large that part is, 0-1.
+    """
+
+    replicas: int | None = None
+    usd_per_replica_hour: float | None = None
+    observed_replicas: float | None = None
+    observed_fraction: float = 0.0
 
 
 @frozen
@@ -275,6 +315,7 @@ class WorkloadState:
         level: What each price of a miss would have missed; None before capacity is known.
         baseline: The shadow autoscaler.
         ledger: None before the first interval.
+        gap: What is to be settled for the time before this process; None when nothing is.
     """
 
     decided: DecisionState
@@ -285,3 +326,4 @@ class WorkloadState:
     level: LevelState | None = None
     baseline: BaselineState = field(default_factory=BaselineState)
     ledger: Ledger | None = None
+    gap: Gap | None = None

@@ -66,17 +66,28 @@ def _ignore(outcome: str, duration_seconds: float) -> None:
     """Nobody counts."""
 
 
+def _undated(date: str) -> None:
+    """Nobody compares clocks."""
+
+
 class Prometheus:
     """Queries with a deadline, a few at a time.
 
     Args:
         settings: Of the server.
         answered: Told of each query: ``ok`` or ``error``, and how long it took in seconds.
+        dated: Told the ``Date`` of each answer, in a worker thread.
     """
 
-    def __init__(self, settings: PrometheusSettings, answered: Callable[[str, float], None] = _ignore) -> None:
+    def __init__(
+        self,
+        settings: PrometheusSettings,
+        answered: Callable[[str, float], None] = _ignore,
+        dated: Callable[[str], None] = _undated,
+    ) -> None:
         self._settings = settings
         self._answered = answered
+        self._dated = dated
         self._local = threading.local()
         self._sessions: list[_Session] = []
         self._pool = ThreadPoolExecutor(settings.threads, "prometheus")
@@ -210,7 +221,7 @@ class Prometheus:
 
     def _connect(self) -> Any:
         if not hasattr(self._local, "connect"):
-            session = _Session(self._settings)
+            session = _Session(self._settings, self._dated)
             self._sessions.append(session)
             # Retries are ours: the client's would ignore the deadline.
             self._local.connect = PrometheusConnect(
@@ -238,9 +249,10 @@ class _Raw:
 class _Session(requests.Session):
     """Sends one request: as a form, with a deadline, a limit on the size, no redirects, credentials of the settings."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+    def __init__(self, settings: PrometheusSettings, dated: Callable[[str], None]) -> None:
         super().__init__()
         self._settings = settings
+        self._dated = dated
         # Neither proxies nor a .netrc of the environment: the address is the operator's own setting.
         self.trust_env = False
         if settings.ca_file is not None:
@@ -269,6 +281,7 @@ class _Session(requests.Session):
                 allow_redirects=False,
                 timeout=(min(CONNECT_TIMEOUT_SECONDS, limit_seconds), limit_seconds),
             ) as response:
+                self._dated(response.headers.get("Date", ""))
                 body = _read(response, deadline)
         except (requests.RequestException, HTTPError, OSError) as error:
             kind = _UnreachableError if isinstance(error, requests.ConnectionError) else PrometheusError

@@ -12,12 +12,10 @@ from datetime import datetime
 
 from kcloud_autoscale.act.rest import RequestError, Rest
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
-from kcloud_autoscale.act.status_decision import RESTORED
 from kcloud_autoscale.act.status_writer import object_path
 from kcloud_autoscale.api.conditions import READY
 from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
-from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction
-from kcloud_autoscale.domain.observation import Observation, TargetObservation
+from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.fleet import Fleet, is_deleted, is_held, ref_of
 from kcloud_autoscale.operator.handlers import FINALIZER
@@ -35,37 +33,20 @@ def restoring(fleet: Fleet) -> list[WorkloadKey]:
     return [key for key, body in fleet.bodies.items() if is_deleted(body)]
 
 
-def restore_action(
-    fleet: Fleet, key: WorkloadKey, observation: Observation, original: int | None
-) -> ScaleAction | None:
-    """The way back to the replicas found at adoption; None when there is nothing to undo or nothing to undo it on.
+def is_restored(decision: Decision | None, result: ScaleResult | None) -> bool:
+    """Whether a deleted optimizer has nothing more to undo.
+
+    Its way back is decided like any count, within the bounds and under every limit, and may take several ticks.
 
     Args:
-        fleet: Of this cycle.
-        key: Of an optimizer that is being deleted.
-        observation: Its target as it is.
-        original: As this process remembers it; the status, where anybody may have written, only tells a new one.
+        decision: Of this tick; None while the workload is set aside.
+        result: What became of its action; None when there was none.
     """
-    seen = observation.workloads.get(key)
-    if seen is None or not isinstance(seen.target, TargetObservation) or seen.conflict or original is None:
-        return None
-    if fleet.optimizers[key].spec.deletion_policy != "Restore":
-        return None  # changed its mind while it was being deleted
-    target = seen.target
-    if target.desired_replicas == original:
-        return None
-    return ScaleAction(
-        key=key,
-        decision_id=f"restore-{fleet.policy.workloads[key].uid[:8]}",
-        target=target.ref,
-        target_uid=target.uid,
-        resource_version=target.resource_version,
-        from_replicas=target.desired_replicas,
-        to_replicas=original,
-        min_replicas=original,
-        max_replicas=original,
-        reason=RESTORED,
-    )
+    if decision is None:
+        return False
+    if result is None:  # back already, nothing to go back to, or somebody else's; else it waits for room
+        return decision.desired_replicas == decision.current_replicas
+    return result.outcome in _DONE and result.action.to_replicas == decision.desired_replicas
 
 
 def deleting(fleet: Fleet, key: WorkloadKey) -> tuple[ConditionFact, ...]:
@@ -93,21 +74,29 @@ async def hold(rest: Rest, fleet: Fleet) -> frozenset[WorkloadKey]:
 
 
 async def release(
-    rest: Rest, fleet: Fleet, results: Mapping[WorkloadKey, ScaleResult | None], now_seconds: float
+    rest: Rest,
+    fleet: Fleet,
+    decisions: Mapping[WorkloadKey, Decision],
+    results: Mapping[WorkloadKey, ScaleResult],
+    now_seconds: float,
 ) -> None:
     """Let go of the objects whose replicas are restored, or were waited for long enough.
 
     Args:
         rest: Requests.
         fleet: Of this cycle.
-        results: What became of each restoration; None where there was nothing to undo.
+        decisions: Of this tick.
+        results: What became of the actions.
         now_seconds: Unix time.
     """
-    for key, result in results.items():
+    for key in restoring(fleet):
+        result = results.get(key)
         late = now_seconds - _deleted_at(fleet.optimizers[key]).timestamp() > PATIENCE_SECONDS
-        if result is None or result.outcome in _DONE or late:
-            if result is not None and result.outcome is not ScaleOutcome.WRITTEN:
-                logger.warning("The replicas of %s were not restored: %s", key, result.message)
+        done = is_restored(decisions.get(key), result)
+        if done or late:
+            if not done or (result is not None and result.outcome is not ScaleOutcome.WRITTEN):
+                why = result.message if result is not None and result.message else "there was no room for them"
+                logger.warning("The replicas of %s were not restored: %s", key, why)
             await _set_finalizer(rest, fleet.bodies[key], False)
     for body, _ in fleet.invalid:  # nobody can say what to restore
         if is_deleted(body) and is_held(body):

@@ -26,7 +26,7 @@ class Fleet:
 
     Attributes:
         policy: Every optimizer that can be understood and is not being deleted, resolved; one that is being deleted
-            is still in it, with mode Off, while its replicas are to be restored.
+            is still in it, with mode Off and ``restoring``, while its replicas are to be restored.
         bodies: Of all optimizers in ``policy``, as the API server has them.
         optimizers: The same, parsed.
         policies: Cost and power policies with their bodies and members.
@@ -95,9 +95,11 @@ class FleetReader:
     def _policy(self, objects: FleetObjects) -> FleetPolicy:
         names = ResourceNames(npu=self.settings.npu_resource_names)
         resolved = resolve_fleet(objects, names)
-        deleting = {key_of(item) for item in objects.optimizers if item.metadata.deletion_timestamp}
+        deleting = {key_of(item): item for item in objects.optimizers if item.metadata.deletion_timestamp}
         workloads = {
-            key: replace(workload, mode=Mode.OFF) if key in deleting else workload
+            key: replace(workload, mode=Mode.OFF, restoring=deleting[key].spec.deletion_policy == "Restore")
+            if key in deleting
+            else workload
             for key, workload in resolved.workloads.items()
         }
         return replace(

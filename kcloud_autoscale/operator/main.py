@@ -10,12 +10,14 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import kopf
 from kubernetes.aio.client import ApiClient, Configuration
 
 from kcloud_autoscale.act.events import Event, EventWriter, ObjectRef
+from kcloud_autoscale.act.ledger_record import LedgerRecord
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, Rest
 from kcloud_autoscale.act.scale import ScaleWriter
@@ -24,6 +26,7 @@ from kcloud_autoscale.domain.errors import KcloudError
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
+from kcloud_autoscale.operator.clock import FleetClock
 from kcloud_autoscale.operator.connect import load_configuration, login, new_client
 from kcloud_autoscale.operator.fitting import WorkerFitter
 from kcloud_autoscale.operator.handlers import kopf_settings, registry_for, slim
@@ -193,22 +196,23 @@ class _Operator:
 async def _assemble(
     settings: Settings, configuration: Configuration, client: ApiClient, stack: AsyncExitStack
 ) -> _Operator:
-    metrics, store = Metrics(), ObjectStore()
-    rest = Rest(client, metrics.kubernetes_answered)
+    metrics, store, clock = Metrics(), ObjectStore(), FleetClock()
+    rest = Rest(client, metrics.kubernetes_answered, partial(clock.hear, "kubernetes"))
     leader = _leader(settings, rest)
     health = _health(settings, leader)
     bucket = TokenBucket(settings.write_qps, settings.write_burst)
-    events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name)
+    events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name, clock.now_seconds)
     statuses = StatusWriter(rest, bucket, *_known_objects(store), leader.is_leader, refused=_refused(events, metrics))
-    gatherer, informers = _sources(settings, client, metrics, stack)
+    gatherer, informers = _sources(settings, client, metrics, clock, stack)
     health.watch_silence_seconds = informers.idle_seconds
     scaler = ScaleWriter(rest, bucket, leader.is_leader, settings.dry_run)
     recorder = Recorder(statuses, events, metrics)
     teacher, fitter = WorkerTeacher(metrics), WorkerFitter(metrics)
     stack.callback(teacher.close)
     stack.callback(fitter.close)
-    reconciler = Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher, fitter)
-    cycle = Cycle(reconciler, leader.is_leader, settings.cycle_seconds, health.cycled, metrics)
+    record = LedgerRecord(rest, settings.pod_namespace, settings.operator_name, settings.pod_name)
+    reconciler = Reconciler(settings, store, gatherer, rest, scaler, record, recorder, metrics, teacher, fitter)
+    cycle = Cycle(reconciler, leader.is_leader, settings.cycle_seconds, health.cycled, metrics, clock)
     resync = Resync(rest, store, settings.watch_namespaces, cycle.wake, health.watched)
     runner, ports = await serve(
         health, metrics.expose, settings.bind_address, settings.metrics_port, settings.probe_port
@@ -239,7 +243,7 @@ def _health(settings: Settings, leader: LeaderElection | AlwaysLeader) -> Health
 
 
 def _sources(
-    settings: Settings, client: ApiClient, metrics: Metrics, stack: AsyncExitStack
+    settings: Settings, client: ApiClient, metrics: Metrics, clock: FleetClock, stack: AsyncExitStack
 ) -> tuple[Gatherer, Informers]:
     prometheus = Prometheus(
         PrometheusSettings(
@@ -250,6 +254,7 @@ def _sources(
             timeout_seconds=settings.prometheus_timeout_seconds,
         ),
         metrics.prometheus_answered,
+        partial(clock.hear, "prometheus"),
     )
     stack.callback(prometheus.close)
     informers = Informers(client, settings.watch_namespaces, metrics.kubernetes_answered)

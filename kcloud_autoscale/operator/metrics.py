@@ -117,11 +117,20 @@ class Metrics:
         self.cycles = self._counter("kcloud_cycles", "Fleet cycles, by outcome: ok, error.", "outcome")
         self.cycle_stage = self._histogram(
             "kcloud_cycle_stage_seconds",
-            "Duration of each stage of a cycle: observe, tick, act, record.",
+            "Duration of each stage of a cycle: observe, tick, ledger, act, record.",
             60.0,
             "stage",
         )
         self.last_cycle = self._gauge("kcloud_last_cycle_timestamp_seconds", "End of the last cycle that went well.")
+        self.ledger_written = self._gauge(
+            "kcloud_ledger_written_timestamp_seconds", "When money and original counts were last put on record."
+        )
+        self.ledger_failures = self._counter(
+            "kcloud_ledger_failures", "Cycles in which the record could not be written; new workloads wait for it."
+        )
+        self.clock_error = self._gauge(
+            "kcloud_clock_error_seconds", "How far this machine's clock is ahead of the API server's and Prometheus'."
+        )
         self.leader = self._gauge("kcloud_leader", "1 while this process may act.")
         self.loop_lag = self._gauge("kcloud_event_loop_lag_seconds", "How late the event loop runs.")
 

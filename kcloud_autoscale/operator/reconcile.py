@@ -9,25 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kcloud_autoscale.act.execute import execute
+from kcloud_autoscale.act.ledger_record import LedgerRecord
 from kcloud_autoscale.act.rest import RequestError, Rest
 from kcloud_autoscale.act.scale import ScaleResult, ScaleWriter
-from kcloud_autoscale.act.status_writer import StatusWriter
-from kcloud_autoscale.api.v1alpha1 import CostPolicy
 from kcloud_autoscale.domain.decision import ScaleAction
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.observe.gather import Gatherer
 from kcloud_autoscale.operator import deletion
+from kcloud_autoscale.operator.books import Books
+from kcloud_autoscale.operator.clock import FleetClock
 from kcloud_autoscale.operator.fitting import WorkerFitter
-from kcloud_autoscale.operator.fleet import Fleet, FleetReader, ref_of
+from kcloud_autoscale.operator.fleet import Fleet, FleetReader
 from kcloud_autoscale.operator.memory import release
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import Quarantine
 from kcloud_autoscale.operator.record import Recorder
-from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from kcloud_autoscale.operator.rivals import mark_rivals
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import ObjectStore
@@ -47,7 +46,7 @@ class Reconciler:
         gatherer: Gatherer,
         rest: Rest,
         scaler: ScaleWriter,
-        statuses: StatusWriter,
+        record: LedgerRecord,
         recorder: Recorder,
         metrics: Metrics,
         teacher: WorkerTeacher,
@@ -59,13 +58,12 @@ class Reconciler:
         self._gatherer = gatherer
         self._rest = rest
         self._scaler = scaler
-        self._statuses = statuses
+        self._record = record
+        self._books = Books(store, settings.watch_namespaces)
         self._recorder = recorder
         self._metrics = metrics
         self._teacher, self._fitter = teacher, fitter
         self._quarantine = Quarantine()
-        self._uids: dict[WorkloadKey, str] = {}
-        self._policy_uids: dict[str, str] = {}
         self._knowledge, missing = default_knowledge()
         if missing:
             logger.warning("Forecasts of young workloads do without the model bundle: %s", missing)
@@ -74,23 +72,38 @@ class Reconciler:
     async def reconcile(self, now_seconds: float) -> None:
         """One cycle at ``now_seconds``."""
         fleet = self._reader.read(self._store)
-        self._remember(fleet, now_seconds)
-        self._remember_spends(fleet, now_seconds)
+        self._books.open(fleet, self._record.written, self._state, now_seconds)
         policy = self._quarantine.without(fleet.policy, now_seconds)
         with self._stage("observe"):
             seen = await self._gatherer.gather(policy, self._state.seen_until(), now_seconds)
             observation = mark_rivals(seen, policy)
         with self._stage("tick"):
             ticked = await self._tick(observation, policy, now_seconds)
+        with self._stage("ledger"):
+            await self._put_on_record(ticked, now_seconds)
         with self._stage("act"):
             results = await self._act(fleet, observation, ticked, now_seconds)
         with self._stage("record"):
             self._recorder.record(fleet, observation, ticked, results, self._teacher.set_aside())
             self._recorder.set_aside(fleet, self._quarantine.reasons(), now_seconds)
 
-    def start_over(self) -> None:
-        """Forget everything that is not on record: after a failed cycle, or when the lead was lost meanwhile."""
+    async def take_over(self, now_seconds: float) -> None:
+        """Begin with what is on record: as a new leader, or after a cycle that failed.
+
+        Raises:
+            ActionError: The record cannot be read or written: nothing may be decided.
+        """
+        self.start_over()
+        record = await self._record.take_over(now_seconds)
+        if record.is_new:
+            logger.info(
+                "There is no record of what was spent yet: what the statuses show is taken over, within bounds."
+            )
+
+    def start_over(self, set_by_seconds: float = 0.0) -> None:
+        """Forget everything that is not on record; what is, is dated anew where the clock was set meanwhile."""
         self._teacher.start()
+        self._record.written = self._record.written.moved(set_by_seconds)
         self._blank()
 
     def stand_down(self) -> None:
@@ -100,8 +113,7 @@ class Reconciler:
         self._blank()
 
     def _blank(self) -> None:
-        self._uids.clear()
-        self._policy_uids.clear()
+        self._books.forget()
         self._state = FleetState(self._new_forecaster())
 
     async def _tick(self, observation: Observation, policy: FleetPolicy, now_seconds: float) -> TickResult:
@@ -118,64 +130,34 @@ class Reconciler:
         self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float
     ) -> tuple[ScaleResult, ...]:
         unheld = await deletion.hold(self._rest, fleet)
-        actions = [action for action in ticked.fleet.actions if action.key not in unheld]
-        adopted = [action for action in actions if await self._adopted(fleet, ticked, action)]
-        leaving = deletion.restoring(fleet)
-        undone = {
-            key: deletion.restore_action(fleet, key, observation, _original(fleet, ticked, key)) for key in leaving
-        }
-        todo = [*adopted, *(action for action in undone.values() if action is not None)]
-        results = await execute(todo, fleet.policy.shared_caps, self._scaler, self._settings.cycle_seconds)
+        actions = [action for action in ticked.fleet.actions if action.key not in unheld and self._is_adopted(action)]
+        results = await execute(actions, fleet.policy.shared_caps, self._scaler, self._settings.cycle_seconds)
         by_key = {result.action.key: result for result in results}
-        await deletion.release(self._rest, fleet, {key: by_key.get(key) for key in leaving}, now_seconds)
+        decisions = {decision.key: decision for decision in ticked.fleet.decisions}
+        await deletion.release(self._rest, fleet, decisions, by_key, now_seconds)
         return results
 
-    async def _adopted(self, fleet: Fleet, ticked: TickResult, action: ScaleAction) -> bool:
-        """The replicas found at adoption are on record before the first of them is changed."""
-        original = ticked.state.workloads[action.key].original_replicas
-        status = fleet.status_of(action.key)
-        if status.get("originalReplicas") == original:
-            return True
-        try:
-            known = {**status, "originalReplicas": original}
-            await self._statuses.put_on_record(ref_of(fleet.bodies[action.key]), known)
-        except RequestError as error:
-            logger.warning("%s is not scaled: its original replicas could not be put on record: %s", action.key, error)
-            return False
-        return True
+    async def _put_on_record(self, ticked: TickResult, now_seconds: float) -> None:
+        """What was spent until now and what was found, before anything is done: a kill costs a cycle at most.
 
-    def _remember(self, fleet: Fleet, now_seconds: float) -> None:
-        """New workloads begin with what their status remembers; a successor of the same name with its own.
-
-        So does one that was set aside meanwhile: the tick has forgotten it.
+        Raises:
+            DeposedError: Another process leads.
         """
-        for key in fleet.policy.workloads:
-            uid = fleet.policy.workloads[key].uid
-            if self._uids.get(key) != uid or key not in self._state.workloads:
-                self._forget(key)
-                self._state.workloads[key] = restored_state(fleet.status_of(key), now_seconds)
-                self._uids[key] = uid
-        for key in self._uids.keys() - fleet.policy.workloads.keys():
-            del self._uids[key]
+        try:
+            await self._record.write(self._books.close(ticked, self._record.written))
+        except RequestError as error:
+            self._metrics.ledger_failures.inc()
+            logger.warning("What was spent could not be put on record: %s", error)
+        else:
+            self._metrics.ledger_written.set(now_seconds)
 
-    def _remember_spends(self, fleet: Fleet, now_seconds: float) -> None:
-        """New cost policies go on from what their status says was spent, as new workloads do."""
-        uids = {
-            policy.metadata.name: (body["metadata"]["uid"], body.get("status", {}))
-            for policy, body, _ in fleet.policies
-            if isinstance(policy, CostPolicy)
-        }
-        for name, (uid, status) in uids.items():
-            if self._policy_uids.get(name) != uid:
-                self._state.spends.pop(name, None)
-                spend = restored_spend(status, now_seconds)
-                if spend is not None:
-                    self._state.spends[name] = spend
-        self._policy_uids = {name: uid for name, (uid, _) in uids.items()}
-
-    def _forget(self, key: WorkloadKey) -> None:
-        if self._state.workloads.pop(key, None) is not None:
-            self._state.forecaster.forget([key])
+    def _is_adopted(self, action: ScaleAction) -> bool:
+        """The replicas found at adoption are on record before the first of them is changed."""
+        one = self._record.written.workloads.get(self._books.uid_of(action.key))
+        if one is not None and one.original_replicas is not None:
+            return True
+        logger.warning("%s is not scaled: its original replicas could not be put on record", action.key)
+        return False
 
     def _new_forecaster(self) -> LiveForecaster:
         settings = self._settings
@@ -194,13 +176,6 @@ class Reconciler:
         self._metrics.cycle_stage.labels(name).observe(time.perf_counter() - started)
 
 
-def _original(fleet: Fleet, ticked: TickResult, key: WorkloadKey) -> int | None:
-    """Replicas found at adoption; of one that is set aside only the status knows."""
-    state = ticked.state.workloads.get(key)
-    found: int | None = fleet.status_of(key).get("originalReplicas") if state is None else state.original_replicas
-    return found
-
-
 class Cycle:
     """When to reconcile: every so often, and at once when something people decided has changed.
 
@@ -210,15 +185,11 @@ class Cycle:
         every_seconds: Between the starts of two cycles.
         succeeded: Told after each good cycle.
         metrics: Counts.
-        wall_clock: Unix seconds.
-        clock: Monotonic seconds.
+        clock: What time it is.
     """
 
     # A burst of new objects becomes one cycle, not one each.
     GATHER_CHANGES_SECONDS = 0.5
-    # NTP slews a clock by 30 ms in a minute. What was remembered before a leap is dated by another clock: an hour ahead
-    # every stabilization window would be over at once, an hour back none would end.
-    LEAP_SECONDS = 5.0
 
     def __init__(
         self,
@@ -227,19 +198,16 @@ class Cycle:
         every_seconds: float,
         succeeded: Callable[[], None],
         metrics: Metrics,
-        wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        clock: FleetClock,
     ) -> None:
         self._reconciler = reconciler
         self._may_act = may_act
         self._every_seconds = every_seconds
         self._succeeded = succeeded
         self._metrics = metrics
-        self._wall_clock = wall_clock
         self._clock = clock
         self._wake = asyncio.Event()
         self._led = False
-        self._clocks_apart_seconds = wall_clock() - clock()
 
     def wake(self) -> None:
         """Look again soon."""
@@ -260,30 +228,32 @@ class Cycle:
                 self._reconciler.stand_down()
                 self._led = False
             return
-        if self._leapt() or not self._led:
-            self._reconciler.start_over()
-            self._led = True
+        set_by_seconds = self._clock.adjust()
+        self._metrics.clock_error.set(self._clock.error_seconds)
+        if set_by_seconds and self._led:
+            # Windows are dated by the clock before: an hour ahead each would be over at once, an hour back none would
+            # end. What was spent is kept: the time that did not pass is not paid.
+            logger.warning(
+                "Time was set by %+.0f s: nothing shrinks before a full window of good data.", set_by_seconds
+            )
+            self._reconciler.start_over(set_by_seconds)
         try:
-            await self._reconciler.reconcile(self._wall_clock())
+            await self._cycle(self._clock.now_seconds())
         except Exception:
             logger.exception("The cycle failed; nothing more is done in it.")
             self._metrics.cycles.labels("error").inc()
-            self._reconciler.start_over()
+            self._led = False
         else:
             self._metrics.cycles.labels("ok").inc()
-            self._metrics.last_cycle.set(self._wall_clock())
+            self._metrics.last_cycle.set(self._clock.now_seconds())
             self._succeeded()
         await asyncio.to_thread(release)
 
-    def _leapt(self) -> bool:
-        """Whether the clock on the wall was set since the last look."""
-        apart = self._wall_clock() - self._clock()
-        leap = apart - self._clocks_apart_seconds
-        self._clocks_apart_seconds = apart
-        if abs(leap) < self.LEAP_SECONDS:
-            return False
-        logger.warning("The clock was set by %+.0f s: nothing shrinks before a whole window of good data.", leap)
-        return True
+    async def _cycle(self, now_seconds: float) -> None:
+        if not self._led:
+            await self._reconciler.take_over(now_seconds)
+            self._led = True
+        await self._reconciler.reconcile(now_seconds)
 
     async def _wait(self, until_seconds: float) -> None:
         try:

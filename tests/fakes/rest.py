@@ -26,6 +26,7 @@ class FakeRest(Rest):
 
     def __init__(self, objects: Mapping[str, Json] | None = None) -> None:
         self.objects: dict[str, Json] = {DEPLOYMENTS: APPS, **(objects or {})}
+        self._version = 100
         self.requests: list[tuple[str, str, Mapping[str, Any] | None]] = []
         self.refuse: Callable[[str, str], RequestError | None] = lambda verb, path: None
 
@@ -37,13 +38,23 @@ class FakeRest(Rest):
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Json:
         self._note("POST", path, body)
-        self.objects[f"{path}/{body['metadata']['name']}"] = dict(body)
-        return dict(body)
+        object_path = f"{path}/{body['metadata']['name']}"
+        if object_path in self.objects:
+            raise RequestError(409, "AlreadyExists", f"{object_path} already exists")
+        return self._keep(object_path, body)
 
     async def put(self, path: str, body: Mapping[str, Any]) -> Json:
         self._note("PUT", path, body)
-        self.objects[path] = dict(body)
-        return dict(body)
+        known, given = self.objects.get(path, {}), body["metadata"].get("resourceVersion")
+        if given is not None and given != known.get("metadata", {}).get("resourceVersion"):
+            raise RequestError(409, "Conflict", f"{path} has been modified")
+        return self._keep(path, body)
+
+    def _keep(self, path: str, body: Mapping[str, Any]) -> Json:
+        self._version += 1
+        kept = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        self.objects[path] = kept
+        return kept
 
     async def patch(self, path: str, body: Mapping[str, Any], query: Sequence[tuple[str, str]] = ()) -> Json:
         self._note("PATCH", path, body)

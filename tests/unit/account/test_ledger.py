@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kcloud_autoscale.account.ledger import (
+    Entry,
     Interval,
     Running,
     Savings,
     baseline_watts,
     budget,
+    extended,
     record,
-    restore,
     savings,
-    to_status,
 )
 from kcloud_autoscale.account.service import needed_replicas
 from kcloud_autoscale.domain.policy import BudgetPeriod, Caps
@@ -190,34 +191,77 @@ def test_no_budget_is_none():
     assert budget(Ledger(0.0, 0.0), NO_CAPS, UNKNOWN, 0.0, 50.0) is None
 
 
-def test_the_ledger_survives_a_restart():
-    ledger = recorded(
-        running(4, 3, sample(6.88), sample(4_000.0)),
-        running(6, 5, sample(6.88), sample(5_273.0)),
-        sample(45.0),
-        carbon=sample(425.0),
+def spend(ledger: Ledger, usd: float, caps: Caps, created_seconds: float, now_seconds: float) -> Ledger:
+    """The ledger with the money of the time since its last update."""
+    added = Entry(now_seconds - ledger.updated_seconds, Usage(usd=usd))
+    return extended(ledger, added, caps, created_seconds, now_seconds)
+
+
+def test_a_period_that_only_a_wrong_clock_saw_takes_nothing_from_the_budget():
+    # 60 $/h for ten minutes of the 24th; then the clock is a day ahead for a minute, and right again.
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    now = at("2026-11-24T13:00")
+    ledger = Ledger(
+        at("2026-11-20"), now, period_start_seconds=at("2026-11-24"), actual=Usage(usd=500.0), period_spent_usd=5.0
     )
-    assert restore(to_status(ledger)) == ledger
+    ledger = spend(ledger, 10.0, caps, 0.0, now + 600.0)
+    ahead = replace(ledger, updated_seconds=ledger.updated_seconds + 86_400.0)
+    ahead = spend(ahead, 1.0, caps, 0.0, ahead.updated_seconds + 60.0)
+    assert (ahead.period_start_seconds, ahead.period_spent_usd) == (at("2026-11-25"), 1.0)
+    back = spend(replace(ahead, updated_seconds=now + 660.0), 1.0, caps, 0.0, now + 720.0)
+    assert (back.period_start_seconds, back.period_spent_usd) == (at("2026-11-24"), 17.0)
+    # The 25th begins in time, whatever has been said of it.
+    next_day = spend(back, 30.0, caps, 0.0, at("2026-11-25T00:10"))
+    seconds = at("2026-11-25T00:10") - back.updated_seconds
+    assert next_day.period_spent_usd == pytest.approx(30.0 * 600.0 / seconds)
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {},
-        {"since_seconds": 0.0},
-        {"since_seconds": 0.0, "updated_seconds": float("nan")},
-        {"since_seconds": 0.0, "updated_seconds": 1.0, "actual_usd": -3.0},
-        {"since_seconds": 0.0, "updated_seconds": 1.0, "spent_usd": "many"},
-    ],
+def test_a_clock_that_was_behind_forgets_nothing_of_today():
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    now = at("2026-11-24T13:00")
+    ledger = Ledger(
+        at("2026-11-20"), now, period_start_seconds=at("2026-11-24"), actual=Usage(usd=500.0), period_spent_usd=5.0
+    )
+    ledger = spend(ledger, 0.0, caps, 0.0, now + 60.0)
+    behind = spend(replace(ledger, updated_seconds=now - 86_400.0), 1.0, caps, 0.0, now - 86_340.0)
+    assert (behind.period_start_seconds, behind.period_spent_usd) == (at("2026-11-23"), 6.0)
+    right = spend(replace(behind, updated_seconds=now + 120.0), 1.0, caps, 0.0, now + 180.0)
+    assert (right.period_start_seconds, right.period_spent_usd) == (at("2026-11-24"), 7.0)
+
+
+def test_a_ledger_begun_by_a_clock_that_was_ahead_heals():
+    caps = Caps(budget_usd=100.0, budget_period=BudgetPeriod.DAILY)
+    now = at("2026-11-24T13:00")
+    wrong = Ledger(now + 30 * 86_400.0, now + 30 * 86_400.0, period_start_seconds=at("2026-12-24"))
+    ledger = spend(replace(wrong, updated_seconds=now), 4.0, caps, 0.0, now + 60.0)
+    assert (ledger.since_seconds, ledger.period_spent_usd) == (now + 60.0, 4.0)
+    tomorrow = spend(ledger, 0.0, caps, 0.0, at("2026-11-25T13:00"))
+    assert tomorrow.period_spent_usd == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 86_400.0, -86_400.0, 3_600.0, 31 * 86_400.0]), st.floats(0.0, 50.0)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from(list(BudgetPeriod)),
 )
-def test_a_broken_ledger_is_not_guessed_at(broken: dict[str, float]):
-    assert restore(broken) is None
-
-
-def test_a_ledger_of_an_older_version_lacks_fields_and_is_read_all_the_same():
-    ledger = restore({"since_seconds": 5.0, "updated_seconds": 9.0, "actual_usd": 3.0})
-    assert ledger is not None
-    assert (ledger.since_seconds, ledger.actual.usd, ledger.baseline.usd) == (5.0, 3.0, 0.0)
+def test_whatever_the_clock_did_in_between_the_running_period_costs_what_was_spent(
+    minutes: list[tuple[float, float]], period: BudgetPeriod
+):
+    caps = Caps(budget_usd=100.0, budget_period=period)
+    noon = at("2026-11-18T12:00")
+    before = Ledger(at("2026-11-18T06:00"), noon)
+    ledger, set_by = spend(before, 3.0, caps, at("2026-11-18T06:00"), noon + 60.0), 0.0
+    for number, (error, usd) in enumerate(minutes):
+        moved = replace(ledger, updated_seconds=ledger.updated_seconds + error - set_by)
+        true_now = noon + 120.0 + 60.0 * number
+        ledger, set_by = spend(moved, usd, caps, at("2026-11-18T06:00"), true_now + error), error
+    healed = replace(ledger, updated_seconds=ledger.updated_seconds - set_by)
+    healed = spend(healed, 0.0, caps, at("2026-11-18T06:00"), healed.updated_seconds + 60.0)
+    assert healed.period_spent_usd == pytest.approx(3.0 + sum(usd for _, usd in minutes))
+    assert healed.period_spent_usd == pytest.approx(healed.spent_usd)
 
 
 def test_what_ran_is_counted_whatever_the_baseline_knows():
@@ -234,15 +278,14 @@ def test_what_ran_is_counted_whatever_the_baseline_knows():
 def test_what_would_not_fit_a_sum_is_not_counted():
     ledger = recorded(running(4, usd=sample(1e308), watts=sample(1e308)), running(6, usd=sample(1e308)), sample(1e308))
     assert ledger.actual == Usage(replica_seconds=240.0, accelerator_seconds=480.0, demand_served=2_400.0)
-    assert all(math.isfinite(value) for value in to_status(ledger).values())
+    assert all(math.isfinite(value) for value in numbers(ledger))
 
 
-def test_a_sum_that_an_older_version_let_overflow_begins_anew_on_all_sides():
-    numbers = to_status(recorded(running(4, usd=sample(3.0)), running(6, usd=sample(3.0)), sample(40.0)))
-    healed = restore({**numbers, "actual_demand_missed": 1.7e308, "baseline_demand_missed": 3.0})
-    assert healed is not None
-    assert (healed.actual.demand_missed, healed.baseline.demand_missed) == (0.0, 0.0)
-    assert (healed.actual.usd, healed.baseline.usd) == (pytest.approx(0.2), pytest.approx(0.3))
+def numbers(ledger: Ledger) -> list[float]:
+    """Every sum of it."""
+    sides = (ledger.actual, ledger.compared, ledger.baseline, ledger.unproven)
+    own = (ledger.updated_seconds, ledger.period_spent_usd, ledger.period_baseline_usd, ledger.baseline_spent_usd)
+    return [*(value for side in sides for value in astuple(side)), *own]
 
 
 rates = st.one_of(st.just(UNKNOWN), st.floats(0.0, 1e4).map(sample))
@@ -270,8 +313,7 @@ def told(minutes: list[Minute]) -> Ledger:
 def test_nothing_shrinks_and_savings_never_exceed_the_baseline(minutes: list[Minute]):
     ledgers = [told(minutes[:count]) for count in range(len(minutes) + 1)]
     for before, after in pairwise(ledgers):
-        old, new = to_status(before), to_status(after)
-        assert all(new[name] >= old[name] for name in new)
+        assert all(new >= old for old, new in zip(numbers(before), numbers(after), strict=True))
     saved = savings(ledgers[-1])
     theirs = ledgers[-1].baseline
     for name in ("replica_seconds", "accelerator_seconds", "usd", "joules", "grams_co2e"):

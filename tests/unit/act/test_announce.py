@@ -39,7 +39,9 @@ def test_a_scaling_tells_from_where_to_where_and_why():
 
 
 def test_a_restoration_tells_of_the_deletion_and_not_of_the_mode():
-    off = decision(hold_reason="Off", steps=(Step(Stage.GUARD, 6, 6, "Off", "mode Off: observed, never scaled"),))
+    text = "the optimizer was deleted: its original count is 2"
+    steps = (Step(Stage.GUARD, 6, 6, "Restored"), Step(Stage.SIZE, 6, 2, "Restored", text))
+    off = decision(steps=steps)
     back = result(2)
     back = replace(back, action=replace(back.action, from_replicas=6, reason="Restored"))
     (event,) = events_of(REF, outcome(decision=replace(off, caps=()), account=None), back, {})

@@ -1,20 +1,15 @@
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.status import Outcome, broken_status, phase_of, workload_status
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.domain.decision import ConditionFact
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
-from kcloud_autoscale.domain.state import DecisionState, ScopeSpend
 from kcloud_autoscale.domain.workload import Mode
-from kcloud_autoscale.forecast.level import PRICES
-from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered
 
 
@@ -137,71 +132,6 @@ def test_an_invalid_spec_changes_nothing_but_what_it_says():
     assert (status["phase"], status["originalReplicas"], status["savings"]) == ("Failed", 2, {"usd": 3.0})
     assert status["conditions"][0]["reason"] == "InvalidSpec"
     assert "maxReplicas 0" in status["conditions"][0]["message"]
-
-
-def test_a_new_process_goes_on_from_what_the_status_remembers():
-    kept: Account = account()
-    state = restored_state(workload_status(outcome(), {}, remembered(1)), NOW + 30.0)
-    assert state.original_replicas == 1
-    assert state.decided == DecisionState(NOW + 30.0)
-    assert state.ledger is not None
-    assert (state.ledger.actual, state.ledger.baseline) == (kept.ledger.actual, kept.ledger.baseline)
-    assert (state.ledger.since_seconds, state.ledger.spent_usd) == (NOW - 3_600.0, 6.0)
-    assert state.ledger.period_spent_usd == 40.0
-    assert state.level is not None
-    misses = state.level.misses
-    assert (misses.steps, misses.own, misses.baseline) == (1_440.0, 12.0, 30.0)
-    assert misses.by_price == pytest.approx(100.0 / PRICES, abs=0.005)
-
-
-def test_books_that_are_dated_ahead_go_on_from_now():
-    status = workload_status(outcome(), {}, remembered(1))
-    state = restored_state(status, NOW - 86_400.0)
-    assert state.ledger is not None
-    assert state.ledger.updated_seconds == NOW - 86_400.0
-    assert state.ledger.spent_usd == 6.0
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"byPrice": [1.0, 2.0]},  # of another ladder of prices
-        {"byPrice": [9_000.0] * len(PRICES)},  # more missed than there were
-        {"own": 9_000.0},
-        {"steps": -1.0},
-        {"byPrice": None},
-    ],
-)
-def test_misses_that_cannot_be_true_are_not_believed(change: dict[str, Any]):
-    status = workload_status(outcome(), {}, remembered(1))
-    assert restored_state(status, NOW).level is not None
-    status["misses"] |= change
-    assert restored_state(status, NOW).level is None
-
-
-def test_a_new_process_goes_on_from_what_a_cost_policy_has_spent():
-    status = {"currentSpend": 750.0, "monthlySpend": 90.0, "lastUpdated": "2026-07-02T00:00:00Z"}
-    told = datetime(2026, 7, 2, tzinfo=UTC).timestamp()
-    month = datetime(2026, 7, 1, tzinfo=UTC).timestamp()
-    assert restored_spend(status, told + 60.0) == ScopeSpend(told, 750.0, month, 90.0)
-    # Dated ahead of our clock it goes on from now.
-    ahead = restored_spend(status, told - 60.0)
-    assert ahead is not None
-    assert ahead.updated_seconds == told - 60.0
-
-
-@pytest.mark.parametrize(
-    "change", [{"currentSpend": None}, {"monthlySpend": 800.0}, {"monthlySpend": -1.0}, {"lastUpdated": "yesterday"}]
-)
-def test_a_spend_that_cannot_be_true_is_not_believed(change: dict[str, Any]):
-    status = {"currentSpend": 750.0, "monthlySpend": 90.0, "lastUpdated": "2026-07-02T00:00:00Z"}
-    assert restored_spend(status | change, NOW) is None
-
-
-@pytest.mark.parametrize("status", [{}, {"savings": "gone"}, {"originalReplicas": "many"}, {"savings": {"usd": 1}}])
-def test_a_status_that_cannot_be_read_remembers_nothing(status: dict[str, Any]):
-    state = restored_state(status, NOW)
-    assert (state.ledger, state.original_replicas) == (None, None)
 
 
 def test_pods_that_failed_hold_no_node():

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from email.utils import formatdate as http_date
 
 import pytest
 
@@ -8,6 +9,7 @@ from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.operator import quarantine
+from kcloud_autoscale.operator.clock import FleetClock
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.quarantine import SET_ASIDE_SECONDS, Quarantine
 from kcloud_autoscale.operator.reconcile import Cycle
@@ -19,7 +21,8 @@ class FakeReconciler:
 
     def __init__(self) -> None:
         self.cycles = 0
-        self.fresh_starts = 0
+        self.taken_over = 0
+        self.set_by: list[float] = []
         self.stood_down = 0
         self.fails = False
         self.cycled = asyncio.Semaphore(0)
@@ -30,15 +33,18 @@ class FakeReconciler:
         if self.fails:
             raise ValueError("no")
 
-    def start_over(self) -> None:
-        self.fresh_starts += 1
+    async def take_over(self, now_seconds: float) -> None:
+        self.taken_over += 1
+
+    def start_over(self, set_by_seconds: float) -> None:
+        self.set_by.append(set_by_seconds)
 
     def stand_down(self) -> None:
         self.stood_down += 1
 
 
 def cycle_of(reconciler: FakeReconciler, leads: Callable[[], bool], every_seconds: float = 60.0) -> Cycle:
-    return Cycle(reconciler, leads, every_seconds, lambda: None, Metrics())  # type: ignore[arg-type]
+    return Cycle(reconciler, leads, every_seconds, lambda: None, Metrics(), FleetClock())  # type: ignore[arg-type]
 
 
 async def test_only_the_leader_cycles_and_begins_with_a_clean_slate():
@@ -49,33 +55,30 @@ async def test_only_the_leader_cycles_and_begins_with_a_clean_slate():
     leads[0] = True
     await cycle.once()
     await cycle.once()
-    assert (reconciler.cycles, reconciler.fresh_starts) == (2, 1)
+    assert (reconciler.cycles, reconciler.taken_over) == (2, 1)
     leads[0] = False
     await cycle.once()
     await cycle.once()
     assert reconciler.stood_down == 1
     leads[0] = True
     await cycle.once()
-    assert (reconciler.cycles, reconciler.fresh_starts) == (3, 2)
+    assert (reconciler.cycles, reconciler.taken_over) == (3, 2)
 
 
-@pytest.mark.parametrize(("leap_seconds", "fresh_starts"), [(3600.0, 2), (-3600.0, 2), (0.5, 1), (-0.5, 1)])
-async def test_what_another_clock_has_dated_is_forgotten(leap_seconds: float, fresh_starts: int):
+@pytest.mark.parametrize(("leap_seconds", "set_by"), [(3600.0, [3600.0]), (-3600.0, [-3600.0]), (2.0, []), (-2.0, [])])
+async def test_what_another_clock_has_dated_is_forgotten(leap_seconds: float, set_by: list[float]):
+    """Both servers and this machine are set at once: there is no other time than theirs."""
     reconciler, wall, passed = FakeReconciler(), [1_800_000_000.0], [50.0]
-    cycle = Cycle(
-        reconciler,  # type: ignore[arg-type]
-        lambda: True,
-        60.0,
-        lambda: None,
-        Metrics(),
-        wall_clock=lambda: wall[0],
-        clock=lambda: passed[0],
-    )
+    clock = FleetClock(lambda: wall[0], lambda: passed[0])
+    cycle = Cycle(reconciler, lambda: True, 60.0, lambda: None, Metrics(), clock)  # type: ignore[arg-type]
     for leap in (0.0, 0.0, leap_seconds, 0.0):
         passed[0] += 60.0
         wall[0] += 60.0 + leap
+        for server in ("kubernetes", "prometheus"):
+            clock.hear(server, http_date(wall[0]))
         await cycle.once()
-    assert (reconciler.cycles, reconciler.fresh_starts) == (4, fresh_starts)
+    assert (reconciler.cycles, reconciler.taken_over) == (4, 1)
+    assert reconciler.set_by == pytest.approx(set_by)
 
 
 async def test_a_cycle_that_fails_is_counted_and_the_next_one_starts_over():
@@ -83,10 +86,10 @@ async def test_a_cycle_that_fails_is_counted_and_the_next_one_starts_over():
     reconciler.fails = True
     cycle = cycle_of(reconciler, lambda: True)
     await cycle.once()
-    assert reconciler.fresh_starts == 2  # on taking the lead, and after the failure
     reconciler.fails = False
     await cycle.once()
-    assert reconciler.cycles == 2
+    await cycle.once()
+    assert (reconciler.cycles, reconciler.taken_over) == (3, 2)  # on taking the lead, and after the failure
 
 
 async def test_a_change_wakes_it_and_a_burst_of_changes_is_one_cycle(monkeypatch: pytest.MonkeyPatch):

@@ -4,8 +4,7 @@ import pytest
 
 from kcloud_autoscale.act.rest import RequestError
 from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
-from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
-from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.decision import Decision, ScaleAction
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.operator import deletion
 from kcloud_autoscale.operator.fleet import Fleet, FleetReader
@@ -25,15 +24,6 @@ def fleet_of(body: dict[str, Any]) -> Fleet:
     store = ObjectStore()
     store.put(OPTIMIZERS, body)
     return FleetReader(load_settings({"PROMETHEUS_URL": "http://prometheus"})).read(store)
-
-
-def seen(replicas: int | None, conflict: str | None = None) -> Observation:
-    target = (
-        Missing(MissingReason.NO_DATA)
-        if replicas is None
-        else TargetObservation(TargetRef("apps/v1", "Deployment", "llm"), "t1", "7", replicas)
-    )
-    return Observation(DELETED_AT, {LLM: WorkloadObservation(LLM, target, conflict)})
 
 
 def leaving() -> dict[str, Any]:
@@ -65,60 +55,54 @@ async def test_nothing_is_scaled_before_the_finalizer_is_on():
     assert await deletion.hold(rest, fleet_of(optimizer(**RESTORE))) == frozenset({LLM})
 
 
-def test_the_way_back_leads_to_the_count_found_at_adoption():
-    action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6), 2)
-    assert action is not None
-    assert (action.from_replicas, action.to_replicas, action.target_uid) == (6, 2, "t1")
-
-
-@pytest.mark.parametrize(
-    ("body", "observation", "original"),
-    [
-        (leaving(), seen(2), 2),  # nothing to undo
-        (leaving(), seen(None), 2),  # nothing to undo it on
-        (leaving(), seen(6), None),  # never seen
-        (leaving(), seen(6, conflict="HorizontalPodAutoscaler llm"), 2),  # somebody else's count
-        (deleted(optimizer(), FINALIZER), seen(6), 2),  # Keep, meanwhile
-    ],
-)
-def test_otherwise_the_count_stays(body: dict[str, Any], observation: Observation, original: int | None):
-    assert deletion.restore_action(fleet_of(body), LLM, observation, original) is None
-
-
 def test_the_status_says_that_it_is_being_deleted():
     (fact,) = deletion.deleting(fleet_of(leaving()), LLM)
     assert (fact.type, fact.status, fact.reason) == ("Ready", True, "Deleting")
     assert deletion.deleting(fleet_of(optimizer(**RESTORE)), LLM) == ()
 
 
-def result(outcome: ScaleOutcome) -> ScaleResult:
-    action = deletion.restore_action(fleet_of(leaving()), LLM, seen(6), 2)
-    assert action is not None
-    return ScaleResult(action, outcome)
+def decided(current: int | None, desired: int | None) -> Decision:
+    return Decision("d1", LLM, DELETED_AT, current, desired)
+
+
+def result(outcome: ScaleOutcome, to_replicas: int = 2) -> ScaleResult:
+    target = TargetRef("apps/v1", "Deployment", "llm")
+    return ScaleResult(ScaleAction(LLM, "d1", target, "t1", "7", 6, to_replicas, 1, 10, "Restored"), outcome)
 
 
 @pytest.mark.parametrize(
-    ("outcome", "after_seconds", "let_go"),
+    ("decision", "outcome", "after_seconds", "let_go"),
     [
-        (ScaleOutcome.WRITTEN, 1.0, True),
-        (ScaleOutcome.GONE, 1.0, True),
-        (ScaleOutcome.STALE, 1.0, False),
-        (ScaleOutcome.FAILED, 59.0, False),
-        (ScaleOutcome.FAILED, 61.0, True),
-        (None, 1.0, True),
+        (decided(6, 2), result(ScaleOutcome.WRITTEN), 1.0, True),
+        (decided(6, 2), result(ScaleOutcome.GONE), 1.0, True),
+        (decided(6, 2), result(ScaleOutcome.STALE), 1.0, False),
+        (decided(6, 2), result(ScaleOutcome.FAILED), 59.0, False),
+        (decided(6, 2), result(ScaleOutcome.FAILED), 61.0, True),
+        (decided(6, 9), result(ScaleOutcome.WRITTEN, 7), 1.0, False),  # the rest waits for room under a cap
+        (decided(6, 9), None, 1.0, False),
+        (decided(6, 9), None, 61.0, True),
+        (decided(6, 6), None, 1.0, True),  # nothing to undo
+        (decided(None, None), None, 1.0, True),  # nothing to undo it on
+        (None, None, 1.0, False),  # set aside
     ],
 )
 async def test_the_object_is_let_go_when_it_is_undone_or_after_a_minute(
-    outcome: ScaleOutcome | None, after_seconds: float, let_go: bool
+    decision: Decision | None, outcome: ScaleResult | None, after_seconds: float, let_go: bool
 ):
     rest = FakeRest({PATH: {"metadata": {}}})
-    results = {LLM: result(outcome) if outcome else None}
-    await deletion.release(rest, fleet_of(leaving()), results, DELETED_AT + after_seconds)
+    decisions = {LLM: decision} if decision else {}
+    results = {LLM: outcome} if outcome else {}
+    await deletion.release(rest, fleet_of(leaving()), decisions, results, DELETED_AT + after_seconds)
     assert finalizers(rest) == ([[]] if let_go else [])
+
+
+@pytest.mark.parametrize(("body", "restoring"), [(leaving(), True), (deleted(optimizer(), FINALIZER), False)])
+def test_only_restore_goes_back(body: dict[str, Any], restoring: bool):
+    assert fleet_of(body).policy.workloads[LLM].restoring is restoring
 
 
 async def test_an_object_that_cannot_be_understood_is_let_go():
     body = deleted(optimizer(autoScaling={"maxReplicas": -1}), FINALIZER)
     rest = FakeRest({PATH: {"metadata": {}}})
-    await deletion.release(rest, fleet_of(body), {}, DELETED_AT)
+    await deletion.release(rest, fleet_of(body), {}, {}, DELETED_AT)
     assert finalizers(rest) == [[]]

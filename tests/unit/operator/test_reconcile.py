@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kcloud_autoscale.act.events import EventWriter
+from kcloud_autoscale.act.ledger_record import LedgerRecord
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.scale import ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
@@ -46,11 +47,12 @@ def reconciler_of(body: dict[str, Any], teacher: WorkerTeacher, prometheus: Fake
     store, rest, bucket, metrics = ObjectStore(), FakeRest(), TokenBucket(), Metrics()
     store.put(OPTIMIZERS, body)
     statuses = StatusWriter(rest, bucket, lambda ref: body, lambda ref, answer: None)
+    record = LedgerRecord(rest, "kcloud-system", "operator", "pod")
     recorder = Recorder(statuses, EventWriter(rest, bucket, "operator", "pod"), metrics)
     gatherer = Gatherer(prometheus or FakePrometheus(), filled_informers(1, 3, name="llm"))
     scaler = ScaleWriter(rest, bucket, lambda: True)
     fitter = WorkerFitter(metrics)  # nobody asks: there is neither a process nor a thread
-    return Reconciler(settings, store, gatherer, rest, scaler, statuses, recorder, metrics, teacher, fitter)
+    return Reconciler(settings, store, gatherer, rest, scaler, record, recorder, metrics, teacher, fitter)
 
 
 async def test_a_workload_that_was_set_aside_goes_on_from_its_status(
