@@ -243,7 +243,7 @@ def _budget(budget: Budget, policy: WorkloadPolicy, ledger: Ledger) -> BudgetSta
 
 
 def _savings(account: Account, policy: WorkloadPolicy) -> SavingsStatus:
-    """The ledger in full: it is also what a new process goes on from."""
+    """The ledger in full: for people, and for the first process that keeps a record."""
     saved, ledger = savings(account.ledger), account.ledger
     return SavingsStatus(
         baseline=policy.baseline.value,
@@ -256,6 +256,7 @@ def _savings(account: Account, policy: WorkloadPolicy) -> SavingsStatus:
         watts=rounded(account.watts_saved),
         lacking_replicas=account.lacking,
         spent_usd=ledger.spent_usd,
+        estimated_usd=ledger.estimated_usd or None,
         actual=_usage(ledger.actual),
         compared=_usage(ledger.compared),
         baseline_usage=_usage(ledger.baseline),

@@ -95,6 +95,7 @@ class SavingsStatus(StatusModel):
     watts: float | None = _number("Watts saved now.")
     lacking_replicas: int | None = _number("Ready replicas that lack now to serve as much as the baseline would.")
     spent_usd: float | None = _number("USD spent in all, also where the baseline is unknown; budgets rest on it.")
+    estimated_usd: float | None = _number("Of it, what was assumed for times nobody watched, rather than read.")
     actual: UsageStatus | None = _number("What was used, whether or not the baseline is known.")
     compared: UsageStatus | None = _number("What was used while both sides are known.")
     baseline_usage: UsageStatus | None = _number("What the baseline would have used meanwhile.")
