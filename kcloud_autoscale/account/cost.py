@@ -103,6 +103,12 @@ def on_demand_price(
     return listed
 
 
+def _impossible(price: Reading) -> Missing | None:
+    """Why a price that somebody tells cannot be, which says more than that nobody else knows one."""
+    told = isinstance(price, Missing) and price.reason in (MissingReason.OUT_OF_RANGE, MissingReason.NOT_A_NUMBER)
+    return price if told and isinstance(price, Missing) else None
+
+
 @frozen
 class _Pricing:
     """How one replica of a workload is priced on any node."""
@@ -165,7 +171,8 @@ class _Pricing:
             if isinstance(whole, Sample) and whole.value > 0.0 and units:
                 return Sample(whole.value * min(1.0, held.units / units), whole.at_seconds, f"{OPENCOST} node")
         spot = capacity_type(node.labels) is CapacityType.SPOT
-        return self._listed_card(held, node, self.table.spot_multiplier if spot else 1.0)
+        listed = self._listed_card(held, node, self.table.spot_multiplier if spot else 1.0)
+        return _impossible(node.gpu_hourly_usd) or listed if isinstance(listed, Missing) else listed
 
     def _listed_card(self, held: HeldCards, node: NodeObservation, multiplier: float) -> Reading:
         model = held.model
