@@ -97,6 +97,8 @@ def _facts(outcomes: dict[str, Outcome], framing: Framing) -> list[tuple[str, st
         if beside.score.replica_hours:
             change = ours.replica_hours / beside.score.replica_hours - 1.0
             facts.append((f"{change:+.1%}", f"replica-hours against {words}"))
+        if framing.beside == _HPA and ours.saved_fraction is not None:
+            facts.append((f"{ours.saved_fraction:.1%}", "saved of them while as much was served"))
     tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
     if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
         captured = (tuned.score.replica_hours - ours.replica_hours) / (
@@ -117,7 +119,7 @@ def _columns(outcomes: dict[str, Outcome]) -> list[str]:
     columns += ["USD"] if scores[0].usd is not None else []
     columns += ["kWh"] if scores[0].watt_hours is not None else []
     columns += ["kgCO2e"] if scores[0].grams_co2e is not None else []
-    return columns + (["of HPA 70 %"] if _hpa_hours(outcomes) is not None else [])
+    return columns + (["of HPA 70 %", "saved"] if _hpa_hours(outcomes) is not None else [])
 
 
 def _cells(score: Score, outcomes: dict[str, Outcome], claimed: bool) -> list[str]:
@@ -129,7 +131,10 @@ def _cells(score: Score, outcomes: dict[str, Outcome], claimed: bool) -> list[st
     cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
     cells += [amount(score.grams_co2e / 1e3, 1)] if score.grams_co2e is not None else []
     hpa_hours = _hpa_hours(outcomes)
-    return cells if hpa_hours is None else [*cells, amount(score.replica_hours / hpa_hours, 3)]
+    if hpa_hours is None:
+        return cells
+    saved = "–" if score.saved_fraction is None or not claimed else f"{score.saved_fraction:.1%}"
+    return [*cells, amount(score.replica_hours / hpa_hours, 3), saved]
 
 
 def _policy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import CostScope, WorkloadPolicy
@@ -12,7 +12,7 @@ from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
-from kcloud_autoscale.simulate.score import Score, score
+from kcloud_autoscale.simulate.score import Score, beside_hpa, score
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import Policy, Run, WorldRules, replay
@@ -72,7 +72,14 @@ def simulate(
         else:
             outcomes[name] = _other(name, trace, rules)
         on_done(name)
+    hpa = outcomes.get("hpa")
+    if hpa is not None:
+        outcomes = {name: _beside(each, hpa, rules) for name, each in outcomes.items()}
     return {name: outcomes[name] for name in policies}
+
+
+def _beside(outcome: Outcome, hpa: Outcome, rules: WorldRules) -> Outcome:
+    return replace(outcome, score=beside_hpa(outcome.score, outcome.run, hpa.run, rules))
 
 
 def _ours(

@@ -58,7 +58,9 @@ def comparison(
     quantities: Sequence[str] | None = None,
     unclaimed: Collection[str] = (),
 ) -> str:
-    """A table of all policies; the last column is replica-hours over those of HPA, where HPA ran.
+    """A table of all policies; where HPA ran, the last columns are replica-hours over its, and what was saved of them.
+
+    Saved is what the operator's ledger would count: nothing while less is served than HPA would have.
 
     Args:
         outcomes: By name.
@@ -68,7 +70,7 @@ def comparison(
     hpa = outcomes["hpa"].score.replica_hours if "hpa" in outcomes else None
     scores = [outcome.score for outcome in outcomes.values()]
     shown = _known(scores) if quantities is None else quantities
-    head = ["policy", *_HEAD, *shown, *(["of HPA"] if hpa else [])]
+    head = ["policy", *_HEAD, *shown, *(["of HPA", "saved"] if hpa else [])]
     lines = _aligned([head, *(_cells(each, shown, hpa, each.policy not in unclaimed) for each in scores)])
     lines += [f"{name}: {outcome.note}" for name, outcome in outcomes.items() if outcome.note]
     return "\n".join(lines)
@@ -111,6 +113,7 @@ def _cells(score: Score, quantities: Sequence[str], hpa_hours: float | None, cla
         cells.append("-" if value is None else form.format(value))
     if hpa_hours:
         cells.append(f"{score.replica_hours / hpa_hours:.3f}")
+        cells.append("-" if score.saved_fraction is None or not claimed else f"{score.saved_fraction:.1%}")
     return cells
 
 
