@@ -14,6 +14,7 @@ from kcloud_autoscale.account.carbon import grams_co2e
 from kcloud_autoscale.account.service import lacking_replicas, needed_replicas, unproven
 from kcloud_autoscale.domain.bounds import MOST_PER_INTERVAL
 from kcloud_autoscale.domain.frozen import frozen
+from kcloud_autoscale.domain.observation import NOT_ASKED
 from kcloud_autoscale.domain.periods import Addition, carried_usd, marked, period_bounds
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample, times, value_or_none
@@ -60,6 +61,7 @@ class Interval:
         capacity_per_replica: Load per second one replica serves; None leaves served and missed demand unknown.
         accelerators_per_replica: Devices.
         carbon_grams_per_kwh: Of the grid.
+        idle_watts: Of one replica without load: what one more of them draws for the same work.
     """
 
     actual: Running | None
@@ -68,6 +70,7 @@ class Interval:
     capacity_per_replica: float | None
     accelerators_per_replica: int
     carbon_grams_per_kwh: Reading
+    idle_watts: Reading = NOT_ASKED
 
     @property
     def lacking(self) -> int:
@@ -173,7 +176,7 @@ class Account:
         if self.baseline is None or isinstance(self.watts, Missing) or isinstance(self.baseline.watts, Missing):
             return None
         saved = self.baseline.watts.value - self.watts.value
-        return saved - unproven(saved, self.lacking * _each(self.baseline.watts.value, self.baseline.replicas))
+        return min(0.0, saved) if self.lacking else saved
 
 
 def baseline_watts(actual: Running, replicas: int, idle_watts: Reading) -> Reading:
@@ -261,7 +264,9 @@ def entry(interval: Interval, seconds: float) -> Entry:
     actual = _used(ours, interval, seconds, watched)
     if theirs is None or not watched:
         return Entry(seconds, actual)
-    return Entry(seconds, actual, *_compared(interval, ours, theirs, actual, _used(theirs, interval, seconds, True)))
+    baseline = _used(theirs, interval, seconds, True)
+    compared, baseline = _both_known(ours, theirs, actual, baseline)
+    return Entry(seconds, actual, compared, baseline, _unproven(interval, theirs, compared, baseline, seconds))
 
 
 def savings(ledger: Ledger) -> Savings:
@@ -316,27 +321,36 @@ def _used(running: Running, interval: Interval, seconds: float, watched: bool) -
     )
 
 
-def _compared(
-    interval: Interval, ours: Running, theirs: Running, actual: Usage, baseline: Usage
-) -> tuple[Usage, Usage, Usage]:
-    """Both sides of what is known of both, and what of their difference does not count."""
+def _both_known(ours: Running, theirs: Running, actual: Usage, baseline: Usage) -> tuple[Usage, Usage]:
+    """Both sides of what is known of both."""
     priced = not isinstance(ours.usd_per_replica_hour, Missing) and not isinstance(theirs.usd_per_replica_hour, Missing)
     metered = not isinstance(ours.watts, Missing) and not isinstance(theirs.watts, Missing)
-    if not (priced and metered):
-        actual, baseline = _known(actual, priced, metered), _known(baseline, priced, metered)
+    if priced and metered:
+        return actual, baseline
+    return _known(actual, priced, metered), _known(baseline, priced, metered)
+
+
+def _unproven(interval: Interval, theirs: Running, compared: Usage, baseline: Usage, seconds: float) -> Usage:
+    """What of their difference does not count: of each quantity what serving alike would have taken."""
     lacking = interval.lacking
     if not lacking:
-        return actual, baseline, _NOTHING
+        return _NOTHING
     share = _each(lacking, theirs.replicas)
-    gone = [unproven(their - our, share * their) for our, their in (
-        (actual.replica_seconds, baseline.replica_seconds),
-        (actual.accelerator_seconds, baseline.accelerator_seconds),
-        (actual.usd, baseline.usd),
-        (actual.joules, baseline.joules),
-        (actual.grams_co2e, baseline.grams_co2e),
-    )]  # fmt: skip
-    more_missed = max(0.0, actual.demand_missed - baseline.demand_missed)
-    return actual, baseline, Usage(gone[0], gone[1], gone[2], gone[3], gone[4], 0.0, more_missed)
+    energy = joules(lacking * (value_or_none(interval.idle_watts) or 0.0), seconds)
+    grams = value_or_none(grams_co2e(energy, interval.carbon_grams_per_kwh)) or 0.0
+
+    def gone(name: str, lacked: float) -> float:
+        return unproven(getattr(baseline, name) - getattr(compared, name), lacked)
+
+    return Usage(
+        gone("replica_seconds", share * baseline.replica_seconds),
+        gone("accelerator_seconds", share * baseline.accelerator_seconds),
+        gone("usd", share * baseline.usd),
+        gone("joules", energy if baseline.joules else 0.0),
+        gone("grams_co2e", grams if baseline.grams_co2e else 0.0),
+        0.0,
+        max(0.0, compared.demand_missed - baseline.demand_missed),
+    )
 
 
 def _known(usage: Usage, priced: bool, metered: bool) -> Usage:

@@ -30,9 +30,9 @@ def unproven(saved: float, lacking: float) -> float:
 
     Args:
         saved: Baseline minus ours, signed.
-        lacking: What the replicas that ours lack would have used; 0 where ours serve alike.
+        lacking: What the replicas that ours lack would have used; not to be asked where ours serve alike.
 
     Of 3 $ saved while a replica of 1 $ was lacking nothing counts. Of a loss of 3 $, the loss and the lacking replica:
     4 $. So with one serving replica less, at whatever it costs, what counts never grows.
     """
-    return saved - min(0.0, saved - lacking) if lacking > 0.0 else 0.0
+    return saved - min(0.0, saved - lacking)

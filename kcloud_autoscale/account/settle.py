@@ -75,7 +75,8 @@ def settle(
     if ran.replicas is None and state.ledger is not None:
         ran = advanced
     shadow = _shadow(ran, actual, worth, past.room)
-    interval = ledger.Interval(actual, shadow, seen.demand, kappa, device_count(policy, seen), carbon_grams_per_kwh)
+    devices, idle = device_count(policy, seen), worth.power.idle
+    interval = ledger.Interval(actual, shadow, seen.demand, kappa, devices, carbon_grams_per_kwh, idle)
     before, settled = _before(past, interval, worth, now_seconds)
     totals, added = ledger.record(before, interval, policy.caps, policy.created_seconds, now_seconds)
     advanced = replace(advanced, slots=room.seen_slots(state.baseline.slots, seen.target, now_seconds))

@@ -102,7 +102,8 @@ def beside_hpa(scored: Score, run: Run, hpa: Run, rules: WorldRules) -> Score:
                hpa.ready.tolist(), strict=True)  # fmt: skip
     for demand, replicas, ready, hpa_replicas, hpa_ready in rows:
         needed = needed_replicas(None if math.isnan(demand) else demand, rules.capacity_per_replica)
-        gone = unproven(hpa_replicas - replicas, lacking_replicas(needed, ready, hpa_ready))
-        saved += hpa_replicas - replicas - gone
+        lacking = lacking_replicas(needed, ready, hpa_ready)
+        less = hpa_replicas - replicas
+        saved += less - unproven(less, lacking) if lacking else less
     total = float(hpa.replicas.sum())
     return replace(scored, saved_fraction=saved / total if total else None)

@@ -47,9 +47,10 @@ def recorded(
     carbon: Reading = UNKNOWN,
     caps: Caps = NO_CAPS,
     before: Ledger | None = None,
+    idle: Reading = UNKNOWN,
 ) -> Ledger:
     start = before or record(None, NOTHING, caps, 0.0, 0.0)[0]
-    interval = Interval(actual, baseline, demand, kappa, 2, carbon)
+    interval = Interval(actual, baseline, demand, kappa, 2, carbon, idle)
     return record(start, interval, caps, 0.0, start.updated_seconds + seconds)[0]
 
 
@@ -305,7 +306,7 @@ def told(minutes: list[Minute]) -> Ledger:
         actual = running(ours, max(0, ours - starting), usd, times(watts, ours))
         idle = times(watts, 0.3)
         baseline = running(theirs, max(0, theirs - their_starting), usd, baseline_watts(actual, theirs, idle))
-        ledger = recorded(actual, baseline, demand, carbon=carbon, before=ledger)
+        ledger = recorded(actual, baseline, demand, carbon=carbon, before=ledger, idle=idle)
     return ledger
 
 
