@@ -24,7 +24,7 @@ from kcloud_autoscale.domain.decision import FleetDecision
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
-from kcloud_autoscale.domain.reading import Missing, MissingReason
+from kcloud_autoscale.domain.reading import Missing, MissingReason, value_or_none
 from kcloud_autoscale.domain.series import DemandHistory, Forecast, Levels
 from kcloud_autoscale.domain.state import (
     BaselineState,
@@ -289,7 +289,7 @@ def _choose_levels(
     moment = level.Moment(
         workload,
         forecast,
-        None if isinstance(seen.demand, Missing) else seen.demand.value,
+        value_or_none(seen.demand),
         kappa,
         seen.target.desired_replicas,
         seen.target.ready_replicas,

@@ -17,7 +17,7 @@ from kcloud_autoscale.account.worth import Worth
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
-from kcloud_autoscale.domain.reading import Reading, times
+from kcloud_autoscale.domain.reading import Reading, exactly, times
 from kcloud_autoscale.domain.state import BaselineState, Ledger, WorkloadState
 
 
@@ -58,11 +58,12 @@ def settle(
         The account, and the baseline as it runs from now on.
     """
     policy, seen, state, kappa = past.policy, past.seen, past.state, past.capacity_per_replica
+    demand = exactly(seen.demand)  # of a lower bound nobody knows what was served of it, or missed
     actual = _actual(seen, worth)
     advanced = baseline.advance(
         state.baseline,
         policy,
-        seen.demand,
+        demand,
         kappa,
         past.lead_time_seconds,
         fleet,
@@ -76,7 +77,7 @@ def settle(
         ran = advanced
     shadow = _shadow(ran, actual, worth, past.room)
     devices, idle = device_count(policy, seen), worth.power.idle
-    interval = ledger.Interval(actual, shadow, seen.demand, kappa, devices, carbon_grams_per_kwh, idle)
+    interval = ledger.Interval(actual, shadow, demand, kappa, devices, carbon_grams_per_kwh, idle)
     before, settled = _before(past, interval, worth, now_seconds)
     totals, added = ledger.record(before, interval, policy.caps, policy.created_seconds, now_seconds)
     advanced = replace(advanced, slots=room.seen_slots(state.baseline.slots, seen.target, now_seconds))
@@ -84,7 +85,7 @@ def settle(
     if actual is not None:
         price = worth.usd_per_hour
         score = optimization_score(
-            seen.demand, kappa, actual.ready_replicas, actual.replicas, policy.min_replicas, price, price
+            demand, kappa, actual.ready_replicas, actual.replicas, policy.min_replicas, price, price
         )
         if policy.caps.budget_usd is not None:
             budget = ledger.budget(totals, policy.caps, actual.usd_per_hour, policy.created_seconds, now_seconds)

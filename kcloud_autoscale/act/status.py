@@ -27,7 +27,7 @@ from kcloud_autoscale.decide.guard import FALLBACK, PAUSED, UNKNOWN
 from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
-from kcloud_autoscale.domain.reading import Reading, Sample, value_or_none
+from kcloud_autoscale.domain.reading import BoundedReading, Sample, value_or_none
 from kcloud_autoscale.domain.series import Forecast
 from kcloud_autoscale.domain.state import Ledger, LevelState, Usage, WorkloadState
 from kcloud_autoscale.domain.workload import Mode
@@ -181,7 +181,7 @@ def _fullest_node(target: TargetObservation | None) -> str | None:
     return nodes[0][0] if nodes else None
 
 
-def _forecast(decision: Decision, demand: Reading | None) -> ForecastStatus | None:
+def _forecast(decision: Decision, demand: BoundedReading | None) -> ForecastStatus | None:
     forecast = decision.forecast
     if forecast is None:
         return None

@@ -71,7 +71,11 @@ def _original(decision: Decision) -> int:
 
 def _input(given: Input) -> DecisionInput:
     return DecisionInput(
-        name=given.name, value=_finite(given.value), age_seconds=_finite(given.age_seconds), note=given.note or None
+        name=given.name,
+        value=_finite(given.value),
+        at_least=given.at_least or None,
+        age_seconds=_finite(given.age_seconds),
+        note=given.note or None,
     )
 
 

@@ -127,8 +127,9 @@ class DecisionInput(StatusModel):
 
     name: str = Field(max_length=253, description="What it is, with its unit.")
     value: float | None = _number("Its value; absent when it is missing.")
+    at_least: bool | None = _number("The value is a lower bound: it may raise the count, it does not lower it.")
     age_seconds: float | None = _number("How old it was.")
-    note: str | None = _number("Where it is from, or why it is missing.")
+    note: str | None = _number("Where it is from, why it is missing, or why it is a lower bound.")
 
 
 class DecisionProposal(StatusModel):

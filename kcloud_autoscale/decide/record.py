@@ -9,7 +9,7 @@ from kcloud_autoscale.decide.rate import remembered
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction
 from kcloud_autoscale.domain.observation import TargetObservation
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason
 from kcloud_autoscale.domain.state import DecisionState, ScaleEvent
 
 _UNIT = {"latency": "latency_seconds", "requests": "requests_per_second", "queue": "queue_waiting"}
@@ -97,11 +97,13 @@ def _inputs(plan: Plan, now_seconds: float) -> tuple[Input, ...]:
     return tuple(inputs)
 
 
-def _asked(reading: Reading) -> bool:
+def _asked(reading: BoundedReading) -> bool:
     return not (isinstance(reading, Missing) and reading.reason is MissingReason.NOT_CONFIGURED)
 
 
-def _input(name: str, reading: Reading, now_seconds: float) -> Input:
+def _input(name: str, reading: BoundedReading, now_seconds: float) -> Input:
     if isinstance(reading, Missing):
         return Input(name, None, None, reading.message or reading.reason.value)
+    if isinstance(reading, AtLeast):
+        return Input(name, reading.value, max(0.0, now_seconds - reading.at_seconds), reading.message, at_least=True)
     return Input(name, reading.value, reading.age_seconds(now_seconds), reading.source)

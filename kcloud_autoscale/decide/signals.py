@@ -7,7 +7,7 @@ from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason
 
 Metrics = tuple[tuple[MetricTarget, MetricObservation, float], ...]
 
@@ -17,10 +17,10 @@ class Signals:
     """What a count can rest on.
 
     Attributes:
-        demand: Load per second now; None when it is missing or stale.
-        metrics: Target, observation and value of every target metric that is known.
-        unknown: Name and reason of each that is not, for people.
-        complete: Everything the sizing rests on is known.
+        demand: Load per second now, or at least; None when it is missing or stale.
+        metrics: Target, observation and value of every target metric that is known, or of which a bound is.
+        unknown: Name, reason and message of each that is not, or of which only a bound is, for people.
+        complete: Everything the sizing rests on is known. Of a lower bound the value is not.
         usable: Something is known that a count can be computed from.
     """
 
@@ -38,14 +38,15 @@ def read_signals(case: Case, max_age_seconds: float, now_seconds: float) -> Sign
     """
     seen, unknown = case.seen, []
     demand, problem = _value(seen.demand, max_age_seconds, now_seconds)
+    bounded = isinstance(seen.demand, AtLeast)
     configured = not (isinstance(seen.demand, Missing) and seen.demand.reason is MissingReason.NOT_CONFIGURED)
     if problem is not None and configured:
         unknown.append(("demand", *problem))
     sized_by_demand = demand is not None and case.capacity_per_replica is not None
-    complete = sized_by_demand or not (configured and case.capacity_per_replica is not None)
+    complete = (sized_by_demand or not (configured and case.capacity_per_replica is not None)) and not bounded
     if not case.policy.targets:
         return Signals(demand, (), tuple(unknown), complete and sized_by_demand, sized_by_demand)
-    metrics, missing = _metrics(case, demand, max_age_seconds, now_seconds)
+    metrics, missing = _metrics(case, None if bounded else demand, max_age_seconds, now_seconds)
     return Signals(
         demand,
         metrics,
@@ -70,19 +71,24 @@ def _metrics(
             continue
         if problem is None and target.kind is MetricKind.UTILIZATION and not _from_counted_pods(metric, case.seen):
             problem = (MissingReason.NO_DATA.value, "no pod that counts has a value")
-        if problem is not None or value is None:
-            missing.append((target.name, *(problem or ("", ""))))
-        else:
+        if problem is not None:
+            missing.append((target.name, *problem))
+        if value is not None and (problem is None or isinstance(metric.total, AtLeast)):
             known.append((target, metric, value))
     return tuple(known), missing
 
 
-def _value(reading: Reading, max_age_seconds: float, now_seconds: float) -> tuple[float | None, tuple[str, str] | None]:
+def _value(
+    reading: BoundedReading, max_age_seconds: float, now_seconds: float
+) -> tuple[float | None, tuple[str, str] | None]:
+    """The value, if it is one to count with, and what is wrong with it: a bound has both."""
     if isinstance(reading, Missing):
         return None, (reading.reason.value, reading.message)
     age = now_seconds - reading.at_seconds
     if age > max_age_seconds:
         return None, (MissingReason.STALE.value, f"{age:.0f} s old, at most {max_age_seconds:g} s is used")
+    if isinstance(reading, AtLeast):
+        return reading.value, (reading.reason.value, f"at least {reading.value:.4g}: {reading.message}")
     return reading.value, None
 
 

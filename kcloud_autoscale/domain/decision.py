@@ -46,12 +46,16 @@ class Step:
 
 @frozen
 class Input:
-    """A number the decision rests on, with its unit in the name; ``value`` None when it is missing."""
+    """A number the decision rests on, with its unit in the name; ``value`` None when it is missing.
+
+    Of a lower bound ``at_least`` is True, and the note says why it is no more than that.
+    """
 
     name: str
     value: float | None
     age_seconds: float | None
     note: str = ""
+    at_least: bool = False
 
 
 @frozen

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading
+from kcloud_autoscale.domain.reading import BoundedReading, Missing, MissingReason, Reading
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 
@@ -134,7 +134,7 @@ class MetricObservation:
     """
 
     name: str
-    total: Reading
+    total: BoundedReading
     per_pod: Mapping[str, float] = field(default_factory=dict)
     window_seconds: float = 0.0
 
@@ -210,7 +210,7 @@ class WorkloadObservation:
         key: The optimizer.
         target: What it scales, or why it cannot be found.
         conflict: Name of another autoscaler on the same target; None when there is none.
-        demand: Load per second right now.
+        demand: Load per second right now, or at least.
         demand_source: Where it is read, for people: a preset, one that was found by its metrics, or a query.
         demand_history: The steps not fed to the forecaster before: two weeks for a new workload, then one or two.
         capacity_history: New pairs to learn the capacity of a replica from, per target metric.
@@ -230,7 +230,7 @@ class WorkloadObservation:
     key: WorkloadKey
     target: TargetObservation | Missing
     conflict: str | None = None
-    demand: Reading = NOT_ASKED
+    demand: BoundedReading = NOT_ASKED
     demand_source: str = ""
     demand_history: DemandHistory | None = None
     capacity_history: tuple[CapacityHistory, ...] = ()

@@ -1,4 +1,9 @@
-"""A value that was read at a time, or the reason why there is none. Missing is a type, never a number."""
+"""A value that was read at a time, a bound of it, or the reason why there is none.
+
+Missing is a type, never a number; and so is a lower bound. What four of six pods tell is not the load of six: it may
+raise a count, it never lowers one, and nothing is learned from it as if it were the value. A function that takes a
+`Reading` cannot be handed a bound by mistake: `exactly` turns one into the value that is missing.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ class MissingReason(StrEnum):
     AMBIGUOUS = "Ambiguous"  # one series was asked for and several came
     SOURCE_ERROR = "SourceError"  # the source did not answer, or answered garbage
     NOT_CONFIGURED = "NotConfigured"  # nobody said where to look
+    PARTIAL_SAMPLES = "PartialSamples"  # a part of the Ready pods has no samples: what the others tell is a lower bound
 
 
 @frozen
@@ -40,7 +46,40 @@ class Missing:
     message: str = ""
 
 
+@frozen
+class AtLeast:
+    """A lower bound of a value and when it was true (Unix seconds).
+
+    Attributes:
+        value: The true value is this or more.
+        at_seconds: Of the newest sample behind it.
+        source: What told it.
+        reason: Why it is no more than a bound, for machines.
+        message: The same for people, with the numbers: ``4 of 6 Ready pods have samples``.
+    """
+
+    value: float
+    at_seconds: float
+    source: str
+    reason: MissingReason
+    message: str
+
+
 Reading = Sample | Missing
+BoundedReading = Sample | AtLeast | Missing
+"""What a load or a metric of a workload may be."""
+
+
+def exactly(reading: BoundedReading) -> Reading:
+    """The value where it is known; of a bound the value is missing, for the reason that made it a bound."""
+    return Missing(reading.reason, reading.message) if isinstance(reading, AtLeast) else reading
+
+
+def as_lower_bound(reading: BoundedReading, reason: MissingReason, message: str) -> BoundedReading:
+    """A value of which only a part was seen; what is missing stays missing, and the first reason stands."""
+    if not isinstance(reading, Sample):
+        return reading
+    return AtLeast(reading.value, reading.at_seconds, reading.source, reason, message)
 
 
 def times(reading: Reading, factor: float) -> Reading:
@@ -50,6 +89,6 @@ def times(reading: Reading, factor: float) -> Reading:
     return Sample(factor * reading.value, reading.at_seconds, reading.source)
 
 
-def value_or_none(reading: Reading) -> float | None:
-    """The bare value for places that print ``-`` when there is none (status, reports)."""
+def value_or_none(reading: BoundedReading) -> float | None:
+    """The bare value for places that print ``-`` when there is none (status, reports); none of a bound."""
     return reading.value if isinstance(reading, Sample) else None

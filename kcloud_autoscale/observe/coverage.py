@@ -90,6 +90,11 @@ def _near_seconds(interval_seconds: float) -> float:
     return interval_seconds + max(_LATE_INTERVALS * interval_seconds, _LATE_SECONDS)
 
 
+def silent_seconds(interval_seconds: float) -> float:
+    """A pod without a sample for so long is not scraped: one scrape may be missed, after the second it is silent."""
+    return interval_seconds + _near_seconds(interval_seconds)
+
+
 def intervals(counts: FloatArray, usual_seconds: float) -> FloatArray:
     """Seconds between scrapes in each tile, as ``usual_seconds`` times a power of two; NaN where it is not known.
 

@@ -26,10 +26,12 @@ from kcloud_autoscale.observe.coverage import (
     filled_seconds,
     intervals,
     looked_back_steps,
+    silent_seconds,
     widened,
 )
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.presets import Preset
+from kcloud_autoscale.observe.promql import TOLD_BY_KUBE_STATE_METRICS
 from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.watched import Watched, subjects
 
@@ -87,6 +89,31 @@ def forget_unfilled(values: Steps, members: Sequence[Watched], unfilled: Collect
         if each.query is None or each.query not in unfilled or found is None or isinstance(found, Missing):
             continue
         found[-(looked_back_steps(each.query, step_seconds) + 1) :] = np.nan
+
+
+def forget_partial(
+    values: Steps,
+    members: Sequence[Watched],
+    partial: Collection[WorkloadKey],
+    span: Span,
+    scrapes: Mapping[WorkloadKey, float],
+) -> None:
+    """Make unknown the newest steps of workloads whose load is a lower bound at present: back over what a rate reads.
+
+    That a pod is silent is found out after two of its scrapes.
+    """
+    for each in members:
+        found = values.get(each.key)
+        if each.key not in partial or found is None or isinstance(found, Missing):
+            continue
+        if each.query is not None:
+            back = looked_back_steps(each.query, span.step_seconds)
+        else:
+            back = math.ceil(
+                (rate_window_seconds(span.step_seconds, interval := scrapes[each.key]) + silent_seconds(interval))
+                / span.step_seconds
+            )
+        found[-(back + 1) :] = np.nan
 
 
 def _query(each: Watched) -> str:
@@ -153,13 +180,14 @@ def _around(mask: BoolArray, steps: int) -> BoolArray:
 async def _covered_steps(
     asker: QuerySession, preset: Preset, members: Sequence[Watched], span: Span, interval: float
 ) -> Steps:
-    """Demand through the window for one interval; NaN where samples do not fill it."""
+    """Demand through the window for one interval; NaN where samples do not fill it, or not of all pods."""
     window = rate_window_seconds(span.step_seconds, interval)
     reach, asked = filled_seconds(window, interval), subjects(members)
     what = f"demand ({preset.name})"
-    loads, counts = await asyncio.gather(
+    loads, counts, partial = await asyncio.gather(
         asker.grouped_steps(lambda part: queries.demand(preset, window, part), asked, span, what),
         asker.grouped_steps(lambda part: queries.samples_counted(preset, reach, part), asked, span, what),
+        _partial(asker, preset, members, span, interval),
     )
     for key, load in loads.items():
         seen = counts[key]
@@ -169,4 +197,31 @@ async def _covered_steps(
             loads[key] = seen
         elif np.isfinite(seen).any():  # a stack that lacks the metric its samples are dated by is taken at its word
             loads[key] = np.where(covered(seen, filled_samples(window, interval)), load, np.nan)
+    for key, lacking in partial.items():
+        load = loads[key]
+        if isinstance(lacking, Missing):
+            loads[key] = lacking
+        elif not isinstance(load, Missing) and lacking.any():
+            loads[key] = np.where(lacking, np.nan, load)
     return loads
+
+
+async def _partial(
+    asker: QuerySession, preset: Preset, members: Sequence[Watched], span: Span, interval: float
+) -> dict[WorkloadKey, BoolArray | Missing]:
+    """Steps in which a part of the Ready pods had no samples: their load is a lower bound, and is not learned from.
+
+    Only kube-state-metrics knows who was Ready in the past. Where it is silent, the steps are taken as they are. The
+    steps beside one are given up with it: a rate looks back, and a pod is silent before it is found to be.
+    """
+    known = [each for each in members if each.subject is not None and each.subject.naming in TOLD_BY_KUBE_STATE_METRICS]
+    if not known or not preset.exported_by_pods or not preset.identities[0].is_pod:
+        return {}
+    silent = silent_seconds(interval)
+    ready = await asker.grouped_steps(
+        lambda part: queries.unsampled_steps(preset, span.step_seconds, silent, part),
+        subjects(known),
+        span,
+        "pods with samples",
+    )
+    return {key: each if isinstance(each, Missing) else widened(np.isfinite(each)) for key, each in ready.items()}

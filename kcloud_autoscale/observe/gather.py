@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from kcloud_autoscale.domain.node import accelerator_product
 from kcloud_autoscale.domain.observation import CapacityHistory, NodeObservation, Observation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.reading import BoundedReading, Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
@@ -170,7 +170,9 @@ class Gatherer:
         history_seconds = settings.history_days * SECONDS_PER_DAY
         asker = self._asker(policy, now_seconds, settings.history_budget_seconds)
         reach = Reach(policy.step_seconds, settings.settle_seconds, history_seconds)
-        demand = await demand_histories(asker, askable, since, reach, scrapes, self._demand_turns, found.unfilled)
+        demand = await demand_histories(
+            asker, askable, since, reach, scrapes, self._demand_turns, found.unfilled, found.partial
+        )
         taught = [each for each in askable if each.key in since or each.key in demand]
         # Pairs are only worth asking for where there is load now; the first time they cost two weeks.
         loaded = [each for each in taught if settings.single_look or isinstance(found.demand.get(each.key), Sample)]
@@ -263,7 +265,7 @@ def _newest(pods: Sequence[Pod]) -> Pod | None:
     return max(pods, key=lambda pod: pod.seen.created_seconds, default=None)
 
 
-def _failures(demand: Mapping[WorkloadKey, Reading]) -> tuple[str, ...]:
+def _failures(demand: Mapping[WorkloadKey, BoundedReading]) -> tuple[str, ...]:
     """Demand sources that failed, each named once with how many workloads it concerns."""
     failed = Counter(
         each.message

@@ -16,19 +16,17 @@ from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
-from kcloud_autoscale.observe.demand import Steps, demand_steps, forget_unfilled
+from kcloud_autoscale.observe.demand import Steps, demand_steps, forget_partial, forget_unfilled
 from kcloud_autoscale.observe.history import MAX_STEPS, Span, demand_history, pending, rate_window_seconds
 from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_kinds, user_unit
 from kcloud_autoscale.observe.presets import Preset
-from kcloud_autoscale.observe.promql import PodNaming
+from kcloud_autoscale.observe.promql import TOLD_BY_KUBE_STATE_METRICS
 from kcloud_autoscale.observe.query_session import MAX_NAMES, MAX_SAMPLES, QuerySession
 from kcloud_autoscale.observe.turns import Turns
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 # Jobs at once. More would all be half done when the time is up, and begin anew in the next cycle.
 CONCURRENT_JOBS = 4
-
-_TOLD_BY_KUBE_STATE_METRICS = (PodNaming.DEPLOYMENT, PodNaming.STATEFUL_SET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ async def demand_histories(
     scrapes: Mapping[WorkloadKey, float],
     turns: Turns,
     unfilled: Collection[str] = (),
+    partial: Collection[WorkloadKey] = (),
 ) -> dict[WorkloadKey, DemandHistory]:
     """The steps each workload has not been fed; workloads that are not ready when the time is up come next cycle.
 
@@ -74,12 +73,14 @@ async def demand_histories(
         scrapes: Seconds between scrapes of each workload of a preset, at present.
         turns: Whose whole histories have been asked for so far.
         unfilled: Users' own queries whose ranges samples do not fill at present.
+        partial: Workloads whose load is a lower bound at present.
     """
     found: dict[WorkloadKey, DemandHistory] = {}
 
     async def run(job: _Job) -> None:
         values = await demand_steps(asker, job.members, job.span, scrapes)
         forget_unfilled(values, job.members, unfilled, reach.step_seconds)
+        forget_partial(values, job.members, partial, job.span, scrapes)
         for key, each in values.items():
             if not isinstance(each, Missing) and (piece := demand_history(each, job.span, job.whole)) is not None:
                 found[key] = piece
@@ -186,7 +187,7 @@ async def _pairs(
 async def _ready_steps(asker: QuerySession, members: Sequence[Watched], span: Span) -> Steps:
     """Ready replicas: from kube-state-metrics, and where it says nothing from the pods that export the load."""
     told: Steps = {each.key: np.full(span.steps, np.nan) for each in members}
-    own = [s for each in members if (s := each.pods_subject) is not None and s.naming in _TOLD_BY_KUBE_STATE_METRICS]
+    own = [s for each in members if (s := each.pods_subject) is not None and s.naming in TOLD_BY_KUBE_STATE_METRICS]
     told |= await asker.grouped_steps(
         lambda part: queries.ready_replicas(span.step_seconds, part), own, span, "ready replicas"
     )

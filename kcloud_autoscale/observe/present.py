@@ -12,7 +12,7 @@ import numpy as np
 from kcloud_autoscale.domain.bounds import POD_CPU_CORES, POD_MEMORY_BYTES, Bound
 from kcloud_autoscale.domain.observation import MetricObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
-from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.coverage import covered_now, instants
@@ -23,6 +23,7 @@ from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.prometheus_response import Point, shown
 from kcloud_autoscale.observe.query_session import QuerySession, reading
+from kcloud_autoscale.observe.sampled_pods import SampledPods, own_pods, preset_pods
 from kcloud_autoscale.observe.signals import FleetSignals, PodReadings
 from kcloud_autoscale.observe.watched import Watched, by_scrape, subjects
 
@@ -50,10 +51,12 @@ class Present:
         freshness: What those were answered from, by text.
         cpu_cores: Per pod, mean over `cpu_window_seconds`.
         memory_bytes: Per pod.
+        pods: Of workloads with a preset, the Ready pods by whether it has samples of them.
+        own_pods: The same of users' own queries, by workload and text.
         away: Why nothing could be asked at all; None when it could.
     """
 
-    demand: dict[WorkloadKey, Reading] = field(default_factory=dict)
+    demand: dict[WorkloadKey, BoundedReading] = field(default_factory=dict)
     newest: dict[WorkloadKey, float] = field(default_factory=dict)
     latency: dict[tuple[WorkloadKey, float], Point | Missing] = field(default_factory=dict)
     waiting: dict[WorkloadKey, Point | Missing] = field(default_factory=dict)
@@ -62,12 +65,19 @@ class Present:
     cpu_cores: PodReadings = field(default_factory=PodReadings)
     cpu_window_seconds: float = 0.0
     memory_bytes: PodReadings = field(default_factory=PodReadings)
+    pods: dict[WorkloadKey, SampledPods] = field(default_factory=dict)
+    own_pods: dict[tuple[WorkloadKey, str], SampledPods] = field(default_factory=dict)
     away: Missing | None = None
 
     @property
     def unfilled(self) -> frozenset[str]:
         """Users' own queries whose ranges samples do not fill at present."""
         return frozenset(text for text, fresh in self.freshness.items() if fresh.unfilled)
+
+    @property
+    def partial(self) -> frozenset[WorkloadKey]:
+        """Workloads whose demand is no more than a lower bound at present."""
+        return frozenset(key for key, demand in self.demand.items() if isinstance(demand, AtLeast))
 
 
 async def present(
@@ -95,13 +105,16 @@ async def present(
             group.create_task(_demand(asker, found, preset, members, window, interval, max_age_seconds))
             group.create_task(_latency(asker, found, preset, members, window))
             group.create_task(_waiting(asker, found, preset, members))
+            group.create_task(_pods(asker, found, preset, members, interval))
         group.create_task(_own(asker, found, watched))
         group.create_task(_cpu_memory(asker, found, watched, window_seconds))
     for each in watched:
         if each.unknown is not None:
             found.demand[each.key] = each.unknown
         elif each.query is not None:
-            found.demand[each.key] = _own_reading(found, each.query, "demand", max_age_seconds, asker.now_seconds)
+            found.demand[each.key] = _own_reading(each, found, each.query, "demand", max_age_seconds, asker.now_seconds)
+    for key, pods in found.pods.items():
+        found.demand[key] = pods.bound(found.demand[key])
     return found
 
 
@@ -122,7 +135,7 @@ def _metric(
     if target.query is not None:
         text = each.filled(target.query)
         scale = user_unit(target.name)
-        return MetricObservation(target.name, _own_reading(found, text, shown(text), max_age_seconds, now, scale))
+        return MetricObservation(target.name, _own_reading(each, found, text, shown(text), max_age_seconds, now, scale))
     match target.name:
         case "requests":
             return MetricObservation("requests", found.demand[each.key])
@@ -145,25 +158,26 @@ def _metric(
 
 def _dated(
     each: Watched, asked: Point | Missing | None, what: str, found: Present, max_age_seconds: float, now: float
-) -> Reading:
+) -> BoundedReading:
     """A reading of the preset with the age of its newest sample."""
     if asked is None and each.unknown is not None:
         return each.unknown
     if asked is None:
         name = f"the {each.preset.name} preset" if each.preset else "a demand query of one's own"
         return Missing(MissingReason.NOT_CONFIGURED, f"{name} tells no {what}; give the metric its own query")
-    return _fresh(asked, what, found.newest.get(each.key), max_age_seconds, now)
+    read = _fresh(asked, what, found.newest.get(each.key), max_age_seconds, now)
+    return found.pods.get(each.key, SampledPods()).bound(read)
 
 
 def _own_reading(
-    found: Present, text: str, what: str, max_age_seconds: float, now: float, scale: float = 1.0
-) -> Reading:
+    each: Watched, found: Present, text: str, what: str, max_age_seconds: float, now: float, scale: float = 1.0
+) -> BoundedReading:
     """A user's own query with the age of its samples; nothing where they do not fill what it looks back over."""
     fresh = found.freshness.get(text, Freshness())
     read = _fresh(found.own[text], what, fresh.newest_seconds, max_age_seconds, now, scale)
     if fresh.unfilled and isinstance(read, Sample):
         return Missing(MissingReason.NO_DATA, f"{what}: {fresh.unfilled}")
-    return read
+    return found.own_pods.get((each.key, text), SampledPods()).bound(read)
 
 
 def _fresh(
@@ -229,6 +243,12 @@ async def _demand(
         found.demand[key] = _unfilled(what, window_seconds) if isinstance(read, Sample) and uncovered else read
 
 
+async def _pods(
+    asker: QuerySession, found: Present, preset: Preset, members: Sequence[Watched], interval_seconds: float
+) -> None:
+    found.pods |= await preset_pods(asker, preset, members, interval_seconds)
+
+
 def _unfilled(what: str, window_seconds: float) -> Missing:
     why = f"{what}: samples do not fill the last {window_seconds:g} s yet, so a rate over them would be too low"
     return Missing(MissingReason.NO_DATA, why)
@@ -261,9 +281,13 @@ async def _waiting(asker: QuerySession, found: Present, preset: Preset, members:
 
 
 async def _own(asker: QuerySession, found: Present, watched: Sequence[Watched]) -> None:
-    texts = {each.query for each in watched if each.query} | _own_queries(watched)
-    answers, fresh = await asyncio.gather(asker.own(texts, "query"), freshness(asker, texts))
+    asked = {(each.key, text): (each, text) for each in watched for text in _own_queries(each)}
+    texts = {text for _, text in asked.values()}
+    answers, fresh, sampled = await asyncio.gather(
+        asker.own(texts, "query"), freshness(asker, texts), own_pods(asker, asked.values())
+    )
     found.own |= answers
+    found.own_pods |= sampled
     found.freshness |= fresh
 
 
@@ -285,9 +309,10 @@ def _built_in(each: Watched, name: str) -> list[MetricTarget]:
     return [target for target in each.policy.targets if target.name == name and target.query is None]
 
 
-def _own_queries(watched: Sequence[Watched]) -> set[str]:
-    targeted = [each for each in watched if each.pods_subject is not None]
-    return {each.filled(t.query) for each in targeted for t in each.policy.targets if t.query is not None}
+def _own_queries(each: Watched) -> set[str]:
+    """What a workload asks in words of its own: its demand, and metrics of its target."""
+    texts = {each.filled(t.query) for t in each.policy.targets if t.query is not None} if each.pods_subject else set()
+    return texts | ({each.query} if each.query else set())
 
 
 def average_kinds(target: MetricTarget) -> bool:

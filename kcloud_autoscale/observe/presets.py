@@ -66,6 +66,8 @@ class Preset:
         summary: A latency summary in microseconds, for a stack that has no histogram.
         waiting: Gauges of requests in the queue.
         identities: Where its metrics name the workload.
+        exported_by_pods: The series are the pods' own, so that a pod which is not scraped takes its load out of them.
+        silent_when_idle: A pod has no series before its first request.
         name_label: Label of ``demand.labels`` that replaces the target's name, as an Ingress' service.
     """
 
@@ -76,6 +78,8 @@ class Preset:
     summary: str = ""
     waiting: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = POD
+    exported_by_pods: bool = True
+    silent_when_idle: bool = False
     name_label: str = ""
 
 
@@ -126,6 +130,7 @@ _KNATIVE = Preset(
     name="knative",
     loads=(finished("kn_serving_invocation_duration_seconds_count"), finished("revision_request_count")),
     proof=("kn_serving_invocation_duration_seconds_count", "revision_request_count"),
+    silent_when_idle=True,
     latencies=(
         Histogram("kn_serving_invocation_duration_seconds"),
         Histogram("revision_request_latencies", 1000.0),
@@ -139,6 +144,7 @@ _KSERVE = Preset(
     loads=(_vllm("kserve_vllm"), _vllm("vllm"), *_KNATIVE.loads),
     proof=("kserve_vllm:num_requests_running", "vllm:num_requests_running", *_KNATIVE.proof),
     latencies=(Histogram("kserve_vllm:e2e_request_latency_seconds"), *_VLLM.latencies, *_KNATIVE.latencies),
+    silent_when_idle=True,
     waiting=("kserve_vllm:num_requests_waiting", *_VLLM.waiting, *_KNATIVE.waiting),
 )
 
@@ -148,6 +154,7 @@ _ISTIO = Preset(
     proof=("istio_requests_total",),
     latencies=(Histogram("istio_request_duration_milliseconds", 1000.0),),
     identities=(Identity("destination_workload_namespace", "destination_workload", is_pod=False),),
+    silent_when_idle=True,
 )
 
 _NGINX = Preset(
@@ -159,6 +166,7 @@ _NGINX = Preset(
         Identity("exported_namespace", "exported_service", is_pod=False),
         Identity("namespace", "service", is_pod=False, unless="exported_service"),
     ),
+    exported_by_pods=False,
     name_label="service",
 )
 
@@ -169,6 +177,7 @@ _RAY_SERVE = Preset(
         finished("ray_serve_deployment_request_counter"),
     ),
     proof=("ray_serve_deployment_request_counter_total", "ray_serve_deployment_request_counter"),
+    silent_when_idle=True,
     latencies=(Histogram("ray_serve_deployment_processing_latency_ms", 1000.0),),
     waiting=("ray_serve_deployment_queued_queries",),
 )
@@ -180,6 +189,7 @@ _HTTP = Preset(
         finished("http_server_duration_milliseconds_count"),
     ),
     proof=("http_server_request_duration_seconds_count", "http_server_duration_milliseconds_count"),
+    silent_when_idle=True,
     latencies=(
         Histogram("http_server_request_duration_seconds"),
         Histogram("http_server_duration_milliseconds", 1000.0),

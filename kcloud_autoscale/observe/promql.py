@@ -43,6 +43,10 @@ _NAMINGS = {
 }
 
 
+TOLD_BY_KUBE_STATE_METRICS = (PodNaming.DEPLOYMENT, PodNaming.STATEFUL_SET)
+"""Of whose Ready replicas kube-state-metrics keeps a record."""
+
+
 def pod_naming(kind: str) -> PodNaming:
     """How pods of a kind are named."""
     return _NAMINGS.get(kind, PodNaming.ANY)
@@ -126,6 +130,23 @@ def self_contained(text: str) -> bool:
 def any_of(values: Iterable[str]) -> str:
     """A regular expression for one of the texts, longest first: an alternation takes the first branch that fits."""
     return "|".join(literal(value) for value in sorted(set(values), key=lambda value: (-len(value), value)))
+
+
+def pod_names(names: Iterable[str]) -> str:
+    """A regular expression for some pods; what those of one ReplicaSet have in common is written once."""
+    tails: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        stem, dash, tail = name.rpartition("-")
+        tails.setdefault(stem + dash, []).append(tail)
+    return "|".join(f"{literal(stem)}(?:{any_of(found)})" for stem, found in tails.items())
+
+
+def with_matcher(selector: str, matcher: str) -> str:
+    """A selector with one more condition: ``up`` and ``up{job="a"}``."""
+    if not selector.endswith("}"):
+        return f"{selector}{{{matcher}}}"
+    inside = selector[:-1].rstrip().removesuffix(",")
+    return f"{inside}{'' if inside.endswith('{') else ', '}{matcher}}}"
 
 
 def matchers(selection: Selection, identity: Identity) -> str:

@@ -6,10 +6,22 @@ What a query returns when its exporter is missing is nothing: never 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kcloud_autoscale.observe.presets import Preset, seconds
-from kcloud_autoscale.observe.promql import POD, Expression, Identity, Selection, by_workload, literal, pods_in, quote
+from kcloud_autoscale.observe.promql import (
+    GROUP,
+    POD,
+    Expression,
+    Identity,
+    Selection,
+    by_workload,
+    literal,
+    pod_names,
+    pods_in,
+    quote,
+    with_matcher,
+)
 
 
 def demand(preset: Preset, window_seconds: float, selection: Selection) -> str:
@@ -44,6 +56,44 @@ def exporting_pods(preset: Preset, selection: Selection) -> str:
     return " or ".join(f"count by ({', '.join(selection.group)}) ({each})" for each in inner)
 
 
+def sampled_pods(preset: Preset, within_seconds: float, selection: Selection) -> str:
+    """Pods of the selected workloads with a sample of the preset's within the last seconds."""
+    texts = [f"present_over_time({metric}{{%s}}[{seconds(within_seconds)}])" for metric in preset.proof]
+    return " or ".join(by_workload("max", _filled(text), selection, preset.identities, also=("pod",)) for text in texts)
+
+
+def scraped_pods(within_seconds: float, selection: Selection) -> str:
+    """Pods of the selected workloads all of whose targets were scraped within the last seconds."""
+    up = f"max_over_time(up{{%s}}[{seconds(within_seconds)}])"
+    return f"{by_workload('min', _filled(up), replace(selection, labels=()), POD, also=('pod',))} == 1"
+
+
+def unsampled_steps(preset: Preset, step_seconds: float, within_seconds: float, selection: Selection) -> str:
+    """Ready replicas of kube-state-metrics, in the steps in which more were Ready all through than have samples.
+
+    The answer is empty but for those steps. ``within_seconds`` without a sample make a pod silent.
+    """
+    sampled = sampled_pods(preset, within_seconds, selection)
+    if preset.silent_when_idle:
+        sampled = f"{sampled} or {scraped_pods(within_seconds, selection)}"
+    count = f"count by ({', '.join(selection.group)}) (count by ({', '.join((*selection.group, 'pod'))}) ({sampled}))"
+    ready = ready_replicas(step_seconds + within_seconds, replace(selection, labels=()), "min_over_time")
+    return f"{ready} > on ({', '.join(GROUP)}) group_right () {count}"
+
+
+def own_pods_counted(selector: str, namespace: str, pods: Sequence[str], back_seconds: float) -> str:
+    """How many of some pods a user's own selector has as many samples of as of its best scraped one; none if of none.
+
+    Two fewer are a scrape that was missed and one that is due. A pod all of whose targets answered all the time is
+    counted too: it exports nothing because nobody asks it anything.
+    """
+    named, window = f"pod=~{quote(pod_names(pods))}", seconds(back_seconds)
+    counted = f"count_over_time({with_matcher(selector, named)}[{window}])"
+    enough = f"max by (pod) ({counted}) >= on () group_left () (max({counted}) - 2)"
+    up = f"min by (pod) (min_over_time(up{{namespace={quote(namespace)}, {named}}}[{window}])) == 1"
+    return f"count(({enough}) or ({up})) and on () count({counted})"
+
+
 def latency(preset: Preset, quantile: float, window_seconds: float, selection: Selection) -> str:
     """Latency quantile in seconds per workload; NaN where there was no traffic, which is missing and not 0 s."""
     if preset.summary:
@@ -63,7 +113,7 @@ def waiting(preset: Preset, selection: Selection) -> str:
     return _first_of("sum", [f"{metric}{{%s}}" for metric in preset.waiting], selection, preset.identities)
 
 
-def ready_replicas(window_seconds: float, selection: Selection) -> str:
+def ready_replicas(window_seconds: float, selection: Selection, over_time: str = "avg_over_time") -> str:
     """Ready replicas per Deployment or StatefulSet from kube-state-metrics, mean over the window."""
     kind = "statefulset" if selection.naming.name == "STATEFUL_SET" else "deployment"
     identities = (
@@ -74,7 +124,7 @@ def ready_replicas(window_seconds: float, selection: Selection) -> str:
     )
     return by_workload(
         "max",
-        lambda m: f"avg_over_time(kube_{kind}_status_replicas_ready{{{m}}}[{seconds(window_seconds)}])",
+        lambda m: f"{over_time}(kube_{kind}_status_replicas_ready{{{m}}}[{seconds(window_seconds)}])",
         selection,
         identities,
     )

@@ -9,7 +9,7 @@ from kcloud_autoscale.account.ledger import savings
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.capacity import CapacityAtLeast, KnownCapacity
 from kcloud_autoscale.domain.decision import CapState
-from kcloud_autoscale.domain.reading import Reading, value_or_none
+from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, value_or_none
 
 Points = list[tuple[tuple[str, ...], float]]
 
@@ -18,7 +18,7 @@ def _one(value: float | None, *labels: str) -> Points:
     return [] if value is None or not math.isfinite(value) else [(labels, float(value))]
 
 
-def _reading(reading: Reading | None) -> Points:
+def _reading(reading: BoundedReading | None) -> Points:
     return [] if reading is None else _one(value_or_none(reading))
 
 
@@ -76,6 +76,12 @@ def uncapped(outcome: Outcome) -> Points:
 
 def demand(outcome: Outcome) -> Points:
     return _reading(outcome.seen.demand) if outcome.seen else []
+
+
+def demand_at_least(outcome: Outcome) -> Points:
+    """Only while no more than a lower bound is known."""
+    demand = outcome.seen.demand if outcome.seen else None
+    return _one(demand.value) if isinstance(demand, AtLeast) else []
 
 
 def quantiles(outcome: Outcome) -> Points:

@@ -144,6 +144,11 @@ WORKLOAD_METRICS = (
     WorkloadMetric("kcloud_uncapped_replicas", "Replicas without the hard limits.", series.uncapped),
     WorkloadMetric("kcloud_demand_per_second", "Observed load per second.", series.demand),
     WorkloadMetric(
+        "kcloud_demand_at_least_per_second",
+        "Lower bound of the load per second, while a part of the Ready pods has no samples.",
+        series.demand_at_least,
+    ),
+    WorkloadMetric(
         "kcloud_forecast_demand_per_second",
         "Quantiles of the peak load per second within the lead window.",
         series.quantiles,

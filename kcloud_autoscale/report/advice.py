@@ -30,6 +30,11 @@ _BY_REASON = {
     "are scraped (Prometheus' /targets page) and whether spec.autoScaling.demand names its serving stack.",
     (conditions.METRICS_AVAILABLE, "Stale"): "The newest sample is too old: the scrape of this workload has stopped. "
     "See its target on Prometheus' /targets page.",
+    (
+        conditions.METRICS_AVAILABLE,
+        "PartialSamples",
+    ): "A part of the Ready pods is not scraped, or exports nothing: see "
+    "their targets on Prometheus' /targets page. Until then the count may grow, and does not shrink.",
     (conditions.METRICS_AVAILABLE, "NotANumber"): "The query divides by nothing, as a latency without traffic does. It "
     "heals with the next request; a query of your own can be guarded with `> 0`.",
     (conditions.METRICS_AVAILABLE, "OutOfRange"): "The value is physically impossible; look at the exporter or at the "

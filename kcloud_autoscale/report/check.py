@@ -16,7 +16,7 @@ from kcloud_autoscale.domain.observation import (
     WorkloadObservation,
 )
 from kcloud_autoscale.domain.policy import WorkloadPolicy
-from kcloud_autoscale.domain.reading import Missing, Reading, Sample
+from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, Sample
 from kcloud_autoscale.report.phrases import table
 
 Json = dict[str, Any]
@@ -84,13 +84,17 @@ def _node(seen: WorkloadObservation, nodes: Mapping[str, NodeObservation]) -> No
     return next((nodes[name] for name in names if name in nodes), NodeObservation(""))
 
 
-def _reading(reading: Reading | None, now_seconds: float) -> Json:
+def _reading(reading: BoundedReading | None, now_seconds: float) -> Json:
     if isinstance(reading, Sample):
         return {
             "value": reading.value,
             "source": reading.source or None,
             "ageSeconds": round(reading.age_seconds(now_seconds), 1),
         }
+    if isinstance(reading, AtLeast):
+        age = round(max(0.0, now_seconds - reading.at_seconds), 1)
+        return {"atLeast": reading.value, "source": reading.source or None, "ageSeconds": age,
+                "reason": reading.reason.value, "message": reading.message}  # fmt: skip
     if reading is None:
         return {"missing": "NoData", "message": ""}
     return {"missing": reading.reason.value, "message": reading.message}

@@ -76,12 +76,15 @@ def held_back(status: WorkloadOptimizerStatus, decision: LastDecision) -> Iterat
 
 def _price(decision: LastDecision) -> str:
     """What goes without: at 10 per second each, 2 replicas serve 20 of 45 per second, and requests wait."""
-    demand = next((given.value for given in decision.inputs or () if given.name == "demand_per_second"), None)
+    seen = next((one for one in decision.inputs or () if one.name == "demand_per_second"), None)
     each, count = decision.capacity_per_replica, decision.desired_replicas
-    if demand is None or each is None or count is None or decision.capacity_source == AT_LEAST:
+    if seen is None or seen.value is None or each is None or count is None or decision.capacity_source == AT_LEAST:
         return ""
+    demand, bound = seen.value, "at least " if seen.at_least else ""
     if demand > each * count * (1.0 + 1e-9):  # 0.3 is not above 3 * 0.1
-        return f"; {demand:g} per second meet a capacity of {each * count:g}: latency gives way"
+        return f"; {bound}{demand:g} per second meet a capacity of {each * count:g}: latency gives way"
+    if bound:
+        return ""  # whether all that comes is served, nobody knows
     return f"; the {demand:g} per second of now are served: headroom gives way"
 
 

@@ -52,7 +52,11 @@ def _facts(decision: LastDecision) -> Iterator[tuple[str, str]]:
                 if given.age_seconds is not None and given.age_seconds >= 1.0
                 else ""
             )
-            yield name.removesuffix(f" {unit}").removesuffix(" seconds"), f"{given.value:g} {unit}".rstrip() + old
+            bound = "at least " if given.at_least else ""
+            yield (
+                name.removesuffix(f" {unit}").removesuffix(" seconds"),
+                f"{bound}{given.value:g} {unit}".rstrip() + old,
+            )
     if decision.capacity_per_replica is not None:
         yield "one replica serves", _capacity(decision.capacity_per_replica, decision.capacity_source)
     if decision.lead_time_seconds is not None:

@@ -8,7 +8,7 @@ import pytest
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.observation import CapacityHistory, MetricObservation, Observation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget
-from kcloud_autoscale.domain.reading import Sample
+from kcloud_autoscale.domain.reading import AtLeast, MissingReason, Sample
 from kcloud_autoscale.domain.workload import Mode
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.tick import FleetState, tick
@@ -61,3 +61,24 @@ def test_a_load_above_what_was_seen_to_be_fine_is_no_miss_and_orders_nothing():
     assert (decision.desired_replicas, result.fleet.actions) == (2, ())
     assert result.accounts[KEY].ledger.actual.demand_missed == 0.0
     assert state.workloads[KEY].level is None
+
+
+def test_a_lower_bound_is_not_settled_as_if_it_were_the_demand():
+    """Two minutes at 15/s known, then five in which at least 4/s were told: served, missed, score and shadow stand."""
+    policy = FleetPolicy({KEY: a_policy()})
+    state = FleetState(LiveForecaster())
+    bound = AtLeast(4.0, NOW, "demand", MissingReason.PARTIAL_SAMPLES, "1 of 2 Ready pods have samples")
+    ledgers, shadows = [], []
+    for step in range(8):
+        now = NOW + 60.0 * step
+        look = replace(seen(some_pods(2), demand=15.0), demand=bound if step > 2 else Sample(15.0, NOW))
+        result = tick(Observation(now, {KEY: look}), policy, state, now)
+        state, account = result.state, result.accounts[KEY]
+        ledgers.append(account.ledger.actual)
+        shadows.append(state.workloads[KEY].baseline.replicas)
+        assert (account.score is None) is (step > 2)
+
+    assert ledgers[2].demand_served == pytest.approx(2 * 60.0 * 15.0)
+    assert ledgers[-1].demand_served == ledgers[2].demand_served
+    assert ledgers[-1].demand_missed == ledgers[2].demand_missed
+    assert set(shadows[2:]) == {shadows[2]}
