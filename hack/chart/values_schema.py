@@ -18,6 +18,7 @@ CHARTS_OWN = frozenset(
         "PROMETHEUS_TENANT",
         "PROMETHEUS_CA_FILE",
         "WATCH_NAMESPACE",
+        "EXCLUDED_NAMESPACES",
         "POD_NAME",
         "POD_NAMESPACE",
         "OPERATOR_NAME",
@@ -33,6 +34,8 @@ FREE: Schema = {"type": "object"}
 WORDS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+# A namespace with * for any characters, or the template of the release's own.
+NAME_PATTERN = r"^([a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?|\{\{ *\.Release\.Namespace *\}\})$"
 DURATION = "^([0-9]+(ms|s|m|h))+$"
 
 
@@ -65,11 +68,14 @@ def _values() -> dict[str, Schema]:
                 "caConfigMap": _closed({"name": TEXT, "key": TEXT}),
             }
         ),
-        "watchNamespaces": {"type": "array", "items": {"type": "string", "pattern": DNS_LABEL}, "uniqueItems": True},
+        "watchNamespaces": _strings(DNS_LABEL),
+        "excludedNamespaces": _strings(NAME_PATTERN),
         "settings": _closed(_settings()),
         "crds": _closed({"install": SWITCH, "keep": SWITCH}),
         "serviceAccount": _closed({"create": SWITCH, "name": TEXT, "annotations": WORDS}),
-        "rbac": _closed({"create": SWITCH, "scaleTargets": {"type": "array", "items": _scale_target()}}),
+        "rbac": _closed(
+            {"create": SWITCH, "scaleTargets": {"type": "array", "items": _scale_target()}, "aggregate": SWITCH}
+        ),
         "service": _closed({"annotations": WORDS}),
         "serviceMonitor": _closed(
             {
@@ -85,7 +91,13 @@ def _values() -> dict[str, Schema]:
         "networkPolicy": _closed(
             {
                 "enabled": SWITCH,
-                "egressPorts": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65_535}},
+                "egressPorts": {
+                    "description": "Of the API server and Prometheus; an empty list allows DNS alone.",
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 1, "maximum": 65_535},
+                },
+                "metricsFrom": _peers("Who may read metrics; an empty list is nobody."),
+                "probesFrom": _peers("Who may ask the probes beside the kubelet; an empty list is nobody."),
             }
         ),
         "podDisruptionBudget": _closed({"enabled": SWITCH, "maxUnavailable": {"type": ["integer", "string"]}}),
@@ -113,9 +125,20 @@ def _settings() -> dict[str, Schema]:
     }
 
 
+def _strings(pattern: str) -> Schema:
+    return {"type": "array", "items": {"type": "string", "pattern": pattern}, "uniqueItems": True}
+
+
 def _scale_target() -> Schema:
     lower = {"type": "string", "pattern": "^[a-z0-9.-]+$"}
     return {**_closed({"apiGroup": lower, "resource": lower}), "required": ["apiGroup", "resource"]}
+
+
+def _peers(description: str) -> Schema:
+    """NetworkPolicyPeers that say something: an empty one is refused by the API server only when it is applied."""
+    block = {**_closed({"cidr": {"type": "string", "minLength": 1}, "except": {"type": "array"}}), "required": ["cidr"]}
+    peer = {**_closed({"namespaceSelector": FREE, "podSelector": FREE, "ipBlock": block}), "minProperties": 1}
+    return {"description": description, "type": "array", "items": peer}
 
 
 def _closed(properties: dict[str, Schema]) -> Schema:

@@ -65,7 +65,7 @@ async def hold(rest: Rest, fleet: Fleet) -> frozenset[WorkloadKey]:
     """
     unheld = set()
     for key, body in fleet.bodies.items():
-        wanted = fleet.optimizers[key].spec.deletion_policy == "Restore"
+        wanted = fleet.optimizers[key].spec.deletion_policy == "Restore" and key not in fleet.excluded
         if is_deleted(body) or wanted == is_held(body):
             continue
         if not await _set_finalizer(rest, body, wanted) and wanted:

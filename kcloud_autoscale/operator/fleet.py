@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,9 @@ from kcloud_autoscale.api.resolve import ResourceNames, parse
 from kcloud_autoscale.api.resolve_fleet import FleetObjects, covered, key_of, resolve_fleet
 from kcloud_autoscale.api.v1alpha1 import CostPolicy, PowerPolicy, WorkloadOptimizer
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import FleetPolicy
+from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
+from kcloud_autoscale.operator.exclusion import excluding
 from kcloud_autoscale.operator.handlers import FINALIZER
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import COST_POLICIES, NAMESPACES, OPTIMIZERS, POWER_POLICIES, Body, ObjectStore
@@ -31,6 +32,8 @@ class Fleet:
         optimizers: The same, parsed.
         policies: Cost and power policies with their bodies and members.
         invalid: Bodies that cannot be understood, with what is wrong.
+        excluded: Optimizers that would scale where nothing may be, by the pattern that names their namespace; in
+            ``policy`` they only recommend.
     """
 
     policy: FleetPolicy
@@ -38,6 +41,7 @@ class Fleet:
     optimizers: Mapping[WorkloadKey, WorkloadOptimizer]
     policies: tuple[tuple[CostPolicy | PowerPolicy, Body, frozenset[WorkloadKey]], ...] = ()
     invalid: tuple[tuple[Body, str], ...] = ()
+    excluded: Mapping[WorkloadKey, str] = field(default_factory=dict)
 
     def status_of(self, key: WorkloadKey) -> Mapping[str, Any]:
         """Status as last read."""
@@ -80,8 +84,9 @@ class FleetReader:
             namespace_labels=labels,
         )
         optimizers = {key_of(item): item for item in objects.optimizers}
+        excluded = self._excluded(optimizers)
         return Fleet(
-            policy=self._policy(objects),
+            policy=self._policy(objects, excluded),
             bodies={key_of(item): body for item, body in understood if isinstance(item, WorkloadOptimizer)},
             optimizers=optimizers,
             policies=tuple(
@@ -90,16 +95,22 @@ class FleetReader:
                 if not isinstance(item, WorkloadOptimizer)
             ),
             invalid=invalid,
+            excluded=excluded,
         )
 
-    def _policy(self, objects: FleetObjects) -> FleetPolicy:
+    def _excluded(self, optimizers: Mapping[WorkloadKey, WorkloadOptimizer]) -> dict[WorkloadKey, str]:
+        patterns = self.settings.excluded_namespaces
+        scaling = ((key, each.spec.auto_scaling) for key, each in optimizers.items())
+        acting = {key for key, spec in scaling if spec is not None and Mode(spec.mode) is Mode.AUTO}
+        leaving = {key for key, each in optimizers.items() if each.metadata.deletion_timestamp}
+        return {key: pattern for key in acting | leaving if (pattern := excluding(key.namespace, patterns)) is not None}
+
+    def _policy(self, objects: FleetObjects, excluded: Collection[WorkloadKey]) -> FleetPolicy:
         names = ResourceNames(npu=self.settings.npu_resource_names)
         resolved = resolve_fleet(objects, names)
-        deleting = {key_of(item): item for item in objects.optimizers if item.metadata.deletion_timestamp}
+        leaving = {key_of(item): item for item in objects.optimizers if item.metadata.deletion_timestamp}
         workloads = {
-            key: replace(workload, mode=Mode.OFF, restoring=deleting[key].spec.deletion_policy == "Restore")
-            if key in deleting
-            else workload
+            key: _as_it_may_act(workload, leaving.get(key), key in excluded)
             for key, workload in resolved.workloads.items()
         }
         return replace(
@@ -122,6 +133,14 @@ class FleetReader:
     def _forget(self, present: set[str]) -> None:
         for uid in self._parsed.keys() - present:
             del self._parsed[uid]
+
+
+def _as_it_may_act(workload: WorkloadPolicy, leaving: WorkloadOptimizer | None, excluded: bool) -> WorkloadPolicy:
+    """A deleted one at most restores, one in an excluded namespace at most recommends."""
+    if leaving is not None:
+        restores = leaving.spec.deletion_policy == "Restore" and not excluded
+        return replace(workload, mode=Mode.OFF, restoring=restores)
+    return replace(workload, mode=Mode.RECOMMEND) if excluded else workload
 
 
 def ref_of(body: Body) -> ObjectRef:

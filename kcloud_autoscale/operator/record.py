@@ -20,6 +20,7 @@ from kcloud_autoscale.domain.decision import ConditionFact, Decision
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.deletion import deleting
+from kcloud_autoscale.operator.exclusion import exclusion
 from kcloud_autoscale.operator.fleet import Fleet, ref_of
 from kcloud_autoscale.operator.metrics import Metrics
 from kcloud_autoscale.operator.sources import SourceLog
@@ -138,6 +139,7 @@ def _outcome(
         account=ticked.accounts.get(decision.key),
         scaled_at_seconds=decision.at_seconds if written else None,
         facts=(
+            *exclusion(decision.key, fleet.excluded),
             *deleting(fleet, decision.key),
             *_trouble(result),
             *teaching_failed(decision, untaught),

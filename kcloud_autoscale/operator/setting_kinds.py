@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,18 @@ def _readable_file(raw: str) -> Path:
     return path
 
 
+def _name_patterns(raw: str) -> tuple[str, ...]:
+    patterns = () if raw == "-" else _names(raw)
+    wrong = [each for each in patterns if not _NAME_PATTERN.fullmatch(each)]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no namespace, nor one with * for any characters; - alone stands for none")
+    return patterns
+
+
+_NAME_PATTERN = re.compile(r"[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?")
 TEXT = Kind(str, {"type": "string"})
 NAMES = Kind(_names, {"type": "string"})
 SWITCH = Kind(_switch, {"type": "boolean"})
 HTTP_URL = Kind(_http_url, {"type": "string", "pattern": "^https?://"})
+NAME_PATTERNS = Kind(_name_patterns, {"type": "string"})
 READABLE_FILE = Kind(_readable_file, {"type": "string"})

@@ -17,6 +17,7 @@ from kcloud_autoscale.api.resolve import ResourceNames
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.operator.setting_kinds import (
     HTTP_URL,
+    NAME_PATTERNS,
     NAMES,
     READABLE_FILE,
     SWITCH,
@@ -58,6 +59,14 @@ class Settings:
     )
     watch_namespaces: tuple[str, ...] = _variable(
         "WATCH_NAMESPACE", NAMES, "Namespaces to serve, separated by commas. Empty: all of them.", (), "all"
+    )
+    excluded_namespaces: tuple[str, ...] = _variable(
+        "EXCLUDED_NAMESPACES",
+        NAME_PATTERNS,
+        "Namespaces in which nothing is scaled, whatever a WorkloadOptimizer there says, separated by commas; `*` "
+        "stands for any characters, `-` alone for none.",
+        ("kube-*",),
+        "`kube-*`, and in a pod its own namespace",
     )
     pod_name: str = _variable(
         "POD_NAME", TEXT, "Identity in the Lease and in Events.", socket.gethostname(), "the host name"
@@ -124,7 +133,7 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ConfigError: A value cannot work; the message names the variable, the value and the bound.
     """
     values = {item.name: _read(item, environment) for item in fields(Settings) if _given(item, environment)}
-    settings = Settings(**{"pod_namespace": _own_namespace(), **values})
+    settings = Settings(**{"pod_namespace": _own_namespace(), **_excluded(values), **values})
     if not settings.prometheus_url:
         raise ConfigError("PROMETHEUS_URL is not set: say where Prometheus is, as in http://prometheus.monitoring:9090")
     if settings.max_metric_age_seconds < settings.step_seconds:
@@ -133,6 +142,12 @@ def load_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             f"({settings.step_seconds:g}), or every reading is stale"
         )
     return settings
+
+
+def _excluded(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Where the operator is a pod, its own namespace too: what writes there could stop it, or scale its neighbours."""
+    own = values.get("pod_namespace") or (_own_namespace() if NAMESPACE_FILE.is_file() else None)
+    return {"excluded_namespaces": ("kube-*", own)} if own else {}
 
 
 def render_markdown() -> str:

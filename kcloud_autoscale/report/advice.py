@@ -62,6 +62,8 @@ _BY_REASON = {
     "offline. Nothing is scaled until then.",
     (conditions.READY, "InternalError"): "A fault of the operator: its log has the traceback under the decision's "
     "time. Nothing is scaled until it is mended; scale by hand if you must.",
+    (conditions.READY, "NamespaceExcluded"): "Run the workload in a namespace of its own, or have whoever runs the "
+    "operator take this one out of excludedNamespaces (chart) or EXCLUDED_NAMESPACES. Mode Recommend works anywhere.",
     (conditions.READY, "ScaleRefused"): "The API server refused the write to /scale. See whether the operator's role "
     "covers the target's kind and whether a quota or an admission webhook stands in the way.",
     (conditions.READY, "ScaleFailed"): "The API server did not answer the write; the next cycle tries again.",

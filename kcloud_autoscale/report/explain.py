@@ -95,6 +95,8 @@ def _verdict(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDe
         return f"Nothing can be decided, {reason}: {ready.message}.{before}"
     if wanted is None:
         return "Nothing has been decided yet."
+    if reason == "NamespaceExcluded" and ready is not None:
+        return f"Not scaled, {reason}: {ready.message}."
     if decision.hold_reason:
         since = _held_since(status, decision)
         lasted = f" for {duration(age(since, now_seconds))}" if since is not None else ""

@@ -96,3 +96,20 @@ def test_a_target_that_cannot_be_scaled_is_named(world: World):
     world.apply(manifest)
     eventually(lambda: world.condition("config", "TargetFound").get("status") == "False", 10)
     assert "has no scale subresource" in world.condition("config", "TargetFound")["message"]
+
+
+def test_nothing_is_scaled_where_the_cluster_s_own_workloads_are(world: World):
+    """Whoever may write an optimizer in kube-system would else scale its DNS with the operator's token."""
+    own = World(world.cluster, f"kube-{world.namespace}", world.demand, world.operator)
+    own.cluster.kubectl("create", "namespace", own.namespace)
+    try:
+        own.demand.loads["dns"] = 42.0
+        own.deploy("dns")
+        own.apply(optimizer(own.namespace, "dns"))
+        eventually(lambda: own.status("dns").get("desiredReplicas", 0) > 1, 20, lambda: own.explain("dns"))
+        ready = own.condition("dns", "Ready")
+        assert (ready["status"], ready["reason"]) == ("False", "NamespaceExcluded")
+        assert "excludedNamespaces" in ready["message"]
+        always(lambda: own.replicas("dns") == 1, 4, lambda: own.explain("dns"))
+    finally:
+        own.cluster.kubectl("delete", "namespace", own.namespace, "--wait=false")

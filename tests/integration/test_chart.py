@@ -40,7 +40,12 @@ EVERYTHING = {
     "serviceMonitor": {"enabled": True, "additionalLabels": {"release": "monitoring"}},
     "prometheusRule": {"enabled": True, "additionalLabels": {"release": "monitoring"}},
     "dashboards": {"enabled": True, "annotations": {"grafana_folder": "kcloud"}},
-    "networkPolicy": {"enabled": True, "egressPorts": [443, 9009]},
+    "excludedNamespaces": ["kube-*", "team-c"],
+    "networkPolicy": {
+        "enabled": True,
+        "egressPorts": [443, 9009],
+        "probesFrom": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+    },
     "podDisruptionBudget": {"enabled": True},
     "podAnnotations": {"team": "ai"},
     "podLabels": {"team": "ai"},
@@ -111,6 +116,9 @@ def test_helm_finds_nothing_to_say_about_it(own_cluster: Cluster):
         (["--set=watchNamespaces={team_a}"], "watchNamespaces"),
         (["--set=image.digest=sha256:abc"], "digest"),
         (["--set=crds.keep=yes please"], "keep"),
+        (["--set=excludedNamespaces={kube_system}"], "excludedNamespaces"),
+        (["--set=networkPolicy.egressPorts={all}"], "egressPorts"),
+        (["--set-json=networkPolicy.metricsFrom=[{}]"], "metricsFrom"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(own_cluster: Cluster, words: list[str], named: str):
@@ -124,6 +132,8 @@ def test_the_operator_takes_what_it_is_told(render: Render, tmp_path: Path):
     assert settings.operator_name == NAME
     assert settings.log_format == "json"
     assert settings.watch_namespaces == ()
+    assert settings.excluded_namespaces == ("kube-*", NAMESPACE)
+    assert load_settings(environment(render({"excludedNamespaces": []}))).excluded_namespaces == ()
 
     told = environment(render(EVERYTHING))
     assert (told.pop("PROMETHEUS_TOKEN_FILE"), told.pop("PROMETHEUS_CA_FILE")) == (
@@ -133,6 +143,7 @@ def test_the_operator_takes_what_it_is_told(render: Render, tmp_path: Path):
     settings = load_settings(told)
     assert (settings.cycle_seconds, settings.log_format, settings.dry_run) == (30.0, "text", True)
     assert settings.watch_namespaces == ("team-a", "team-b")
+    assert settings.excluded_namespaces == ("kube-*", "team-c")
     assert settings.prometheus_tenant == "ai"
 
 
@@ -147,9 +158,104 @@ def test_every_object_is_one_the_api_server_takes(own_cluster: Cluster, render: 
     assert one(manifests, "ConfigMap", f"{RELEASE}-extra")
 
 
+def test_a_network_policy_has_no_rule_that_lets_everything_through(own_cluster: Cluster, render: Render):
+    """A rule without ports, or without peers, allows all of them: an empty list must leave the rule out."""
+    dns = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    for given in (
+        {},
+        {"egressPorts": []},
+        {"metricsFrom": []},
+        {"egressPorts": [], "metricsFrom": [], "probesFrom": []},
+    ):
+        (manifest,) = [
+            each for each in render({"networkPolicy": {"enabled": True, **given}}) if each["kind"] == "NetworkPolicy"
+        ]
+        own_cluster.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(manifest))
+        stored = own_cluster.kubectl.get("networkpolicy", NAME, "-n", NAMESPACE)["spec"]
+        assert stored["policyTypes"] == ["Ingress", "Egress"]
+        assert all(rule.get("ports") and rule.get("from") for rule in stored.get("ingress", []))
+        assert all(rule.get("ports") for rule in stored["egress"])
+        assert [each["port"] for rule in stored["egress"][1:] for each in rule["ports"]] == given.get(
+            "egressPorts", [443, 6443, 9090]
+        )
+        assert stored["egress"][0]["ports"] == dns
+        ports = [each["port"] for rule in stored.get("ingress", []) for each in rule["ports"]]
+        assert ports == ([] if given.get("metricsFrom") == [] else ["metrics"])
+    own_cluster.kubectl("delete", "networkpolicy", NAME, "-n", NAMESPACE)
+
+
+def test_who_may_edit_a_namespace_writes_its_optimizers_and_who_may_view_it_reads_them(own_cluster: Cluster):
+    deploy(own_cluster, "--set=replicaCount=0")
+    try:
+        for role in ("view", "edit", "admin"):
+            bound = ("rolebinding", f"{role}ers", f"--clusterrole={role}", f"--user={role}er", "-n", "team-a")
+            own_cluster.kubectl("create", *bound)
+        eventually(lambda: may(own_cluster, "editer", "create", "workloadoptimizers"), bool, 30)
+        told = {
+            (role, verb): may(own_cluster, f"{role}er", verb, "workloadoptimizers")
+            for role in ("view", "edit", "admin")
+            for verb in ("get", "watch", "create", "patch", "delete")
+        }
+        assert {key for key, allowed in told.items() if not allowed} == {
+            ("view", "create"), ("view", "patch"), ("view", "delete"),
+        }  # fmt: skip
+        for user in ("viewer", "editer", "adminer"):
+            # Only in their namespace, never the status that the operator believes, never what caps everybody.
+            assert not may(own_cluster, user, "get", "workloadoptimizers", namespace="team-b")
+            assert not may(own_cluster, user, "patch", "workloadoptimizers", "--subresource=status")
+            assert not may(own_cluster, user, "patch", "costpolicies.kcloud.io")
+        deploy(own_cluster, "--set=replicaCount=0", "--set=rbac.aggregate=false")
+        eventually(lambda: may(own_cluster, "viewer", "get", "workloadoptimizers"), lambda allowed: not allowed, 30)
+    finally:
+        own_cluster.kubectl("delete", "rolebinding", "viewers", "editers", "adminers", "-n", "team-a")
+        own_cluster.helm("uninstall", RELEASE, "-n", NAMESPACE)
+
+
+def may(cluster: Cluster, user: str, verb: str, resource: str, *words: str, namespace: str = "team-a") -> bool:
+    """What `kubectl auth can-i` says of a user."""
+    try:
+        return (
+            cluster.kubectl("auth", "can-i", verb, resource, *words, "-n", namespace, f"--as={user}").strip() == "yes"
+        )
+    except ClusterError:
+        return False
+
+
+def test_the_operator_s_token_reads_and_changes_what_it_needs_and_nothing_else(own_cluster: Cluster):
+    """Its rights one by one, as the API server counts them."""
+    deploy(own_cluster, "--set=replicaCount=0", "--set=watchNamespaces={team-a}")
+    try:
+        token = f"system:serviceaccount:{NAMESPACE}:{NAME}"
+        allowed = [("patch", "deployments.apps", "--subresource=scale"), ("list", "pods"), ("get", "namespaces/team-a")]
+        refused = [
+            ("get", "pods"), ("delete", "pods"), ("create", "pods"), ("patch", "pods"), ("get", "secrets"),
+            ("list", "secrets"),
+            ("patch", "deployments.apps"), ("update", "deployments.apps", "--subresource=scale"),
+            ("delete", "workloadoptimizers.kcloud.io"), ("create", "workloadoptimizers.kcloud.io"),
+            ("list", "namespaces"), ("get", "namespaces/team-b"), ("patch", "nodes"),
+            ("patch", "costpolicies.kcloud.io"),
+            ("impersonate", "users"), ("escalate", "roles.rbac.authorization.k8s.io"),
+        ]  # fmt: skip
+        for words in allowed:
+            assert may(own_cluster, token, *words), words
+        for words in refused:
+            assert not may(own_cluster, token, *words), words
+        assert not may(own_cluster, token, "patch", "deployments.apps", "--subresource=scale", namespace="team-b")
+    finally:
+        own_cluster.helm("uninstall", RELEASE, "-n", NAMESPACE)
+
+
 def test_rights_are_narrow(render: Render):
     manifests = render(EVERYTHING)
-    roles = [each for each in manifests if each["kind"] in ("Role", "ClusterRole")]
+    aggregated = {f"{NAME}-view", f"{NAME}-edit"}
+    roles = [
+        each
+        for each in manifests
+        if each["kind"] in ("Role", "ClusterRole") and each["metadata"]["name"] not in aggregated
+    ]
+    assert not [
+        each for each in manifests if each["kind"].endswith("Binding") and each["roleRef"]["name"] in aggregated
+    ]
     for rule in [rule for role in roles for rule in role["rules"]]:
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
         assert "secrets" not in rule["resources"]
