@@ -15,7 +15,7 @@ import numpy as np
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import IntArray, Run, World, WorldRules
+from kcloud_autoscale.simulate.world import IntArray, World, WorldRules
 
 HPA_TARGET = 0.7
 TOLERANCE = 0.1
@@ -199,11 +199,9 @@ def oracle(trace: Trace, rules: WorldRules) -> Planned:
     return Planned("oracle", plan, "Foresight")
 
 
-def clairvoyant(trace: Trace, rules: WorldRules) -> Run:
-    """The bound: exactly what each step needs, scaling free and at once."""
-    need = rules.needed(trace.demand)[rules.history_steps :]
-    demand = trace.demand[rules.history_steps :]
-    return Run("clairvoyant", rules.history_steps, trace.step_seconds, demand, need, need, ["Exact"] * len(need))
+def clairvoyant(trace: Trace, rules: WorldRules) -> Planned:
+    """The bound, in a world where scaling is free and at once: exactly what each step needs."""
+    return Planned("clairvoyant", rules.needed(trace.demand), "Exact")
 
 
 def season_steps(step_seconds: float) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import CostScope, WorkloadPolicy
+from kcloud_autoscale.domain.policy import CostScope, FleetPolicy, WorkloadPolicy
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
-from kcloud_autoscale.simulate.hindsight import tuned_hpa
+from kcloud_autoscale.simulate.hindsight import LOWEST_TARGET, tuned_hpa
+from kcloud_autoscale.simulate.limits import hold_of, lowered_by_limits
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
 from kcloud_autoscale.simulate.score import Score, beside_hpa, score
@@ -49,11 +50,11 @@ def simulate(
         trace: Demand per step.
         rules: Of the world.
         policies: Names from `POLICIES`; ``hpa-tuned`` is tuned to the violations of ``predictive``.
-        workload: Knobs and hard limits of our own policy.
+        workload: Knobs of our own policy; its hard limits hold for every policy.
         on_done: Told the name of each policy that is finished.
         remember: Keep what our own policy thought, for a report.
         watch: Goes through the steps of our own policy, as a progress bar does.
-        scopes: Budgets of CostPolicies that our own policy is under.
+        scopes: Budgets of CostPolicies, which hold for every policy too.
 
     Raises:
         ConfigError: An unknown policy, or rules and trace that do not fit.
@@ -62,15 +63,16 @@ def simulate(
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise ConfigError(f"unknown policy {', '.join(unknown)}; there are {', '.join(POLICIES)}")
+    made = _Made(trace, rules, workload, fleet_policy(trace, rules, workload, scopes))
     outcomes: dict[str, Outcome] = {}
     # Ours first: the tuned HPA is given the violations we have.
     for name in sorted(policies, key=lambda name: name == "hpa-tuned"):
         if name == "hpa-tuned":
-            outcomes[name] = _tuned(trace, rules, workload, outcomes, scopes)
+            outcomes[name] = made.tuned(outcomes)
         elif name == "predictive":
-            outcomes[name] = _ours(trace, rules, workload, remember, watch, scopes)
+            outcomes[name] = made.ours(remember, watch)
         else:
-            outcomes[name] = _other(name, trace, rules)
+            outcomes[name] = made.other(name)
         on_done(name)
     hpa = outcomes.get("hpa")
     if hpa is not None:
@@ -82,48 +84,54 @@ def _beside(outcome: Outcome, hpa: Outcome, rules: WorldRules) -> Outcome:
     return replace(outcome, score=beside_hpa(outcome.score, outcome.run, hpa.run, rules))
 
 
-def _ours(
-    trace: Trace,
-    rules: WorldRules,
-    workload: WorkloadPolicy,
-    remember: bool = False,
-    watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
-    scopes: tuple[CostScope, ...] = (),
-) -> Outcome:
-    # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
-    histories = whole_history(trace, workload.key)
-    taught = rules.taught_steps(trace.step_seconds)
-    forecaster = ReplayedForecaster(histories, taught, knowledge=default_knowledge()[0])
-    policy = Predictive(trace, rules, forecaster, fleet_policy(trace, rules, workload, scopes))
-    policy.trail = Trail(rules.capacity_per_replica) if remember else None
-    run = replay(trace, rules, policy, watch)
-    return Outcome(run, score(run, rules), trail=policy.trail)
+class _Made:
+    """A world, and what each policy makes of it; the operator holds its limits itself, the others are held to them."""
 
+    def __init__(self, trace: Trace, rules: WorldRules, workload: WorkloadPolicy, fleet: FleetPolicy) -> None:
+        self.trace, self.rules, self.key, self.fleet = trace, rules, workload.key, fleet
+        self.new_hold = hold_of(fleet, trace, rules)
 
-def _other(name: str, trace: Trace, rules: WorldRules) -> Outcome:
-    run = clairvoyant(trace, rules) if name == "clairvoyant" else replay(trace, rules, _policy(name, trace, rules))
-    return Outcome(run, score(run, rules))
+    def ours(
+        self,
+        remember: bool = False,
+        watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+    ) -> Outcome:
+        trace, rules = self.trace, self.rules
+        # All forecasts at once, each resting on the steps before it only: the numbers are those of the live one.
+        taught = rules.taught_steps(trace.step_seconds)
+        forecaster = ReplayedForecaster(whole_history(trace, self.key), taught, knowledge=default_knowledge()[0])
+        policy = Predictive(trace, rules, forecaster, self.fleet)
+        policy.trail = Trail(rules.capacity_per_replica) if remember else None
+        return self._outcome(replay(trace, rules, policy, watch), trail=policy.trail)
 
+    def other(self, name: str) -> Outcome:
+        trace, step = self.trace, self.trace.step_seconds
+        policy: Policy
+        if name == "clairvoyant":
+            # Scaling free and at once: what is ordered serves.
+            at_once = replace(self.rules, startup_seconds=0.0)
+            return self._outcome(replay(trace, at_once, clairvoyant(trace, self.rules), hold=self.new_hold()))
+        if name == "hpa":
+            policy = Hpa(self.rules, step)
+        elif name == "keda":
+            policy = Keda(self.rules, step)
+        elif name == "phpa":
+            policy = Phpa(Hpa(self.rules, step), season_steps(step))
+        else:
+            policy = static_peak(trace, self.rules) if name == "static" else oracle(trace, self.rules)
+        return self._outcome(replay(trace, self.rules, policy, hold=self.new_hold()))
 
-def _policy(name: str, trace: Trace, rules: WorldRules) -> Policy:
-    step = trace.step_seconds
-    if name == "hpa":
-        return Hpa(rules, step)
-    if name == "keda":
-        return Keda(rules, step)
-    if name == "phpa":
-        return Phpa(Hpa(rules, step), season_steps(step))
-    return static_peak(trace, rules) if name == "static" else oracle(trace, rules)
+    def tuned(self, done: dict[str, Outcome]) -> Outcome:
+        ours = done["predictive"] if "predictive" in done else self.ours()
+        allowed = ours.score.violation_fraction
+        found = tuned_hpa(self.trace, self.rules, allowed, self.new_hold)
+        if found is None:
+            hpa = Hpa(self.rules, self.trace.step_seconds, LOWEST_TARGET, "hpa-tuned")
+            run = replay(self.trace, self.rules, hpa, hold=self.new_hold())
+            return self._outcome(run, f"even a target of 5 % violates more than {allowed:.2%} of steps")
+        run, _, target = found
+        return self._outcome(run, f"target {target:.0%}, the cheapest at no more than {allowed:.2%} violations")
 
-
-def _tuned(
-    trace: Trace, rules: WorldRules, workload: WorkloadPolicy, done: dict[str, Outcome], scopes: tuple[CostScope, ...]
-) -> Outcome:
-    ours = done["predictive"] if "predictive" in done else _ours(trace, rules, workload, scopes=scopes)
-    allowed = ours.score.violation_fraction
-    found = tuned_hpa(trace, rules, allowed)
-    if found is None:
-        run = replay(trace, rules, Hpa(rules, trace.step_seconds, 0.05, "hpa-tuned"))
-        return Outcome(run, score(run, rules), f"even a target of 5 % violates more than {allowed:.2%} of steps")
-    run, scored, target = found
-    return Outcome(run, scored, f"target {target:.0%}, the cheapest at no more than {allowed:.2%} violations")
+    def _outcome(self, run: Run, note: str = "", trail: Trail | None = None) -> Outcome:
+        notes = [part for part in (note, lowered_by_limits(run)) if part]
+        return Outcome(run, score(run, self.rules), "; ".join(notes), trail)

@@ -22,6 +22,8 @@ from kcloud_autoscale.simulate.traces import Trace
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Hold = Callable[[int, int, str, "World"], tuple[int, str]]
+"""Step, wanted count, its reason and the world -> what the hard limits leave of the count, and the reason for that."""
 # The ceiling of a world that was given none: pods are simulated one by one.
 MOST_REPLICAS = 100_000
 # Replicas' worth that a float still holds a hundredfold, as an HPA with a target of 1 % needs it.
@@ -192,13 +194,27 @@ class Run:
     measured: MeasuredMisses | None = None
 
 
+def free(step: int, wanted: int, reason: str, world: World) -> tuple[int, str]:
+    """No limit at all."""
+    return wanted, reason
+
+
 def replay(
     trace: Trace,
     rules: WorldRules,
     policy: Policy,
     watch: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+    hold: Hold = free,
 ) -> Run:
-    """Let a policy live through the trace, step by step; ``watch`` goes through the steps, as a progress bar does."""
+    """Let a policy live through the trace, step by step.
+
+    Args:
+        trace: Demand per step.
+        rules: Of the world.
+        policy: Sets the replicas.
+        watch: Goes through the steps, as a progress bar does.
+        hold: Lowers what the policy wants to what the world's hard limits allow.
+    """
     first, steps = rules.history_steps, len(trace.demand)
     world = World.at_rest(initial_replicas(trace, rules), rules.startup_steps(trace.step_seconds))
     replicas, ready = np.empty(steps - first, np.int64), np.empty(steps - first, np.int64)
@@ -206,7 +222,7 @@ def replay(
     demand = trace.demand
     for step in watch(range(first, steps)):
         world.mature(step)
-        wanted, reason = policy.decide(step, demand[:step], world)
+        wanted, reason = hold(step, *policy.decide(step, demand[:step], world), world)
         if wanted != world.replicas:
             world.order(step, min(max(wanted, rules.min_replicas), rules.max_replicas))
         replicas[step - first], ready[step - first] = world.replicas, world.ready

@@ -133,7 +133,7 @@ def test_static_is_the_peak():
 
 
 def test_clairvoyant_is_exact():
-    assert clairvoyant(trace([10.0, 10.1, 95.0, math.nan, 5.0]), RULES).replicas.tolist() == [1, 2, 10, 10, 1]
+    assert clairvoyant(trace([10.0, 10.1, 95.0, math.nan, 5.0]), RULES).plan.tolist() == [1, 2, 10, 10, 1]
 
 
 def test_oracle_orders_just_in_time():
