@@ -15,8 +15,9 @@ import numpy as np
 from hack.bench.series import DAY, TRACES, generated, plain_name, recorded
 from hack.bench.table import Table, publish
 from kcloud_autoscale.forecast.scoreboard import geometric_mean
+from kcloud_autoscale.simulate.policies import POLICIES
 from kcloud_autoscale.simulate.predictive import plain_workload
-from kcloud_autoscale.simulate.run import POLICIES, simulate
+from kcloud_autoscale.simulate.run import simulate
 from kcloud_autoscale.simulate.score import Score
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules

@@ -10,18 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from kcloud_autoscale.cli.demand_source import from_options, only
 from kcloud_autoscale.cli.options import add_prometheus, check_outputs, positive, refuse_prometheus, writing
-from kcloud_autoscale.cli.scenario_file import read_fleet, read_scenario
+from kcloud_autoscale.cli.scenario_file import read_fleet
+from kcloud_autoscale.cli.simulate_scenario import policy_names, progress, run_scenario, say
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import BudgetPeriod, CapUnit, CostScope, WorkloadPolicy
-from kcloud_autoscale.report.simulation import write_report
+from kcloud_autoscale.domain.policy import BudgetPeriod, Caps, CapUnit, CostScope, WorkloadPolicy
+from kcloud_autoscale.report.simulation import Framing, write_report
+from kcloud_autoscale.simulate.policies import POLICIES, WITHOUT_CAPS
 from kcloud_autoscale.simulate.predictive import plain_workload
-from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
-from kcloud_autoscale.simulate.scenario import Scenario, ScenarioOutcome, replay_scenario
-from kcloud_autoscale.simulate.table import comparison, scenario_table, write_decisions
+from kcloud_autoscale.simulate.run import Outcome, renamed, simulate
+from kcloud_autoscale.simulate.table import comparison, limits_text, write_decisions
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
 from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules, default_ceiling
 
@@ -31,37 +30,20 @@ foresight with the same start-up lag. A step violates when its demand exceeds wh
 
 _DEFAULT_POLICIES = "predictive,hpa,static,oracle"
 
-# What a scenario says of each of its workloads, what its objects say, and what it has no place for.
-_IN_THE_FILE = [
-    "column",
-    "step_seconds",
-    "history_steps",
-    "settle_seconds",
-    "capacity_per_replica",
-    "startup_seconds",
-    "min_replicas",
-    "max_replicas",
-    "optimizer",
-    "usd_per_replica_hour",
-    "watts_per_replica",
-    "grams_co2e_per_kwh",
-    "max_cost_per_hour",
-    "max_power_usage",
-]
-_IN_ITS_OBJECTS = ["budget_limit", "budget_period"]
-_NOT_OF_SEVERAL = ["policy", "report", "query", "days", "prometheus_token_file"]
-
 
 def add_parser(subparsers: Any) -> None:
     """Declare the verb."""
     parser = subparsers.add_parser("simulate", description=_DESCRIPTION)
     _add_demand(parser.add_argument_group("demand"))
     _add_world(parser.add_argument_group("world; what is not given comes from the optimizer"))
-    _add_caps(parser.add_argument_group("prices, and hard caps of the predictive policy"))
+    _add_caps(parser.add_argument_group("prices, and hard caps, which hold for every policy"))
     parser.add_argument(
         "--policy",
         metavar="NAMES",
-        help=f"comma-separated, from {', '.join(POLICIES)} (default: {_DEFAULT_POLICIES})",
+        help=f"comma-separated, from {', '.join(POLICIES)} (default: {_DEFAULT_POLICIES}; of a scenario: predictive)",
+    )
+    parser.add_argument(
+        "--without-caps", action="store_true", help="every policy once more as if there were no caps and budgets"
     )
     parser.add_argument(
         "--decisions", type=Path, metavar="FILE", help="CSV of the first policy's decisions; others beside it by name"
@@ -75,9 +57,7 @@ def _add_demand(group: Any) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--trace", type=Path, metavar="FILE", help="CSV, CSV.GZ or Parquet")
     add_prometheus(source, group, "one series")
-    source.add_argument(
-        "--scenario", type=Path, metavar="FILE", help="YAML: several workloads that share caps, predictive only"
-    )
+    source.add_argument("--scenario", type=Path, metavar="FILE", help="YAML: several workloads that share caps")
     group.add_argument("--column", metavar="NAME", help="load per second; needed where the file has several columns")
     group.add_argument(
         "--step-seconds",
@@ -125,54 +105,25 @@ def run(args: argparse.Namespace) -> int:
     """Simulate and report; 0."""
     check_outputs(args, ("--decisions", "--report"))
     if args.scenario is not None:
-        return _scenario(args)
+        return run_scenario(args, policy_names(args, "predictive"))
     workload, scopes = _workload(args)
     rules = _rules(args, workload)
     trace = _trace(args)
+    held = limits_text(workload.caps, scopes)
+    if args.without_caps and not held:
+        raise ConfigError("--without-caps needs caps or budgets to leave out: there is none")
     outcomes = _simulated(args, trace, rules, workload, scopes)
-    print(comparison(outcomes))
+    print("\n".join([comparison(outcomes), *([_shown(held, args)] if held else [])]))
     if args.max_replicas is None and args.optimizer is None:
         for name, outcome in outcomes.items():
             _say_ceiling(args, name, outcome, rules)
     with writing():
-        _write(args, trace, rules, outcomes)
+        _write(args, trace, rules, outcomes, (_shown(held, args),) if held else ())
     return 0
 
 
-def _scenario(args: argparse.Namespace) -> int:
-    """Several workloads at once; everything about them is in the file."""
-    for names, why in (
-        (_NOT_OF_SEVERAL, "which replays files under predictive alone, and writes no report"),
-        (_IN_ITS_OBJECTS, "whose objects may be a WorkloadOptimizer or a CostPolicy with a budget"),
-        (_IN_THE_FILE, "whose file says it"),
-    ):
-        given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]
-        if given:
-            raise ConfigError(f"{', '.join(given)} cannot be used with --scenario, {why}")
-    scenario, notes = read_scenario(args.scenario)
-    for note in notes:
-        _say(args, f"{args.scenario}: {note}")
-    for member in scenario.members:
-        for repair in member.trace.repairs:
-            _say(args, f"{member.trace.name}: {repair}")
-    outcome = replay_scenario(scenario, lambda steps: _progress(args, steps))
-    print(scenario_table(scenario, outcome))
-    if args.decisions is not None:
-        with writing():
-            _write_scenario(args.decisions, scenario, outcome)
-    return 0
-
-
-def _write_scenario(path: Path, scenario: Scenario, outcome: ScenarioOutcome) -> None:
-    """A file per workload, which its name tells."""
-    for member, run in zip(scenario.members, outcome.runs, strict=True):
-        name = f"{path.stem}.{member.key.namespace}.{member.key.name}{path.suffix}"
-        write_decisions(path.with_name(name), run, member.trace, member.rules)
-
-
-def _say(args: argparse.Namespace, words: str) -> None:
-    if not args.quiet:
-        print(words, file=sys.stderr)
+def _shown(held: str, args: argparse.Namespace) -> str:
+    return f"{held} Those {WITHOUT_CAPS.lstrip('-')} are held to none." if args.without_caps else held
 
 
 def _say_ceiling(args: argparse.Namespace, name: str, outcome: Outcome, rules: WorldRules) -> None:
@@ -180,14 +131,7 @@ def _say_ceiling(args: argparse.Namespace, name: str, outcome: Outcome, rules: W
     bound, steps = outcome.score.ceiling_steps, len(outcome.run.replicas)
     if bound:
         most = rules.max_replicas
-        _say(
-            args, f"{name}: at the ceiling of {most} replicas in {bound} of {steps} steps; --max-replicas sets another"
-        )
-
-
-def _progress(args: argparse.Namespace, steps: Iterable[int]) -> Iterable[int]:
-    shown = sys.stderr.isatty() and not args.quiet
-    return tqdm(steps, desc="predictive", unit=" steps", leave=False, file=sys.stderr, disable=not shown)
+        say(args, f"{name}: at the ceiling of {most} replicas in {bound} of {steps} steps; --max-replicas sets another")
 
 
 def _trace(args: argparse.Namespace) -> Trace:
@@ -203,29 +147,37 @@ def _trace(args: argparse.Namespace) -> Trace:
 def _simulated(
     args: argparse.Namespace, trace: Trace, rules: WorldRules, workload: WorkloadPolicy, scopes: tuple[CostScope, ...]
 ) -> dict[str, Outcome]:
-    asked = _DEFAULT_POLICIES if args.policy is None else args.policy
-    names = list(dict.fromkeys(name.strip() for name in asked.split(",") if name.strip()))
-    if not names:
-        raise ConfigError(f"--policy names none; there are {', '.join(POLICIES)}")
+    names = policy_names(args, _DEFAULT_POLICIES)
     for repair in trace.repairs:
-        _say(args, f"{trace.name}: {repair}")
+        say(args, f"{trace.name}: {repair}")
     began = time.perf_counter()
 
     def told(name: str) -> None:
         nonlocal began
         took = time.perf_counter() - began
-        _say(args, f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s")
+        say(args, f"{name}: {len(trace.demand) - rules.history_steps} steps in {took:.1f} s")
         began = time.perf_counter()
 
     def watch(steps: Iterable[int]) -> Iterable[int]:
-        return _progress(args, steps)
+        return progress(args, steps)
 
-    return simulate(trace, rules, names, workload, told, args.report is not None, watch, scopes)
+    remember = args.report is not None
+    outcomes = simulate(trace, rules, names, workload, told, remember, watch, scopes)
+    if args.without_caps:
+        free = replace(workload, caps=Caps())
+        made = simulate(trace, rules, names, free, lambda name: told(f"{name}{WITHOUT_CAPS}"), remember, watch)
+        outcomes |= {
+            f"{name}{WITHOUT_CAPS}": renamed(outcome, f"{name}{WITHOUT_CAPS}") for name, outcome in made.items()
+        }
+    return outcomes
 
 
-def _write(args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome]) -> None:
+def _write(
+    args: argparse.Namespace, trace: Trace, rules: WorldRules, outcomes: dict[str, Outcome], notes: tuple[str, ...]
+) -> None:
     if args.report is not None:
-        write_report(args.report, outcomes, trace, rules, ["kcloud-autoscale", *sys.argv[1:]])
+        command = ["kcloud-autoscale", *sys.argv[1:]]
+        write_report(args.report, outcomes, trace, rules, command, Framing(notes))
     if args.decisions is None:
         return
     for index, (name, outcome) in enumerate(outcomes.items()):
@@ -266,7 +218,7 @@ def _optimizer(args: argparse.Namespace) -> tuple[WorkloadPolicy, tuple[CostScop
     resolved = read_fleet(path)
     fleet = resolved.fleet
     for note in resolved.notes:
-        _say(args, f"{path}: {note}")
+        say(args, f"{path}: {note}")
     if len(fleet.workloads) != 1:
         raise ConfigError(f"{path}: one WorkloadOptimizer is needed, there are {len(fleet.workloads)}")
     workload = next(iter(fleet.workloads.values()))

@@ -14,6 +14,7 @@ import numpy as np
 from kcloud_autoscale.report.page import drawable, write_page
 from kcloud_autoscale.report.phrases import amount, duration, share
 from kcloud_autoscale.report.spare import spare_hours
+from kcloud_autoscale.simulate.policies import hpa_beside
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
 from kcloud_autoscale.simulate.traces import Trace
@@ -100,7 +101,9 @@ def _facts(outcomes: dict[str, Outcome], framing: Framing) -> list[tuple[str, st
         if framing.beside == _HPA and ours.saved_fraction is not None:
             facts.append((f"{ours.saved_fraction:.1%}", "saved of them while as much was served"))
     tuned, best = outcomes.get("hpa-tuned"), outcomes.get("oracle")
-    if tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
+    # At equal misses alone: some traces no target of an HPA serves as well.
+    fair = tuned is not None and tuned.score.violations <= ours.violations
+    if fair and tuned is not None and best is not None and tuned.score.replica_hours > best.score.replica_hours:
         captured = (tuned.score.replica_hours - ours.replica_hours) / (
             tuned.score.replica_hours - best.score.replica_hours
         )
@@ -108,9 +111,10 @@ def _facts(outcomes: dict[str, Outcome], framing: Framing) -> list[tuple[str, st
     return facts
 
 
-def _hpa_hours(outcomes: dict[str, Outcome]) -> float | None:
-    """What others are compared with; None where HPA did not run, or ran nothing, as with a ceiling of none."""
-    return (outcomes[_HPA].score.replica_hours or None) if _HPA in outcomes else None
+def _hpa_hours(outcomes: dict[str, Outcome], name: str = _HPA) -> float | None:
+    """What a policy is compared with; None where HPA did not run, or ran nothing, as with a ceiling of none."""
+    hpa = outcomes.get(hpa_beside(name))
+    return (hpa.score.replica_hours or None) if hpa is not None else None
 
 
 def _columns(outcomes: dict[str, Outcome]) -> list[str]:
@@ -130,9 +134,11 @@ def _cells(score: Score, outcomes: dict[str, Outcome], claimed: bool) -> list[st
     cells += [amount(score.usd, 2)] if score.usd is not None else []
     cells += [amount(score.watt_hours / 1e3, 1)] if score.watt_hours is not None else []
     cells += [amount(score.grams_co2e / 1e3, 1)] if score.grams_co2e is not None else []
-    hpa_hours = _hpa_hours(outcomes)
-    if hpa_hours is None:
+    if _hpa_hours(outcomes) is None:
         return cells
+    hpa_hours = _hpa_hours(outcomes, score.policy)
+    if hpa_hours is None:
+        return [*cells, "–", "–"]
     saved = "–" if score.saved_fraction is None or not claimed else f"{score.saved_fraction:.1%}"
     return [*cells, amount(score.replica_hours / hpa_hours, 3), saved]
 

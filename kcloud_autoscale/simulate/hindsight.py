@@ -10,7 +10,7 @@ import numpy as np
 from kcloud_autoscale.simulate.policies import Hpa
 from kcloud_autoscale.simulate.score import Score, score
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import Hold, Run, WorldRules, replay
+from kcloud_autoscale.simulate.world import Hold, Run, WorldRules, free, replay
 
 R = TypeVar("R")
 
@@ -20,7 +20,7 @@ LOWEST_TARGET = _COARSE[0]
 
 
 def tuned_hpa(
-    trace: Trace, rules: WorldRules, most_violations: float, new_hold: Callable[[], Hold]
+    trace: Trace, rules: WorldRules, most_violations: float, new_hold: Callable[[], Hold] = lambda: free
 ) -> tuple[Run, Score, float] | None:
     """Search targets from 5 % to 100 % on the very trace they are scored on.
 

@@ -14,7 +14,7 @@ from kcloud_autoscale.decide.caps import NO_CAPS
 from kcloud_autoscale.decide.limits import Limited, limited_counts
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
-from kcloud_autoscale.domain.periods import period_bounds, period_spent_usd
+from kcloud_autoscale.domain.periods import carried_usd, period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod, FleetPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.state import DecisionState, Ledger, ScopeSpend, WorkloadState
@@ -133,9 +133,7 @@ def _paid(before: Ledger | None, usd_per_hour: float, start_seconds: float, now_
         return Ledger(now_seconds, now_seconds, period_start_seconds=start_seconds)
     seconds = now_seconds - before.updated_seconds
     cost = usd(usd_per_hour, seconds)
-    spent = period_spent_usd(
-        before.period_spent_usd, before.period_start_seconds, start_seconds, cost, seconds, now_seconds
-    )
+    spent = _of_period(before.period_spent_usd, before.period_start_seconds, start_seconds, cost, seconds, now_seconds)
     return replace(before, updated_seconds=now_seconds, period_start_seconds=start_seconds, period_spent_usd=spent)
 
 
@@ -144,5 +142,14 @@ def _spent(before: ScopeSpend | None, usd_per_hour: float, month_seconds: float,
         return ScopeSpend(now_seconds, month_start_seconds=month_seconds)
     seconds = now_seconds - before.updated_seconds
     cost = usd(usd_per_hour, seconds)
-    month = period_spent_usd(before.month_usd, before.month_start_seconds, month_seconds, cost, seconds, now_seconds)
+    month = _of_period(before.month_usd, before.month_start_seconds, month_seconds, cost, seconds, now_seconds)
     return ScopeSpend(now_seconds, before.total_usd + cost, month_seconds, month)
+
+
+def _of_period(
+    before_usd: float, began_seconds: float, start_seconds: float, cost_usd: float, seconds: float, now_seconds: float
+) -> float:
+    """What the running period has cost; an interval that spans the turn of the period gives each side its part."""
+    return carried_usd(before_usd, began_seconds, start_seconds) + cost_usd * min(
+        1.0, (now_seconds - start_seconds) / seconds
+    )

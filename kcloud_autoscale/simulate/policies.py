@@ -15,8 +15,11 @@ import numpy as np
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.simulate.traces import Trace
-from kcloud_autoscale.simulate.world import IntArray, World, WorldRules
+from kcloud_autoscale.simulate.world import IntArray, Policy, World, WorldRules
 
+POLICIES = ("predictive", "hpa", "hpa-tuned", "keda", "phpa", "static", "oracle", "clairvoyant")
+# After the name of a policy that lived in the same world without its hard limits.
+WITHOUT_CAPS = "-without-caps"
 HPA_TARGET = 0.7
 TOLERANCE = 0.1
 DOWN_WINDOW_SECONDS = 300.0
@@ -202,6 +205,24 @@ def oracle(trace: Trace, rules: WorldRules) -> Planned:
 def clairvoyant(trace: Trace, rules: WorldRules) -> Planned:
     """The bound, in a world where scaling is free and at once: exactly what each step needs."""
     return Planned("clairvoyant", rules.needed(trace.demand), "Exact")
+
+
+def policy_named(name: str, trace: Trace, rules: WorldRules) -> Policy:
+    """One that neither learns from others nor is ours; where it is the clairvoyant, for a world without start-up."""
+    step = trace.step_seconds
+    if name == "hpa":
+        return Hpa(rules, step)
+    if name == "keda":
+        return Keda(rules, step)
+    if name == "phpa":
+        return Phpa(Hpa(rules, step), season_steps(step))
+    planned = {"static": static_peak, "oracle": oracle, "clairvoyant": clairvoyant}
+    return planned[name](trace, rules)
+
+
+def hpa_beside(name: str) -> str:
+    """The HPA that a policy is compared with: that of its own world."""
+    return f"hpa{WITHOUT_CAPS}" if name.endswith(WITHOUT_CAPS) else "hpa"
 
 
 def season_steps(step_seconds: float) -> int:

@@ -11,14 +11,12 @@ from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.hindsight import LOWEST_TARGET, tuned_hpa
 from kcloud_autoscale.simulate.limits import hold_of, lowered_by_limits
-from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, season_steps, static_peak
+from kcloud_autoscale.simulate.policies import POLICIES, Hpa, policy_named
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
 from kcloud_autoscale.simulate.score import Score, beside_hpa, score
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.trail import Trail
-from kcloud_autoscale.simulate.world import Policy, Run, WorldRules, replay
-
-POLICIES = ("predictive", "hpa", "hpa-tuned", "keda", "phpa", "static", "oracle", "clairvoyant")
+from kcloud_autoscale.simulate.world import Run, WorldRules, replay
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +82,11 @@ def _beside(outcome: Outcome, hpa: Outcome, rules: WorldRules) -> Outcome:
     return replace(outcome, score=beside_hpa(outcome.score, outcome.run, hpa.run, rules))
 
 
+def renamed(outcome: Outcome, name: str) -> Outcome:
+    """The same under another name, for a second line in one table."""
+    return replace(outcome, run=replace(outcome.run, policy=name), score=replace(outcome.score, policy=name))
+
+
 class _Made:
     """A world, and what each policy makes of it; the operator holds its limits itself, the others are held to them."""
 
@@ -105,21 +108,10 @@ class _Made:
         return self._outcome(replay(trace, rules, policy, watch), trail=policy.trail)
 
     def other(self, name: str) -> Outcome:
-        trace, step = self.trace, self.trace.step_seconds
-        policy: Policy
-        if name == "clairvoyant":
-            # Scaling free and at once: what is ordered serves.
-            at_once = replace(self.rules, startup_seconds=0.0)
-            return self._outcome(replay(trace, at_once, clairvoyant(trace, self.rules), hold=self.new_hold()))
-        if name == "hpa":
-            policy = Hpa(self.rules, step)
-        elif name == "keda":
-            policy = Keda(self.rules, step)
-        elif name == "phpa":
-            policy = Phpa(Hpa(self.rules, step), season_steps(step))
-        else:
-            policy = static_peak(trace, self.rules) if name == "static" else oracle(trace, self.rules)
-        return self._outcome(replay(trace, self.rules, policy, hold=self.new_hold()))
+        policy = policy_named(name, self.trace, self.rules)
+        # Scaling free and at once: what the clairvoyant orders serves.
+        rules = replace(self.rules, startup_seconds=0.0) if name == "clairvoyant" else self.rules
+        return self._outcome(replay(self.trace, rules, policy, hold=self.new_hold()))
 
     def tuned(self, done: dict[str, Outcome]) -> Outcome:
         ours = done["predictive"] if "predictive" in done else self.ours()

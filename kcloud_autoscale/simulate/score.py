@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -107,3 +108,24 @@ def beside_hpa(scored: Score, run: Run, hpa: Run, rules: WorldRules) -> Score:
         saved += less - unproven(less, lacking) if lacking else less
     total = float(hpa.replicas.sum())
     return replace(scored, saved_fraction=saved / total if total else None)
+
+
+def total_score(scores: Sequence[Score]) -> Score:
+    """Several runs of one policy as one; what any of them does not know is not known of all, and loads do not add."""
+
+    def total(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(scores) else None
+
+    return Score(
+        policy=scores[0].policy,
+        steps=sum(each.steps for each in scores),
+        violations=sum(each.violations for each in scores),
+        unserved_fraction=None,
+        replica_hours=sum(each.replica_hours for each in scores),
+        changes_per_hour=sum(each.changes_per_hour for each in scores),
+        usd=total(each.usd for each in scores),
+        watt_hours=total(each.watt_hours for each in scores),
+        grams_co2e=total(each.grams_co2e for each in scores),
+        ceiling_steps=sum(each.ceiling_steps for each in scores),
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kcloud_autoscale.domain.policy import CapUnit
+from kcloud_autoscale.domain.policy import Caps, CapUnit, CostScope
+from kcloud_autoscale.simulate.policies import hpa_beside
 from kcloud_autoscale.simulate.run import Outcome
-from kcloud_autoscale.simulate.scenario import HAIR, Scenario, ScenarioOutcome
+from kcloud_autoscale.simulate.scenario import HAIR
+from kcloud_autoscale.simulate.scenario_run import ScenarioOutcome
 from kcloud_autoscale.simulate.score import Score, violating
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import Run, WorldRules
@@ -67,26 +70,61 @@ def comparison(
         quantities: Those of ``USD``, ``kWh`` and ``kgCO2e`` with a column; unless given, those that any policy knows.
         unclaimed: Policies whose misses nobody knows.
     """
-    hpa = outcomes["hpa"].score.replica_hours if "hpa" in outcomes else None
-    scores = [outcome.score for outcome in outcomes.values()]
-    shown = _known(scores) if quantities is None else quantities
-    head = ["policy", *_HEAD, *shown, *(["of HPA", "saved"] if hpa else [])]
-    lines = _aligned([head, *(_cells(each, shown, hpa, each.policy not in unclaimed) for each in scores)])
+    scores = {name: outcome.score for name, outcome in outcomes.items()}
+    lines = _compared(scores, _known(list(scores.values())) if quantities is None else quantities, unclaimed)
     lines += [f"{name}: {outcome.note}" for name, outcome in outcomes.items() if outcome.note]
     return "\n".join(lines)
 
 
-def scenario_table(scenario: Scenario, outcome: ScenarioOutcome) -> str:
+def scenario_table(outcome: ScenarioOutcome) -> str:
     """A line per workload, then one per shared limit: the most that ran at any instant, transit included."""
     quantities = _known(outcome.scores)
     lines = _aligned([["workload", *_HEAD, *quantities], *(_cells(each, quantities, None) for each in outcome.scores)])
-    for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
+    for cap, peak in zip(outcome.scenario.shared_caps, outcome.peaks, strict=True):
         verdict = "held" if peak <= cap.limit * HAIR else "CROSSED"
         lines.append(f"{cap.name}: at most {peak:,.2f} of {cap.limit:,.2f} {_UNITS[cap.unit]}, {verdict}")
     for name, limit, spent in outcome.budgets:
         verdict = "held" if spent <= limit * HAIR else "CROSSED"
         lines.append(f"{name}: {spent:,.2f} of {limit:,.2f} $ spent, {verdict}")
+    if outcome.note:
+        lines.append(outcome.note)
     return "\n".join(lines)
+
+
+def scenario_comparison(outcomes: Mapping[str, ScenarioOutcome]) -> str:
+    """All workloads together by policy, then the table of each policy; of a single policy its table alone."""
+    if len(outcomes) == 1:
+        return scenario_table(next(iter(outcomes.values())))
+    totals = {name: replace(outcome.total, policy=name) for name, outcome in outcomes.items()}
+    blocks = ["\n".join(_compared(totals, _known(list(totals.values()))))]
+    for name, outcome in outcomes.items():
+        blocks.append("\n".join([f"{name}:", *(f"  {line}" for line in scenario_table(outcome).splitlines())]))
+    return "\n\n".join(blocks)
+
+
+def limits_text(caps: Caps, scopes: Sequence[CostScope]) -> str:
+    """What holds for every policy of a table; empty where nothing does."""
+    parts = []
+    if caps.max_usd_per_hour is not None:
+        parts.append(f"maxCostPerHour {caps.max_usd_per_hour:,.2f} $/h")
+    if caps.max_watts is not None:
+        parts.append(f"maxPowerUsage {caps.max_watts:,.0f} W")
+    if caps.budget_usd is not None:
+        parts.append(f"budgetLimit {caps.budget_usd:,.2f} $ ({caps.budget_period.value})")
+    for scope in scopes:
+        for name, limit in (("budgetLimit", scope.budget_usd), ("monthlyBudget", scope.monthly_usd)):
+            parts += [] if limit is None else [f"{scope.name}/{name} {limit:,.2f} $"]
+    return f"Every policy is held to {', '.join(parts)}." if parts else ""
+
+
+def _compared(scores: Mapping[str, Score], quantities: Sequence[str], unclaimed: Collection[str] = ()) -> list[str]:
+    hours = {name: scores[hpa_beside(name)].replica_hours for name in scores if hpa_beside(name) in scores}
+    beside = any(hours.values())
+    rows = [["policy", *_HEAD, *quantities, *(["of HPA", "saved"] if beside else [])]]
+    for name, score in scores.items():
+        cells = _cells(score, quantities, hours.get(name), score.policy not in unclaimed)
+        rows.append(cells + ["-"] * (len(rows[0]) - len(cells)))
+    return _aligned(rows)
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -17,8 +17,9 @@ from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.artifacts import default_knowledge
 from kcloud_autoscale.forecast.live import LiveForecaster
 from kcloud_autoscale.forecast.replay import ReplayedForecaster
+from kcloud_autoscale.simulate.policies import POLICIES
 from kcloud_autoscale.simulate.predictive import Predictive, Sight, fleet_policy, plain_workload, whole_history
-from kcloud_autoscale.simulate.run import POLICIES, Outcome, simulate
+from kcloud_autoscale.simulate.run import Outcome, simulate
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import World, WorldRules, replay
 
@@ -111,16 +112,41 @@ def test_history_is_used_but_not_scored(four_days: Trace):
     assert "ForecastNeed" in run.reasons[:24]
 
 
-def test_a_cost_cap_is_never_crossed(four_days: Trace):
+@pytest.mark.parametrize(("caps", "most"), [(Caps(max_usd_per_hour=20.0), 10), (Caps(max_watts=4_200.0), 8)])
+def test_every_policy_is_held_to_the_same_caps(four_days: Trace, caps: Caps, most: int):
+    rules = replace(RULES, usd_per_replica_hour=2.0, watts_per_replica=500.0)
+    outcomes = ran(four_days, *POLICIES, rules=rules, caps=caps)
+    # Each of them wants 17 at noon; the caps leave 10 at 2 $/h, or 8 at 500 W.
+    assert {name: int(outcome.run.replicas.max()) for name, outcome in outcomes.items()} == dict.fromkeys(
+        POLICIES, most
+    )
+    for name, outcome in outcomes.items():
+        lowered = sum(reason in ("MaxCostPerHour", "MaxPowerUsage") for reason in outcome.run.reasons)
+        assert f"hard limits left less than was wanted in {lowered:,} of 576 steps" in outcome.note, name
+    # An HPA under caps misses like everybody else, and not 0 % at twice the money.
+    assert outcomes["hpa"].score.violations >= outcomes["clairvoyant"].score.violations > 100
+
+
+@pytest.mark.parametrize("period", [BudgetPeriod.TOTAL, BudgetPeriod.DAILY, BudgetPeriod.WEEKLY])
+def test_every_policy_has_the_same_budget(four_days: Trace, period: BudgetPeriod):
     rules = replace(RULES, usd_per_replica_hour=2.0)
-    run = ran(four_days, "predictive", rules=rules, caps=Caps(max_usd_per_hour=20.0))["predictive"].run
-    assert run.replicas.max() == 10
+    outcomes = ran(four_days, *POLICIES, rules=rules, caps=Caps(budget_usd=300.0, budget_period=period))
+    for name, outcome in outcomes.items():
+        per_step = outcome.run.replicas * 2.0 * STEP / 3600.0
+        # minReplicas is never cut: a spent budget still pays 1 of them. The trace begins with a day, on a Thursday.
+        beyond_the_floor = np.where(outcome.run.replicas > 1, per_step, 0.0)
+        days = {BudgetPeriod.TOTAL: 4, BudgetPeriod.DAILY: 1, BudgetPeriod.WEEKLY: 4}[period]
+        for day in range(0, 4, days):
+            assert beyond_the_floor[day * DAY : (day + days) * DAY].sum() <= 300.0 + 1e-6, name
 
 
-def test_a_power_cap_is_never_crossed(four_days: Trace):
-    rules = replace(RULES, watts_per_replica=500.0)
-    run = ran(four_days, "predictive", rules=rules, caps=Caps(max_watts=4_200.0))["predictive"].run
-    assert run.replicas.max() == 8
+@pytest.mark.parametrize("name", POLICIES)
+def test_caps_that_never_bind_change_nothing(outcomes: dict[str, Outcome], four_days: Trace, name: str):
+    rules = replace(RULES, usd_per_replica_hour=2.0, watts_per_replica=500.0)
+    wide = Caps(max_usd_per_hour=1e6, max_watts=1e9, budget_usd=1e9, budget_period=BudgetPeriod.MONTHLY)
+    run = ran(four_days, name, rules=rules, caps=wide)[name].run
+    assert run.replicas.tolist() == outcomes[name].run.replicas.tolist()
+    assert list(run.reasons) == list(outcomes[name].run.reasons)
 
 
 def test_an_unknown_policy_is_named(four_days: Trace):
@@ -135,6 +161,31 @@ def trace_file(tmp_path: Path) -> Path:
     lines = [f"{int(i * STEP)},{'' if math.isnan(value) else value}" for i, value in enumerate(trace.demand)]
     path.write_text("t_seconds,rps\n" + "\n".join(lines) + "\n")
     return path
+
+
+def test_lines_without_caps_stand_beside_where_asked_for(
+    trace_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["simulate", "--trace", str(trace_file), "--capacity-per-replica", "10", "--startup-seconds", "700"]
+    words += ["--usd-per-replica-hour", "2", "--policy", "predictive,hpa", "--quiet"]
+    files = ["--decisions", str(tmp_path / "out.csv"), "--report", str(tmp_path / "out.html")]
+    assert main([*words, "--max-cost-per-hour", "20", "--without-caps", *files]) == 0
+    out = capsys.readouterr().out
+    names = ["predictive", "hpa", "predictive-without-caps", "hpa-without-caps"]
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == names
+    held = "Every policy is held to maxCostPerHour 20.00 $/h. Those without-caps are held to none."
+    assert held in out
+    assert held in (tmp_path / "out.html").read_text()
+    most = {}
+    for name in names:
+        file = tmp_path / ("out.csv" if name == "predictive" else f"out.{name}.csv")
+        rows = list(csv.DictReader(file.open()))
+        most[name] = max(int(row["replicas"]) for row in rows)
+        assert any(row["reason"] == "MaxCostPerHour" for row in rows) is not name.endswith("without-caps")
+    assert most["predictive"] == most["hpa"] == 10
+    assert min(most["predictive-without-caps"], most["hpa-without-caps"]) > 16
+    assert main([*words, "--without-caps"]) == 2
+    assert "--without-caps needs caps or budgets to leave out: there is none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("period", [BudgetPeriod.TOTAL, BudgetPeriod.DAILY])

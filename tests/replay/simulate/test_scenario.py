@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from kcloud_autoscale.cli.main import main
 from kcloud_autoscale.cli.scenario_file import read_scenario
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.domain.policy import CapUnit, SharedCap, WorkloadPolicy
+from kcloud_autoscale.domain.policy import CapUnit, CostScope, SharedCap, WorkloadPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.simulate.policies import POLICIES
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import simulate
-from kcloud_autoscale.simulate.scenario import Member, Scenario, replay_scenario
+from kcloud_autoscale.simulate.scenario import Member, Scenario
+from kcloud_autoscale.simulate.scenario_run import ScenarioOutcome, replay_scenario
 from kcloud_autoscale.simulate.traces import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
@@ -63,10 +65,59 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     return Scenario(tuple(members), caps)
 
 
+def operated(scenario: Scenario) -> ScenarioOutcome:
+    return replay_scenario(scenario)["predictive"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(scenarios(), st.sampled_from([name for name in POLICIES if name not in ("predictive", "hpa-tuned")]))
+def test_no_other_policy_crosses_a_shared_limit_either(scenario: Scenario, name: str):
+    outcome = replay_scenario(scenario, [name])[name]
+    for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
+        assert peak <= cap.limit * (1.0 + 1e-9)
+    for run, one in zip(outcome.runs, scenario.members, strict=True):
+        assert run.replicas.min() >= one.rules.min_replicas
+        assert run.replicas.max() <= one.rules.max_replicas
+
+
+def test_the_limits_are_shared_among_rivals_as_among_ours():
+    # 12 $/h for two static peaks of 17 replicas at 1 $/h: floors first, then all that is left to the higher priority.
+    high, low = member("high", wave(144), 1.0, 100.0, 90), member("low", wave(144), 1.0, 100.0, 10)
+    tight = Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 12.0, high, low),))
+    static = replay_scenario(tight, ["static"])["static"]
+    assert [set(run.replicas.tolist()) for run in static.runs] == [{11}, {1}]
+    assert set(static.runs[0].reasons) == {"SharedCap"}
+    equal = Scenario(tuple(replace(each, workload=replace(each.workload, priority=50)) for each in (high, low)))
+    shared_alike = replace(equal, shared_caps=(shared(CapUnit.USD_PER_HOUR, 12.0, *equal.members),))
+    static = replay_scenario(shared_alike, ["static"])["static"]
+    assert [set(run.replicas.tolist()) for run in static.runs] == [{6}, {6}]
+
+
+def test_a_budget_that_is_shared_holds_for_every_policy():
+    one, two = member("one", wave(288), 1.0, 100.0), member("two", wave(288, 2.0), 1.0, 100.0)
+    scope = CostScope("team", frozenset((one.key, two.key)), budget_usd=200.0)
+    outcomes = replay_scenario(Scenario((one, two), (), (scope,)), ["predictive", "hpa", "keda", "static"])
+    for name, outcome in outcomes.items():
+        ((_, limit, spent),) = outcome.budgets
+        floors = 2.0 * 48.0  # a spent budget pays the floors on
+        assert spent <= limit + floors, name
+        beyond = sum((run.replicas[run.replicas > 1]).sum() * STEP / 3600.0 for run in outcome.runs)
+        assert beyond <= limit + 1e-6, name
+
+
+def test_the_tuned_hpa_of_a_scenario_is_one_target_for_all():
+    one, two = member("one", wave(288), 1.0, 100.0), member("two", wave(288, 1.0), 1.0, 100.0)
+    scenario = Scenario((one, two), (shared(CapUnit.USD_PER_HOUR, 30.0, one, two),))
+    found = replay_scenario(scenario, ["predictive", "hpa", "hpa-tuned"])
+    assert found["hpa-tuned"].note.startswith("target ")
+    assert found["hpa-tuned"].total.violation_fraction <= found["predictive"].total.violation_fraction
+    assert found["hpa-tuned"].total.replica_hours <= found["hpa"].total.replica_hours
+
+
 @settings(max_examples=25, deadline=None)
 @given(scenarios())
 def test_no_shared_limit_is_ever_crossed_transit_included(scenario: Scenario):
-    outcome = replay_scenario(scenario)
+    outcome = operated(scenario)
     for cap, peak in zip(scenario.shared_caps, outcome.peaks, strict=True):
         assert peak <= cap.limit * (1.0 + 1e-9)
         # Counted again from the runs alone; what ran at the end of a step is at most what ran within it.
@@ -77,8 +128,8 @@ def test_no_shared_limit_is_ever_crossed_transit_included(scenario: Scenario):
 
 def test_a_limit_that_binds_changes_what_runs_and_the_lower_priority_gives_way():
     high, low = member("high", wave(288), 1.0, 100.0, 90), member("low", wave(288), 1.0, 100.0, 10)
-    free = replay_scenario(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 1_000.0, high, low),)))
-    tight = replay_scenario(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 24.0, high, low),)))
+    free = operated(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 1_000.0, high, low),)))
+    tight = operated(Scenario((high, low), (shared(CapUnit.USD_PER_HOUR, 24.0, high, low),)))
     # Each peaks at 170 / 10 = 17 replicas of 1 USD/h, so 34 in all without the limit.
     assert free.peaks[0] >= 34.0
     assert 20.0 < tight.peaks[0] <= 24.0
@@ -88,7 +139,7 @@ def test_a_limit_that_binds_changes_what_runs_and_the_lower_priority_gives_way()
 def test_one_workload_without_limits_decides_as_it_does_alone():
     # A workload's name decides when its forecast refreshes, so it is that of the single simulation.
     alone = replace(member("workload", wave(288), 1.0, 100.0), key=plain_workload().key)
-    together = replay_scenario(Scenario((alone,))).runs[0]
+    together = operated(Scenario((alone,))).runs[0]
     single = simulate(alone.trace, alone.rules, ["predictive"], plain_workload(), lambda _: None)["predictive"].run
     assert together.replicas.tolist() == single.replicas.tolist()
     assert list(together.reasons) == list(single.reasons)
@@ -131,6 +182,25 @@ def test_the_command_writes_one_file_per_workload_and_says_how_limits_were_kept(
         assert len(list(csv.DictReader((tmp_path / name).open()))) == 60
 
 
+def test_rivals_and_lines_without_caps_stand_beside_where_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--policy", "predictive,hpa", "--without-caps", "--decisions", str(tmp_path / "out.csv"), "--quiet"]
+    assert main(["simulate", "--scenario", str(written(tmp_path)), *words]) == 0
+    out = capsys.readouterr().out
+    names = ["predictive", "hpa", "predictive-without-caps", "hpa-without-caps"]
+    assert [line.split()[0] for line in out.splitlines()[1:5]] == names
+    blocks = {block.splitlines()[0].rstrip(":"): block for block in out.split("\n\n")[1:]}
+    for name in names:
+        assert ("shared/costPerHourLimit: at most" in blocks[name]) is not name.endswith("without-caps")
+    assert "CROSSED" not in out
+    assert "hard limits left less than was wanted" in blocks["hpa"]
+    assert "hard limits" not in blocks["hpa-without-caps"]
+    for stem in ("out", *(f"out.{name}" for name in names[1:])):
+        assert len(list(csv.DictReader((tmp_path / f"{stem}.shop.search.csv").open()))) == 60
+    free = written(tmp_path, shared={})
+    assert main(["simulate", "--scenario", str(free), "--without-caps"]) == 2
+    assert "--without-caps needs caps or budgets to leave out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -163,8 +233,7 @@ def test_flags_of_one_workload_are_refused_with_a_scenario(tmp_path: Path, capsy
         ("--max-replicas", "3", "whose file says it"),
         ("--min-replicas", "0", "whose file says it"),
         ("--settle-seconds", "0", "whose file says it"),
-        ("--policy", "hpa", "which replays files under predictive alone"),
-        ("--days", "3", "which replays files under predictive alone"),
+        ("--days", "3", "which replays files, and writes no report"),
         ("--report", str(tmp_path / "x.html"), "writes no report"),
         ("--budget-limit", "9", "whose objects may be a WorkloadOptimizer or a CostPolicy"),
     )
