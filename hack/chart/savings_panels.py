@@ -1,32 +1,39 @@
-"""What was saved, from counters alone: they begin at 0 with each process, so increases are taken first and then summed.
+"""What was saved, from the totals of the ledger: no kill and no fail-over loses any of them.
 
-Each process, and each of several replicas, counts what it did itself, so that the sum over instances is right across
-restarts and fail-over. Saved is baseline - compared - unproven: signed, over the time in which both sides are known.
+A total only grows within one life of a ledger, which the label `since` names, whichever process exports it. So what it
+grew by is its largest less its smallest value, of all instances together, and how fast it grows is the slope of any.
+Saved is baseline - compared - unproven: signed, over the time in which both sides are known.
 """
 
 from __future__ import annotations
 
 from hack.chart.panels import WORKLOAD, Panel, Row, graph, stat
 
-_PER_WORKLOAD = " by (namespace, name)"
+_LIFE = "namespace, name, since"
 
 
-def _used(side: str, name: str, window: str = "$__range", by: str = "", of: str = "increase") -> str:
-    return f"sum{by} ({of}(kcloud_{side}_{name}_total{{{WORKLOAD}}}[{window}]))"
+def _grown(side: str, name: str) -> str:
+    total = f"kcloud_lifetime_{side}_{name}{{{WORKLOAD}}}[$__range]"
+    return f"sum (max by ({_LIFE}) (max_over_time({total})) - min by ({_LIFE}) (min_over_time({total})))"
 
 
-def _saved(name: str, scale: str = "", window: str = "$__range", by: str = "", of: str = "increase") -> str:
-    baseline, compared, unproven = (_used(side, name, window, by, of) for side in ("baseline", "compared", "unproven"))
+def _saved(name: str, scale: str = "") -> str:
+    baseline, compared, unproven = (_grown(side, name) for side in ("baseline", "compared", "unproven"))
     return f"({baseline} - {compared} - {unproven}){scale}"
 
 
 def _share(name: str) -> str:
-    return f"{_saved(name)} / {_used('baseline', name)}"
+    return f"{_saved(name)} / {_grown('baseline', name)}"
 
 
 def _missed(side: str) -> str:
-    missed = _used(side, "demand_missed")
-    return f"{missed} / ({missed} + {_used(side, 'demand_served')})"
+    missed = _grown(side, "demand_missed")
+    return f"{missed} / ({missed} + {_grown(side, 'demand_served')})"
+
+
+def _slope(side: str, name: str, by: str = "") -> str:
+    total = f"kcloud_lifetime_{side}_{name}{{{WORKLOAD}}}[$__rate_interval]"
+    return f"sum{by} (max by ({_LIFE}) (deriv({total})))"
 
 
 def _beside(title: str, description: str, unit: str, name: str, scale: str) -> Panel:
@@ -35,9 +42,9 @@ def _beside(title: str, description: str, unit: str, name: str, scale: str) -> P
         title,
         description,
         unit,
-        *[(f"sum (rate(kcloud_{side}_{name}_total{{{WORKLOAD}}}[$__rate_interval])){scale}", legend)
-          for side, legend in (("baseline", "baseline"), ("compared", "ours"))],
-    )  # fmt: skip
+        (f"{_slope('baseline', name)}{scale}", "baseline"),
+        (f"{_slope('compared', name)}{scale}", "ours"),
+    )
 
 
 ROWS = (
@@ -54,9 +61,9 @@ ROWS = (
                 "Unproven",
                 "US dollars that were not spent while less was served than the baseline would have: not saved.",
                 "currencyUSD",
-                _used("unproven", "cost_usd"),
+                _grown("unproven", "cost_usd"),
             ),
-            stat("Spent", "US dollars, whatever the baseline knows.", "currencyUSD", _used("actual", "cost_usd")),
+            stat("Spent", "US dollars, whatever the baseline knows.", "currencyUSD", _grown("actual", "cost_usd")),
             stat("Of the baseline's cost", "Share of its money that was not spent.", "percentunit", _share("cost_usd")),
             stat("Energy saved", "Baseline minus ours.", "watth", _saved("energy_joules", " / 3600")),
             stat("Carbon saved", "Grams of CO2 equivalent: baseline minus ours.", "massg", _saved("carbon_grams")),
@@ -89,7 +96,12 @@ ROWS = (
                 "US dollars per hour, baseline minus ours; below zero where we cost more.",
                 "currencyUSD",
                 (
-                    _saved("cost_usd", " * 3600", "$__rate_interval", _PER_WORKLOAD, "rate"),
+                    "({} - {} - {}) * 3600".format(
+                        *(
+                            _slope(side, "cost_usd", " by (namespace, name)")
+                            for side in ("baseline", "compared", "unproven")
+                        )
+                    ),
                     "{{namespace}}/{{name}}",
                 ),
             ),

@@ -1,4 +1,7 @@
-"""Time in which no process accounted: what ran is paid for all the same, and saves nothing.
+"""Time in which no process accounted: what ran is paid for all the same.
+
+It saves nothing, unless it was no longer than an interval may be and the count is the same on both sides of it: the
+seconds until a killed process is back are then as well known as those between two ticks.
 
 A process that is killed before the end of its cycle again and again would never count a cent otherwise. What ran is
 read from Prometheus where it has been recorded; for the rest the larger of the counts on either side stands, so that a
@@ -7,7 +10,9 @@ gap is never cheaper than what surely ran.
 
 from __future__ import annotations
 
-from kcloud_autoscale.account.ledger import Entry, Interval, extended
+from dataclasses import replace
+
+from kcloud_autoscale.account.ledger import LONGEST_COMPARED_SECONDS, Entry, Interval, entry, extended
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.state import Gap, Ledger, Usage
@@ -40,6 +45,9 @@ def settle_gap(
     read = (gap.observed_replicas or 0.0) * fraction * seconds
     assumed = max(gap.replicas or 0, running) * (1.0 - fraction) * seconds
     devices = (read + assumed) * interval.accelerators_per_replica
-    used = Usage(read + assumed, devices, usd(price or 0.0, read + assumed))
-    added = Entry(seconds, used, estimated_usd=usd(price or 0.0, assumed))
+    added = Entry(seconds, Usage(read + assumed, devices, usd(price or 0.0, read + assumed)))
+    same = running == gap.replicas and abs(read + assumed - running * seconds) <= 1e-6 * seconds
+    if same and seconds <= LONGEST_COMPARED_SECONDS and not isinstance(usd_per_replica_hour, Missing):
+        added = entry(interval, seconds)
+    added = replace(added, estimated_usd=usd(price or 0.0, assumed))
     return extended(ledger, added, policy.caps, policy.created_seconds, now_seconds), added

@@ -23,8 +23,15 @@ def _reading(reading: BoundedReading | None) -> Points:
 
 
 def lifetime(side: str, field: str) -> Callable[[Outcome], Points]:
-    """A sum of the ledger."""
-    return lambda outcome: _one(getattr(getattr(outcome.account.ledger, side), field)) if outcome.account else []
+    """A sum of the ledger, with when it began: one that begins anew is another series."""
+
+    def points(outcome: Outcome) -> Points:
+        if outcome.account is None:
+            return []
+        ledger = outcome.account.ledger
+        return _one(getattr(getattr(ledger, side), field), f"{ledger.since_seconds:.0f}")
+
+    return points
 
 
 def saved(field: str) -> Callable[[Outcome], Points]:

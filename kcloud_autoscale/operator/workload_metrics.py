@@ -78,35 +78,29 @@ WORKLOAD_COUNTERS = (
     ),
 )
 
-# Name, field of the savings, words.
-_LIFETIME = (
-    ("energy_joules", "joules", "Joules"),
-    ("carbon_grams", "grams_co2e", "Grams of CO2 equivalent"),
-)
+# What sums over a time are taken of: name of the total, and the sides that stand beside each other.
+_LIFETIME = {
+    "cost_usd": ("actual", "compared", "baseline", "unproven"),
+    "energy_joules": ("actual", "compared", "baseline", "unproven"),
+    "carbon_grams": ("actual", "compared", "baseline", "unproven"),
+    "replica_seconds": ("compared", "baseline"),
+    "demand_served": ("compared", "baseline"),
+    "demand_missed": ("compared", "baseline"),
+}
 
 
 def _lifetime_gauges() -> tuple[WorkloadMetric, ...]:
-    """Totals of the ledger, which outlive the process: for what they are now, never for a rate."""
-    return (
+    """Totals of the ledger, which outlive the process and are on record before they are seen here."""
+    which = dict(_SIDES)
+    return tuple(
         WorkloadMetric(
-            "kcloud_lifetime_actual_cost_usd",
-            "US dollars spent since counting began, over every restart. For a rate take kcloud_actual_cost_usd_total.",
-            series.lifetime("actual", "usd"),
-        ),
-        WorkloadMetric(
-            "kcloud_lifetime_unproven_cost_usd",
-            "US dollars since counting began that were not spent while less was served than the baseline would have: "
-            "they are not in kcloud_cost_savings_total.",
-            series.lifetime("unproven", "usd"),
-        ),
-        *(
-            WorkloadMetric(f"kcloud_lifetime_{side}_{name}", f"{words} {which} since counting began.", points)
-            for name, field, words in _LIFETIME
-            for side, which, points in (
-                ("actual", "used", series.lifetime("actual", field)),
-                ("saved", "saved, signed,", series.saved(field)),
-            )
-        ),
+            f"kcloud_lifetime_{side}_{name}",
+            f"{words} since counting began: {which[side]}.",
+            series.lifetime(side, field),
+            ("since",),
+        )
+        for name, field, words in _TOTALS
+        for side in _LIFETIME.get(name, ())
     )
 
 

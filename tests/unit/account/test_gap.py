@@ -54,6 +54,18 @@ def test_nothing_is_saved_in_a_gap():
     assert (ledger.actual.replica_seconds, ledger.actual.accelerator_seconds) == (4 * HOUR, 8 * HOUR)
 
 
+def test_a_short_gap_between_equal_counts_is_an_interval_like_any_other():
+    actual, baseline = (Running(count, count, TEN, UNPRICED) for count in (2, 3))
+    now = Interval(actual, baseline, Sample(20.0, NOW), 10.0, 2, UNPRICED)
+    ledger = Ledger(NOW - HOUR, NOW - 360.0)
+    same = settle_gap(ledger, Gap(2, 10.0), a_policy(), now, TEN, NOW)[0]
+    assert (same.actual.usd, same.compared.usd, same.baseline.usd) == pytest.approx((2.0, 2.0, 3.0))
+    assert same.estimated_usd == pytest.approx(2.0)
+    for other in (Gap(1, 10.0), Gap(2, 10.0, 1.5, 0.5)):
+        changed = settle_gap(ledger, other, a_policy(), now, TEN, NOW)[0]
+        assert changed.baseline == Usage()
+
+
 def test_a_clock_that_is_behind_pays_nothing_twice():
     ledger = Ledger(NOW, NOW + HOUR, actual=Usage(usd=100.0))
     assert settle_gap(ledger, Gap(2, 9.0), a_policy(), running(2), TEN, NOW) == (ledger, None)

@@ -8,7 +8,7 @@ from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.operator.metrics import Metrics, render_markdown
-from tests.unit.act.outcomes import KEY, account, decision, outcome
+from tests.unit.act.outcomes import KEY, NOW, account, decision, outcome
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -40,8 +40,10 @@ def test_the_four_of_the_design_are_there(metrics: Metrics):
 
 def test_totals_of_the_ledger_are_gauges_and_counters_are_the_processes_own(metrics: Metrics):
     found = samples(metrics)
-    assert found["kcloud_lifetime_actual_cost_usd"] == 6.0
-    assert found["kcloud_lifetime_unproven_cost_usd"] == 0.0
+    began = f"{{since={NOW - 3_600.0:.0f}}}"
+    assert found[f"kcloud_lifetime_actual_cost_usd{began}"] == 6.0
+    assert found[f"kcloud_lifetime_compared_cost_usd{began}"] == 5.0
+    assert found[f"kcloud_lifetime_unproven_cost_usd{began}"] == 0.0
     # The cycle of `account` added a minute of 20 $/h against 30 $/h.
     assert found["kcloud_actual_cost_usd_total"] == pytest.approx(20.0 / 60.0)
     assert found["kcloud_baseline_cost_usd_total"] == pytest.approx(30.0 / 60.0)
