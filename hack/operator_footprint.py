@@ -58,7 +58,8 @@ def past(days: float, folder: Path) -> Path:
     """Blocks with a daily wave that ended some hours ago: what came after is in nobody's block."""
     length = int(days * 86_400)
     start = int(time.time()) - PAST_ENDED_SECONDS - length
-    wave = Series(PAST, {}, lambda at: 5.0 + 2.0 * math.sin(math.tau * at / 86_400.0) + at % 7 / 7.0)
+    load = lambda at: 5.0 + 2.0 * math.sin(math.tau * at / 86_400.0) + at % 7 / 7.0  # noqa: E731
+    wave = Series(PAST, {"namespace": NAMESPACE}, load)
     return write_blocks([wave], start, length, folder)
 
 
@@ -111,7 +112,7 @@ def main() -> None:
     parser.add_argument("--history-days", type=float, default=0.0, help="of each workload's past (default: none)")
     args = parser.parse_args()
     names = [f"w{index:05d}" for index in range(args.objects)]
-    demand = Demand(dict.fromkeys(names, 5.0))
+    demand = Demand(dict.fromkeys(names, 5.0), {NAMESPACE})
     nodes = [Node("gpu-0", {"nvidia.com/gpu": 8}), Node("gpu-1", {"nvidia.com/gpu": 8})]
     with Cluster.start(nodes=nodes) as cluster, exported(demand), tempfile.TemporaryDirectory() as folder:
         kubeconfig = install(cluster)

@@ -6,6 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
+from kcloud_autoscale.observe.tenant_queries import TenantQueries
 from kcloud_autoscale.operator.settings import Settings
 
 Schema = dict[str, Any]
@@ -19,6 +20,7 @@ CHARTS_OWN = frozenset(
         "PROMETHEUS_CA_FILE",
         "WATCH_NAMESPACE",
         "EXCLUDED_NAMESPACES",
+        "TENANT_QUERIES",
         "POD_NAME",
         "POD_NAMESPACE",
         "OPERATOR_NAME",
@@ -70,6 +72,7 @@ def _values() -> dict[str, Schema]:
         ),
         "watchNamespaces": _strings(DNS_LABEL),
         "excludedNamespaces": _strings(NAME_PATTERN),
+        "tenantQueries": {"enum": list(TenantQueries)},
         "settings": _closed(_settings()),
         "crds": _closed({"install": SWITCH, "keep": SWITCH}),
         "serviceAccount": _closed({"create": SWITCH, "name": TEXT, "annotations": WORDS}),

@@ -22,7 +22,7 @@ from kcloud_autoscale.cli.check_dump import RECORDING, Recording, RecordingSourc
 from kcloud_autoscale.cli.cluster import add_flags, client
 from kcloud_autoscale.cli.manifests import read
 from kcloud_autoscale.cli.no_forecaster import NoForecaster
-from kcloud_autoscale.cli.options import make_folders, positive
+from kcloud_autoscale.cli.options import add_tenant_queries, make_folders, positive
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.workload import WorkloadKey
@@ -32,6 +32,7 @@ from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
 from kcloud_autoscale.observe.query_session import Source
 from kcloud_autoscale.observe.reader import Json
 from kcloud_autoscale.observe.snapshot import completed, snapshot
+from kcloud_autoscale.observe.tenant_queries import TenantQueries, TenantQueryRules
 from kcloud_autoscale.report.check import as_text, workload_check
 from kcloud_autoscale.tick import FleetState, TickResult, tick
 
@@ -68,6 +69,7 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--token-file", type=Path, metavar="FILE", help="with a bearer token")
     group.add_argument("--tenant", default="", metavar="ID", help="X-Scope-OrgID of Mimir, Cortex or Thanos")
     group.add_argument("--ca-file", type=Path, metavar="FILE", help="CA certificates instead of the system's")
+    add_tenant_queries(group)
     parser.add_argument("--at", type=float, metavar="UNIX", help="look at this instant (default: now)")
     parser.add_argument("--ticks", type=int, default=1, metavar="N", help="so many, a minute apart; the last is told")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -130,7 +132,13 @@ async def _checked(
             "there is no WorkloadOptimizer to check" + (f" among {', '.join(args.names)}" * bool(args.names))
         )
     recorder = RecordingSource(source) if args.dump is not None else None
-    checks = await _ticks(policy, informers, recorder or source, at_seconds, args.ticks)
+    settings = GatherSettings(
+        history_days=1 / 24,
+        budget_seconds=ANSWER_SECONDS,
+        tenant_queries=TenantQueryRules(TenantQueries(args.tenant_queries), args.tenant_namespace_label),
+    )
+    gatherer = Gatherer(recorder or source, informers, settings)
+    checks = await _ticks(policy, gatherer, at_seconds, args.ticks)
     for line in refused:
         print(line, file=sys.stderr)
     print(json.dumps(checks, indent=2, allow_nan=False) if args.output == "json" else as_text(checks))
@@ -139,11 +147,8 @@ async def _checked(
     return int(bool(refused) or any(each["doubts"] or each["conflict"]["status"] for each in checks))
 
 
-async def _ticks(
-    policy: FleetPolicy, informers: Informers, source: Source, at_seconds: float, ticks: int
-) -> list[Json]:
+async def _ticks(policy: FleetPolicy, gatherer: Gatherer, at_seconds: float, ticks: int) -> list[Json]:
     """So many ticks, the last at the instant; what is believed then."""
-    gatherer = Gatherer(source, informers, GatherSettings(1 / 24, budget_seconds=ANSWER_SECONDS))
     state = FleetState(NoForecaster())
     result: TickResult | None = None
     for back in range(ticks - 1, -1, -1):

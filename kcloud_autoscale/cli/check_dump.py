@@ -18,7 +18,8 @@ import yaml
 
 from kcloud_autoscale.cli.options import writing
 from kcloud_autoscale.domain.errors import ConfigError
-from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import DEFAULT_BOUND, Point, PrometheusError, ResponseBound, Row
+from kcloud_autoscale.observe.query_batching import TAG, TAG_PREFIX
 from kcloud_autoscale.observe.query_session import Source
 from kcloud_autoscale.observe.reader import Json
 
@@ -89,15 +90,16 @@ class RecordingSource:
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         """As `Prometheus.query`."""
         key = _question("query", promql, at_seconds)
         try:
-            found = await self._source.query(promql, at_seconds, timeout_seconds, lookback_seconds)
+            found = await self._source.query(promql, at_seconds, timeout_seconds, lookback_seconds, bound)
         except PrometheusError as error:
             self._answers[key] = {"error": str(error)}
             raise
-        self._answers[key] = [[dict(each.labels), repr(each.value), each.at_seconds] for each in found]
+        self._answers[key] = [[_untagged(each.labels), repr(each.value), each.at_seconds] for each in found]
         return found
 
     async def query_range(
@@ -108,12 +110,13 @@ class RecordingSource:
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         """As `Prometheus.query_range`."""
         key = _question("range", promql, start_seconds, end_seconds, step_seconds)
         span = (start_seconds, end_seconds, step_seconds)
         try:
-            found = await self._source.query_range(promql, *span, timeout_seconds, lookback_seconds)
+            found = await self._source.query_range(promql, *span, timeout_seconds, lookback_seconds, bound)
         except PrometheusError as error:
             self._answers[key] = {"error": str(error)}
             raise
@@ -150,10 +153,11 @@ class ReplaySource:
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         """As `Prometheus.query`."""
         found = self._answer(_question("query", promql, at_seconds))
-        return [Point(labels, float(value), float(at)) for labels, value, at in found]
+        return [Point(_tagged(labels, promql), float(value), float(at)) for labels, value, at in found]
 
     async def query_range(
         self,
@@ -163,17 +167,22 @@ class ReplaySource:
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         """As `Prometheus.query_range`."""
-        return self._series(_question("range", promql, start_seconds, end_seconds, step_seconds))
+        return self._series(promql, _question("range", promql, start_seconds, end_seconds, step_seconds))
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         """As `Prometheus.samples`."""
-        return self._series(_question("samples", selector, at_seconds))
+        return self._series(selector, _question("samples", selector, at_seconds))
 
-    def _series(self, question: str) -> list[Row]:
+    def _series(self, promql: str, question: str) -> list[Row]:
         return [
-            Row(labels, np.array(times, dtype=np.float64), np.array([float(v) for v in values], dtype=np.float64))
+            Row(
+                _tagged(labels, promql),
+                np.array(times, dtype=np.float64),
+                np.array([float(v) for v in values], dtype=np.float64),
+            )
             for labels, times, values in self._answer(question)
         ]
 
@@ -187,11 +196,22 @@ class ReplaySource:
 
 
 def _question(verb: str, promql: str, *numbers: float) -> str:
-    return "\n".join([verb, " ".join(f"{number:.3f}" for number in numbers), promql])
+    return "\n".join([verb, " ".join(f"{number:.3f}" for number in numbers), TAG.sub(TAG_PREFIX, promql)])
+
+
+def _untagged(labels: Mapping[str, str]) -> dict[str, str]:
+    """The tag of a joint query is another each time; a recording has it without what is drawn."""
+    return {TAG.sub(TAG_PREFIX, name): value for name, value in labels.items()}
+
+
+def _tagged(labels: Mapping[str, str], promql: str) -> dict[str, str]:
+    """With the tag of the query that is asked now."""
+    tag = TAG.search(promql)
+    return {tag[0] if tag and name == TAG_PREFIX else name: value for name, value in labels.items()}
 
 
 def _rows(found: Iterable[Row]) -> list[Any]:
-    return [[dict(each.labels), each.times.tolist(), [repr(v) for v in each.values.tolist()]] for each in found]
+    return [[_untagged(each.labels), each.times.tolist(), [repr(v) for v in each.values.tolist()]] for each in found]
 
 
 def dump(folder: Path, documents: Sequence[Json], recording: Recording) -> None:

@@ -18,12 +18,14 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
-from kcloud_autoscale.observe.prometheus_response import Row
+from kcloud_autoscale.observe.prometheus_response import ResponseBound, Row
 from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, MOST_STEPS, Trace, check_step, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.
 _MAX_AGE_SECONDS = 180.0
+# A query of one's own command line may be as large as the machine bears: 700 series of 10,000 steps.
+_BOUND = ResponseBound(body_bytes=256 * 2**20)
 
 
 def from_options(args: argparse.Namespace, now_seconds: float) -> list[Trace]:
@@ -128,7 +130,9 @@ async def _asked(settings: PrometheusSettings, query: str, start: float, end: fl
         at = start + step
         while at <= end:
             until = min(end, at + (MAX_POINTS - 1) * step)
-            rows += await prometheus.query_range(query, at, until, step, lookback_seconds=_MAX_AGE_SECONDS)
+            rows += await prometheus.query_range(
+                query, at, until, step, lookback_seconds=_MAX_AGE_SECONDS, bound=_BOUND
+            )
             at = until + step
     finally:
         prometheus.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.observe.tenant_queries import ENFORCE_NAMESPACE, TenantQueries
 
 DEFAULT_DAYS = 7.0
 _Given = TypeVar("_Given", float, float | None)
@@ -39,6 +40,22 @@ def refuse_prometheus(args: argparse.Namespace) -> None:
         given = getattr(args, option.removeprefix("--").replace("-", "_"))
         if given is not None:
             raise ConfigError(f"{option} {given} is a question to Prometheus: it needs --prometheus")
+
+
+def add_tenant_queries(group: Any) -> None:
+    """What queries may read, as the operator is told it."""
+    group.add_argument(
+        "--tenant-queries",
+        choices=[each.value for each in TenantQueries],
+        default=ENFORCE_NAMESPACE.mode.value,
+        help="what queries of WorkloadOptimizers may read: TENANT_QUERIES of the operator (default: %(default)s)",
+    )
+    group.add_argument(
+        "--tenant-namespace-label",
+        default=ENFORCE_NAMESPACE.namespace_label,
+        metavar="LABEL",
+        help="label that names the namespace of a series: TENANT_NAMESPACE_LABEL (default: %(default)s)",
+    )
 
 
 def check_outputs(args: argparse.Namespace, options: Sequence[str]) -> None:

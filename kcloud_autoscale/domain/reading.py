@@ -21,6 +21,8 @@ class MissingReason(StrEnum):
     OUT_OF_RANGE = "OutOfRange"  # physically impossible: negative demand, a DCGM sentinel
     AMBIGUOUS = "Ambiguous"  # one series was asked for and several came
     SOURCE_ERROR = "SourceError"  # the source did not answer, or answered garbage
+    TOO_LARGE = "TooLarge"  # one series was asked for and more came than is read
+    REFUSED = "Refused"  # the installation does not allow the query
     NOT_CONFIGURED = "NotConfigured"  # nobody said where to look
     PARTIAL_SAMPLES = "PartialSamples"  # a part of the Ready pods has no samples: what the others tell is a lower bound
 

@@ -33,6 +33,7 @@ from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.promql import TOLD_BY_KUBE_STATE_METRICS
 from kcloud_autoscale.observe.query_session import QuerySession
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 Steps = dict[WorkloadKey, FloatArray | Missing]
@@ -65,21 +66,23 @@ async def demand_steps(
 
 async def _own(asker: QuerySession, members: Sequence[Watched], span: Span) -> Steps:
     """Of queries of their own, those that look back equally far in one go."""
-    alike: defaultdict[int, set[str]] = defaultdict(set)
+    alike: defaultdict[int, set[TenantQuery]] = defaultdict(set)
     for each in members:
-        alike[looked_back_steps(_query(each), span.step_seconds)].add(_query(each))
+        alike[looked_back_steps(_query(each).text, span.step_seconds)].add(_query(each))
 
-    answers: dict[str, FloatArray | Missing] = {}
+    answers: dict[TenantQuery, FloatArray | Missing] = {}
 
-    async def ask(back: int, texts: set[str]) -> None:
-        for text, found in (await asker.own_steps(texts, span.reaching_back(back), "demand")).items():
-            answers[text] = found if isinstance(found, Missing) else away_from_gaps(found, back)[back:]
+    async def ask(back: int, queries: set[TenantQuery]) -> None:
+        for query, found in (await asker.own_steps(queries, span.reaching_back(back), "demand")).items():
+            answers[query] = found if isinstance(found, Missing) else away_from_gaps(found, back)[back:]
 
     await asyncio.gather(*(ask(*each) for each in alike.items()))
     return {each.key: answers[_query(each)] for each in members}
 
 
-def forget_unfilled(values: Steps, members: Sequence[Watched], unfilled: Collection[str], step_seconds: float) -> None:
+def forget_unfilled(
+    values: Steps, members: Sequence[Watched], unfilled: Collection[TenantQuery], step_seconds: float
+) -> None:
     """Make unknown what the newest steps were told through a range that samples do not fill at present.
 
     What lies beside a gap in the past is known by the gap; at the end of the past there is none yet.
@@ -88,7 +91,7 @@ def forget_unfilled(values: Steps, members: Sequence[Watched], unfilled: Collect
         found = values.get(each.key)
         if each.query is None or each.query not in unfilled or found is None or isinstance(found, Missing):
             continue
-        found[-(looked_back_steps(each.query, step_seconds) + 1) :] = np.nan
+        found[-(looked_back_steps(each.query.text, step_seconds) + 1) :] = np.nan
 
 
 def forget_partial(
@@ -107,7 +110,7 @@ def forget_partial(
         if each.key not in partial or found is None or isinstance(found, Missing):
             continue
         if each.query is not None:
-            back = looked_back_steps(each.query, span.step_seconds)
+            back = looked_back_steps(each.query.text, span.step_seconds)
         else:
             back = math.ceil(
                 (rate_window_seconds(span.step_seconds, interval := scrapes[each.key]) + silent_seconds(interval))
@@ -116,7 +119,7 @@ def forget_partial(
         found[-(back + 1) :] = np.nan
 
 
-def _query(each: Watched) -> str:
+def _query(each: Watched) -> TenantQuery:
     assert each.query is not None
     return each.query
 

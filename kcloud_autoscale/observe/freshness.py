@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kcloud_autoscale.api.promql import Selector
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.observe.coverage import covered_now
 from kcloud_autoscale.observe.history import Span
-from kcloud_autoscale.observe.promql_selectors import Selector, promql_selectors
 from kcloud_autoscale.observe.query_session import QuerySession
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
 
 # Instants in a range at which the newest sample is looked at: a range of two minutes every 10 s. What is scraped more
 # often than that counts as scraped that often, so that a twelfth of a range and a half may go unseen.
@@ -41,24 +42,29 @@ class Freshness:
     unfilled: str = ""
 
 
-async def freshness(asker: QuerySession, texts: Collection[str]) -> dict[str, Freshness]:
+async def freshness(asker: QuerySession, queries: Collection[TenantQuery]) -> dict[TenantQuery, Freshness]:
     """Of each query. A selector that has no sample at all, or that the server does not take, tells nothing."""
-    of_text = {text: promql_selectors(text) for text in texts}
-    times = await _newest({look for found in of_text.values() for look in found}, asker)
-    return {text: _freshness([(look, times[look]) for look in found], asker) for text, found in of_text.items()}
+    times = await _newest({(query.namespace, each) for query in queries for each in query.selectors}, asker)
+    return {
+        query: _freshness([(each, times[query.namespace, each]) for each in query.selectors], asker)
+        for query in queries
+    }
 
 
-async def _newest(wanted: Collection[Selector], asker: QuerySession) -> Mapping[Selector, FloatArray]:
-    """Unix times of the newest samples at `INSTANTS` + 1 instants of each range, NaN for none."""
-    by_range: defaultdict[float, dict[str, Selector]] = defaultdict(dict)
-    for look in wanted:
-        by_range[look.back_seconds][f"max(timestamp({look.selector}))"] = look
-    found: dict[Selector, FloatArray] = {}
+async def _newest(
+    wanted: Collection[tuple[str, Selector]], asker: QuerySession
+) -> Mapping[tuple[str, Selector], FloatArray]:
+    """Unix times of the newest samples at `INSTANTS` + 1 instants of each range, NaN for none; by namespace."""
+    by_range: defaultdict[float, dict[TenantQuery, tuple[str, Selector]]] = defaultdict(dict)
+    for namespace, selector in wanted:
+        query = TenantQuery(namespace, f"max(timestamp({selector.text}))")
+        by_range[selector.back_seconds][query] = (namespace, selector)
+    found: dict[tuple[str, Selector], FloatArray] = {}
 
-    async def ask(back: float, asked: Mapping[str, Selector]) -> None:
+    async def ask(back: float, asked: Mapping[TenantQuery, tuple[str, Selector]]) -> None:
         span = _span(back, asker.now_seconds)
-        for text, times in (await asker.own_steps(asked.keys(), span, "age")).items():
-            found[asked[text]] = np.full(span.steps, np.nan) if isinstance(times, Missing) else times
+        for query, times in (await asker.own_steps(asked.keys(), span, "age")).items():
+            found[asked[query]] = np.full(span.steps, np.nan) if isinstance(times, Missing) else times
 
     await asyncio.gather(*(ask(*each) for each in by_range.items()))
     return found
@@ -78,7 +84,7 @@ def _freshness(known: Collection[tuple[Selector, FloatArray]], asker: QuerySessi
         last = min(float(np.nanmax(times)), asker.now_seconds)
         newest = last if newest is None else min(newest, last)
         if look.back_seconds and not _fills(times, _span(look.back_seconds, asker.now_seconds).ends):
-            unfilled = f"samples do not fill the {look.back_seconds:g} s that {look.selector} looks back over"
+            unfilled = f"samples do not fill the {look.back_seconds:g} s that {look.text} looks back over"
     return Freshness(newest, unfilled)
 
 

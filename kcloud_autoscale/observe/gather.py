@@ -50,6 +50,7 @@ from kcloud_autoscale.observe.signals import (
 )
 from kcloud_autoscale.observe.survey import DemandSources, leaves_source_open
 from kcloud_autoscale.observe.targets import Target, Targets
+from kcloud_autoscale.observe.tenant_queries import ENFORCE_NAMESPACE, TenantQueryRules
 from kcloud_autoscale.observe.turns import WHOLE_VALUES, Turns
 from kcloud_autoscale.observe.watched import Watched, by_preset, watched
 
@@ -66,6 +67,7 @@ class GatherSettings:
         history_budget_seconds: For reading history, after that.
         capacity_step_seconds: Spacing of the pairs a replica's capacity is learned from: a quantile of five minutes'
             requests is steadier than one of a minute's, and two weeks of them are cheap.
+        tenant_queries: What users' own queries may ask.
         single_look: No other look follows: whole histories of everybody, and pairs of those without load at present.
     """
 
@@ -74,6 +76,7 @@ class GatherSettings:
     budget_seconds: float = 10.0
     history_budget_seconds: float = 10.0
     capacity_step_seconds: float = 300.0
+    tenant_queries: TenantQueryRules = ENFORCE_NAMESPACE
     single_look: bool = False
 
 
@@ -99,7 +102,7 @@ class Gatherer:
         self._targets = Targets(informers)
         self._sources = DemandSources()
         self._scrapes = ScrapeIntervals()
-        self._isolated = IsolatedQueries()
+        self._isolated, self._isolated_steps = IsolatedQueries(), IsolatedQueries()
         self._capacity_until: dict[WorkloadKey, float] = {}
         at_once = math.inf if self._settings.single_look else WHOLE_VALUES
         self._demand_turns, self._capacity_turns = Turns(at_once), Turns(at_once)
@@ -120,7 +123,8 @@ class Gatherer:
             sources: Mapping[WorkloadKey, str | Missing] = dict.fromkeys(open_sources, away)
         else:
             sources = await self._sources.of(asker, open_sources)
-        fleet = [watched(policy.workloads[key], target, sources.get(key)) for key, target in targets.items()]
+        rules = self._settings.tenant_queries
+        fleet = [watched(policy.workloads[key], each, rules, sources.get(key)) for key, each in targets.items()]
         if isinstance(away, Missing):
             return self._without_prometheus(fleet, away, now_seconds)
         askable = [each for each in fleet if each.unknown is None]
@@ -140,7 +144,14 @@ class Gatherer:
         )
 
     def _asker(self, policy: FleetPolicy, now_seconds: float, limit_seconds: float) -> QuerySession:
-        return QuerySession(self._prometheus, now_seconds, limit_seconds, policy.max_metric_age_seconds, self._isolated)
+        return QuerySession(
+            source=self._prometheus,
+            now_seconds=now_seconds,
+            limit_seconds=limit_seconds,
+            max_age_seconds=policy.max_metric_age_seconds,
+            isolated=self._isolated,
+            isolated_steps=self._isolated_steps,
+        )
 
     async def _now(
         self,

@@ -22,6 +22,7 @@ from kcloud_autoscale.observe.present import DEFAULT_LATENCY_QUANTILE, average_k
 from kcloud_autoscale.observe.presets import Preset
 from kcloud_autoscale.observe.promql import TOLD_BY_KUBE_STATE_METRICS
 from kcloud_autoscale.observe.query_session import MAX_NAMES, MAX_SAMPLES, QuerySession
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
 from kcloud_autoscale.observe.turns import Turns
 from kcloud_autoscale.observe.watched import Watched, subjects
 
@@ -60,7 +61,7 @@ async def demand_histories(
     reach: Reach,
     scrapes: Mapping[WorkloadKey, float],
     turns: Turns,
-    unfilled: Collection[str] = (),
+    unfilled: Collection[TenantQuery] = (),
     partial: Collection[WorkloadKey] = (),
 ) -> dict[WorkloadKey, DemandHistory]:
     """The steps each workload has not been fed; workloads that are not ready when the time is up come next cycle.
@@ -208,10 +209,10 @@ async def _metric_steps(
     scrapes: Mapping[WorkloadKey, float],
 ) -> Steps:
     if target.query is not None:
-        query, unit = target.query, user_unit(target.name)
-        found = await asker.own_steps({each.filled(query) for each in members}, span, target.name)
-        scaled = {text: each if isinstance(each, Missing) else each / unit for text, each in found.items()}
-        return {each.key: scaled[each.filled(query)] for each in members}
+        template, unit = target.query, user_unit(target.name)
+        found = await asker.own_steps({each.filled(template) for each in members}, span, target.name)
+        scaled = {query: each if isinstance(each, Missing) else each / unit for query, each in found.items()}
+        return {each.key: scaled[each.filled(template)] for each in members}
     if target.name in ("gpu", "npu"):
         own = [each.pods_subject for each in members if each.pods_subject is not None]
         return await asker.grouped_steps(

@@ -25,7 +25,8 @@ from kcloud_autoscale.observe.prometheus_response import Point, shown
 from kcloud_autoscale.observe.query_session import QuerySession, reading
 from kcloud_autoscale.observe.sampled_pods import SampledPods, own_pods, preset_pods
 from kcloud_autoscale.observe.signals import FleetSignals, PodReadings
-from kcloud_autoscale.observe.watched import Watched, by_scrape, subjects
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
+from kcloud_autoscale.observe.watched import Watched, by_scrape, metric_field, subjects
 
 DEFAULT_LATENCY_QUANTILE = 0.95
 
@@ -47,12 +48,12 @@ class Present:
         newest: Unix time of the newest sample of a workload's preset.
         latency: By quantile, in seconds.
         waiting: Requests in the queue.
-        own: Users' own queries, by text.
-        freshness: What those were answered from, by text.
+        own: Users' own queries.
+        freshness: What those were answered from.
         cpu_cores: Per pod, mean over `cpu_window_seconds`.
         memory_bytes: Per pod.
         pods: Of workloads with a preset, the Ready pods by whether it has samples of them.
-        own_pods: The same of users' own queries, by workload and text.
+        own_pods: The same of users' own queries, by workload and query.
         away: Why nothing could be asked at all; None when it could.
     """
 
@@ -60,19 +61,19 @@ class Present:
     newest: dict[WorkloadKey, float] = field(default_factory=dict)
     latency: dict[tuple[WorkloadKey, float], Point | Missing] = field(default_factory=dict)
     waiting: dict[WorkloadKey, Point | Missing] = field(default_factory=dict)
-    own: dict[str, Point | Missing] = field(default_factory=dict)
-    freshness: dict[str, Freshness] = field(default_factory=dict)
+    own: dict[TenantQuery, Point | Missing] = field(default_factory=dict)
+    freshness: dict[TenantQuery, Freshness] = field(default_factory=dict)
     cpu_cores: PodReadings = field(default_factory=PodReadings)
     cpu_window_seconds: float = 0.0
     memory_bytes: PodReadings = field(default_factory=PodReadings)
     pods: dict[WorkloadKey, SampledPods] = field(default_factory=dict)
-    own_pods: dict[tuple[WorkloadKey, str], SampledPods] = field(default_factory=dict)
+    own_pods: dict[tuple[WorkloadKey, TenantQuery], SampledPods] = field(default_factory=dict)
     away: Missing | None = None
 
     @property
-    def unfilled(self) -> frozenset[str]:
+    def unfilled(self) -> frozenset[TenantQuery]:
         """Users' own queries whose ranges samples do not fill at present."""
-        return frozenset(text for text, fresh in self.freshness.items() if fresh.unfilled)
+        return frozenset(query for query, fresh in self.freshness.items() if fresh.unfilled)
 
     @property
     def partial(self) -> frozenset[WorkloadKey]:
@@ -133,9 +134,12 @@ def _metric(
     if found.away is not None:
         return MetricObservation(target.name, found.away)
     if target.query is not None:
-        text = each.filled(target.query)
-        scale = user_unit(target.name)
-        return MetricObservation(target.name, _own_reading(each, found, text, shown(text), max_age_seconds, now, scale))
+        query = each.filled(target.query)
+        if query.refused:
+            why = f"{metric_field(target.name)}: {query.refused}"
+            return MetricObservation(target.name, Missing(MissingReason.REFUSED, why))
+        scale, what = user_unit(target.name), shown(query.text)
+        return MetricObservation(target.name, _own_reading(each, found, query, what, max_age_seconds, now, scale))
     match target.name:
         case "requests":
             return MetricObservation("requests", found.demand[each.key])
@@ -170,14 +174,14 @@ def _dated(
 
 
 def _own_reading(
-    each: Watched, found: Present, text: str, what: str, max_age_seconds: float, now: float, scale: float = 1.0
+    each: Watched, found: Present, query: TenantQuery, what: str, max_age_seconds: float, now: float, scale: float = 1.0
 ) -> BoundedReading:
     """A user's own query with the age of its samples; nothing where they do not fill what it looks back over."""
-    fresh = found.freshness.get(text, Freshness())
-    read = _fresh(found.own[text], what, fresh.newest_seconds, max_age_seconds, now, scale)
+    fresh = found.freshness.get(query, Freshness())
+    read = _fresh(found.own[query], what, fresh.newest_seconds, max_age_seconds, now, scale)
     if fresh.unfilled and isinstance(read, Sample):
         return Missing(MissingReason.NO_DATA, f"{what}: {fresh.unfilled}")
-    return found.own_pods.get((each.key, text), SampledPods()).bound(read)
+    return found.own_pods.get((each.key, query), SampledPods()).bound(read)
 
 
 def _fresh(
@@ -281,10 +285,10 @@ async def _waiting(asker: QuerySession, found: Present, preset: Preset, members:
 
 
 async def _own(asker: QuerySession, found: Present, watched: Sequence[Watched]) -> None:
-    asked = {(each.key, text): (each, text) for each in watched for text in _own_queries(each)}
-    texts = {text for _, text in asked.values()}
+    asked = [(each, query) for each in watched for query in _own_queries(each) if not query.refused]
+    queries = {query for _, query in asked}
     answers, fresh, sampled = await asyncio.gather(
-        asker.own(texts, "query"), freshness(asker, texts), own_pods(asker, asked.values())
+        asker.own(queries, "query"), freshness(asker, queries), own_pods(asker, asked)
     )
     found.own |= answers
     found.own_pods |= sampled
@@ -309,10 +313,10 @@ def _built_in(each: Watched, name: str) -> list[MetricTarget]:
     return [target for target in each.policy.targets if target.name == name and target.query is None]
 
 
-def _own_queries(each: Watched) -> set[str]:
+def _own_queries(each: Watched) -> set[TenantQuery]:
     """What a workload asks in words of its own: its demand, and metrics of its target."""
-    texts = {each.filled(t.query) for t in each.policy.targets if t.query is not None} if each.pods_subject else set()
-    return texts | ({each.query} if each.query else set())
+    queries = {each.filled(t.query) for t in each.policy.targets if t.query is not None} if each.pods_subject else set()
+    return queries | ({each.query} if each.query else set())
 
 
 def average_kinds(target: MetricTarget) -> bool:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -26,12 +26,21 @@ from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from kcloud_autoscale.domain.errors import ObservationError
-from kcloud_autoscale.observe import prometheus_response
-from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row, shown
+from kcloud_autoscale.observe.prometheus_response import (
+    DEFAULT_BOUND,
+    Point,
+    PrometheusError,
+    ResponseBound,
+    Row,
+    TooLargeError,
+    points,
+    refusal,
+    rows,
+    shown,
+)
 
 T = TypeVar("T")
 
-MAX_BODY_BYTES = 128 * 2**20
 MAX_POINTS = 11_000  # per series and range query; Prometheus refuses more
 CONNECT_TIMEOUT_SECONDS = 3.0
 RETRY_DELAYS_SECONDS = (0.2, 0.8)
@@ -60,6 +69,16 @@ class PrometheusSettings:
     ca_file: Path | None = None
     timeout_seconds: float = 30.0
     threads: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[T]):
+    """One query: how it is sent within so many seconds, how the answer is read, and how much of one."""
+
+    promql: str
+    ask: Callable[[PrometheusConnect, float], bytes]
+    parse: Callable[[bytes], T]
+    bound: ResponseBound = DEFAULT_BOUND
 
 
 def _ignore(outcome: str, duration_seconds: float) -> None:
@@ -99,6 +118,7 @@ class Prometheus:
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         """Evaluate at one instant.
 
@@ -108,17 +128,20 @@ class Prometheus:
             timeout_seconds: Longest to wait, within that of the settings.
             lookback_seconds: How old a sample may be to stand for its series; the server's own 300 s if None. A
                 parameter of Prometheus; stores that do not know it ignore it.
+            bound: How much may come back. Its `limit` is kept by Prometheus from 3.0 on; others send everything, of
+                which no more than the bound is read.
 
         Raises:
+            TooLargeError: More came.
             PrometheusError: With the query and the cause.
         """
-        form = {"time": _time(at_seconds), **_lookback(lookback_seconds)}
+        form = {"time": _time(at_seconds), **_limit(bound), **_lookback(lookback_seconds)}
 
         def ask(connect: PrometheusConnect, seconds: float) -> bytes:
             result: bytes = connect.custom_query(promql, form, seconds)
             return result
 
-        return await self._ask(promql, ask, prometheus_response.points, timeout_seconds)
+        return await self._ask(_Question(promql, ask, lambda body: points(body, bound.series), bound), timeout_seconds)
 
     async def query_range(
         self,
@@ -128,6 +151,7 @@ class Prometheus:
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         """Evaluate at ``start, start + step, …, end``; at most 11,000 times. ``lookback_seconds`` as for `query`.
 
@@ -140,11 +164,12 @@ class Prometheus:
 
         def ask(connect: PrometheusConnect, seconds: float) -> bytes:
             start, end = datetime.fromtimestamp(start_seconds, UTC), datetime.fromtimestamp(end_seconds, UTC)
-            exact = {"start": _time(start_seconds), "end": _time(end_seconds), **_lookback(lookback_seconds)}
+            exact = {"start": _time(start_seconds), "end": _time(end_seconds), **_limit(bound)}
+            exact |= _lookback(lookback_seconds)
             result: bytes = connect.custom_query_range(promql, start, end, f"{step_seconds:g}", exact, seconds)
             return result
 
-        return await self._ask(promql, ask, prometheus_response.rows, timeout_seconds)
+        return await self._ask(_Question(promql, ask, lambda body: rows(body, bound.series), bound), timeout_seconds)
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         """Stored samples of a range selector, as in ``up[10m]``.
@@ -157,7 +182,7 @@ class Prometheus:
             result: bytes = connect.custom_query(selector, {"time": _time(at_seconds)}, seconds)
             return result
 
-        return await self._ask(selector, ask, prometheus_response.rows, timeout_seconds)
+        return await self._ask(_Question(selector, ask, rows), timeout_seconds)
 
     async def ready(self) -> bool:
         """Whether ``/-/ready`` says so within a few seconds."""
@@ -178,40 +203,35 @@ class Prometheus:
         for session in self._sessions:
             session.close()
 
-    async def _ask(
-        self,
-        promql: str,
-        ask: Callable[[PrometheusConnect, float], bytes],
-        parse: Callable[[bytes], T],
-        timeout_seconds: float | None,
-    ) -> T:
+    async def _ask(self, question: _Question[T], timeout_seconds: float | None) -> T:
         limit = min(self._settings.timeout_seconds, timeout_seconds or self._settings.timeout_seconds)
         deadline = time.monotonic() + limit
         # Waiting for a thread counts: otherwise a cycle that gave up leaves its queue to the next one.
         try:
             async with asyncio.timeout(limit + 0.5), self._slots:
                 loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._pool, self._within, promql, ask, parse, deadline)
+                return await loop.run_in_executor(self._pool, self._within, question, deadline)
         except TimeoutError as error:
-            raise PrometheusError(f"no answer within {limit:g} s to {shown(promql)}", transient=True) from error
+            why = f"no answer within {limit:g} s to {shown(question.promql)}"
+            raise PrometheusError(why, transient=True) from error
 
-    def _within(
-        self,
-        promql: str,
-        ask: Callable[[PrometheusConnect, float], bytes],
-        parse: Callable[[bytes], T],
-        deadline: float,
-    ) -> T:
+    def _within(self, question: _Question[T], deadline: float) -> T:
         """In a worker thread: ask, and again after a short wait while the error is a passing one."""
         started = time.monotonic()
         for delay_seconds in (*RETRY_DELAYS_SECONDS, None):
             try:
-                result = parse(ask(self._connect(), deadline - time.monotonic()))
+                connect = self._connect()
+                connect._session.most_bytes = question.bound.body_bytes  # the thread's own
+                result = question.parse(question.ask(connect, deadline - time.monotonic()))
+            except TooLargeError:
+                self._answered("error", time.monotonic() - started)
+                raise
             except PrometheusError as error:
                 left = deadline - time.monotonic()
                 if not error.transient or delay_seconds is None or left <= delay_seconds:
                     self._answered("error", time.monotonic() - started)
-                    message = str(error) if isinstance(error, _UnreachableError) else f"{error}; query: {shown(promql)}"
+                    unreachable = isinstance(error, _UnreachableError)
+                    message = str(error) if unreachable else f"{error}; query: {shown(question.promql)}"
                     raise PrometheusError(message, error.transient, error.about_query) from error
                 time.sleep(delay_seconds)
             else:
@@ -253,6 +273,7 @@ class _Session(requests.Session):
         super().__init__()
         self._settings = settings
         self._dated = dated
+        self.most_bytes = DEFAULT_BOUND.body_bytes
         # Neither proxies nor a .netrc of the environment: the address is the operator's own setting.
         self.trust_env = False
         if settings.ca_file is not None:
@@ -282,14 +303,14 @@ class _Session(requests.Session):
                 timeout=(min(CONNECT_TIMEOUT_SECONDS, limit_seconds), limit_seconds),
             ) as response:
                 self._dated(response.headers.get("Date", ""))
-                body = _read(response, deadline)
+                body = _read(response, deadline, self.most_bytes)
         except (requests.RequestException, HTTPError, OSError) as error:
             kind = _UnreachableError if isinstance(error, requests.ConnectionError) else PrometheusError
             raise kind(f"{url} does not answer: {_cause(error)}", transient=True) from error
         if response.is_redirect:
             raise PrometheusError(f"{url} redirects to {response.headers.get('Location')}, which is not followed")
         if response.status_code != 200:
-            raise prometheus_response.refusal(response.status_code, body)
+            raise refusal(response.status_code, body)
         return body
 
     def _headers(self) -> dict[str, str]:
@@ -306,15 +327,16 @@ class _Session(requests.Session):
         return self._settings.username, _secret(self._settings.password_file)
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
+def _read(response: requests.Response, deadline: float, most_bytes: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
+    # The connection of an answer that is given up is closed, not read to its end.
     # read1 gives what has come; iter_content would wait for a full piece, and a dripping server never fills one.
     while piece := response.raw.read1(2**18, decode_content=True):
         pieces.append(piece)
         size += len(piece)
-        if size > MAX_BODY_BYTES:
-            raise PrometheusError(f"the answer is larger than {MAX_BODY_BYTES // 2**20} MiB")
+        if size > most_bytes:
+            raise TooLargeError(f"the answer is larger than {most_bytes // 1024:,} KiB")
         if time.monotonic() > deadline:
             raise PrometheusError(f"the answer was not complete in time, after {size} bytes", transient=True)
     return b"".join(pieces)
@@ -331,6 +353,11 @@ def _cause(error: Exception) -> str:
     """The innermost reason: requests wraps it four times."""
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return shown(str(reason or error))
+
+
+def _limit(bound: ResponseBound) -> dict[str, str]:
+    # One more than may come tells an answer that is cut off from one that just fits.
+    return {"limit": str(bound.series + 1)}
 
 
 def _lookback(seconds: float | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ arrays, so the samples are cut out of the text first and only the labels go thro
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,12 @@ from kcloud_autoscale.domain.errors import ObservationError
 from kcloud_autoscale.domain.series import FloatArray
 
 _VALUES = b'"values":[['
+_VECTOR = b'"result":[{'
+_COMMA = re.compile(r"\s*,\s*")
 # A quote inside a JSON string is escaped, so this key cannot occur within a label value.
+
+# Prometheus' own words where it has kept to `limit`.
+_CUT_OFF = "truncated due to limit"
 
 MAX_SHOWN = 160
 
@@ -35,6 +41,30 @@ class PrometheusError(ObservationError):
         super().__init__(message)
         self.transient = transient
         self.about_query = about_query
+
+
+class TooLargeError(PrometheusError):
+    """The answer is larger than the query may give: what is asked for is at fault, not the server."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, about_query=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseBound:
+    """How much an answer may hold. A series costs 4 KB of memory when it is read, whatever it takes on the wire.
+
+    Attributes:
+        series: At most; servers that know ``limit`` are asked for one more than that and send no others.
+        body_bytes: At most, unpacked; what is longer is not read to its end.
+    """
+
+    series: int = 100_000
+    body_bytes: int = 64 * 2**20
+
+
+DEFAULT_BOUND = ResponseBound()
+"""For what the operator itself asks about nodes and pods: 100,000 pods with 600 bytes of labels each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +85,39 @@ class Row:
     values: FloatArray
 
 
-def points(body: bytes) -> list[Point]:
+def points(body: bytes, most_series: int = DEFAULT_BOUND.series) -> list[Point]:
     """Series of an instant query; a scalar is one series without labels.
 
     Raises:
+        TooLargeError: More than ``most_series``.
         PrometheusError: Not the JSON of a successful query.
     """
-    kind, result = _result(_parsed(body))
+    skeleton, found = _cut_points(body, most_series)
+    kind, result = _result(_parsed(skeleton), most_series)
     if kind == "scalar":
         return [_point({"metric": {}, "value": result})]
     if kind != "vector":
         raise PrometheusError(f"the query gives a {kind}; a vector or scalar is needed")
-    return [_point(item) for item in _items(result)]
+    items = _items(result)
+    _check_count(len(items), most_series)
+    return found or [_point(item) for item in items]
 
 
-def rows(body: bytes) -> list[Row]:
+def rows(body: bytes, most_series: int = DEFAULT_BOUND.series) -> list[Row]:
     """Series of a range query.
 
     Raises:
+        TooLargeError: More than ``most_series``.
         PrometheusError: Not the JSON of a successful query, or samples that are not in order of time.
     """
     skeleton, texts = _cut_samples(body)
-    kind, result = _result(_parsed(skeleton))
+    _check_count(len(texts), most_series)
+    kind, result = _result(_parsed(skeleton), most_series)
     if kind != "matrix":
         raise PrometheusError(f"the range query gives a {kind}; a matrix is needed")
-    return [_row(item, texts) for item in _items(result)]
+    items = _items(result)
+    _check_count(len(items), most_series)
+    return [_row(item, texts) for item in items]
 
 
 def shown(query: str) -> str:
@@ -98,6 +136,37 @@ def refusal(status: int, body: bytes) -> PrometheusError:
     return PrometheusError(
         f"HTTP {status}: {words}", transient=status in (408, 429) or status >= 500, about_query=status in (400, 422)
     )
+
+
+def _check_count(series: int, most_series: int) -> None:
+    if series > most_series:
+        raise TooLargeError(f"the answer has more than {most_series} series")
+
+
+def _cut_points(body: bytes, most_series: int) -> tuple[bytes, list[Point]]:
+    """The JSON without its list of series, and the series.
+
+    Each goes through the parser by itself: one call for 64 MiB would keep every other thread, the one that renews the
+    Lease among them, waiting for a second. What is not written as Prometheus writes it is left where it is.
+    """
+    start = body.find(_VECTOR)
+    if start < 0:
+        return body, []
+    start += len(_VECTOR) - 1
+    text, position = body[start:].decode(errors="replace"), 0
+    found: list[Point] = []
+    decoder = json.JSONDecoder()
+    try:
+        while True:
+            item, position = decoder.raw_decode(text, position)
+            _check_count(len(found) + 1, most_series)
+            found.append(_point(item))
+            if not (comma := _COMMA.match(text, position)):
+                break
+            position = comma.end()
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise PrometheusError(f"the answer is no JSON ({error})", transient=True) from error
+    return body[:start] + text[position:].encode(errors="replace"), found
 
 
 def _cut_samples(body: bytes) -> tuple[bytes, list[bytes]]:
@@ -124,7 +193,7 @@ def _parsed(body: bytes) -> Any:
         raise PrometheusError(f"the answer is {what}: {head or 'it is empty'}") from error
 
 
-def _result(answer: Any) -> tuple[str, Any]:
+def _result(answer: Any, most_series: int) -> tuple[str, Any]:
     if not isinstance(answer, dict):
         raise PrometheusError("the answer is JSON, but no object")
     if answer.get("status") != "success":
@@ -132,6 +201,8 @@ def _result(answer: Any) -> tuple[str, Any]:
         raise PrometheusError(f"status {answer.get('status')!r}: {words}", about_query=True)
     # Remarks of the query engine on odd data come with whole answers; a storage that failed leaves part of it out.
     partial = [str(each) for each in answer.get("warnings") or () if not str(each).startswith("PromQL ")]
+    if any(_CUT_OFF in each for each in partial):
+        raise TooLargeError(f"the answer has more than {most_series} series")
     if partial:
         raise PrometheusError(f"partial answer: {shown('; '.join(partial))}", transient=True)
     data = answer.get("data")

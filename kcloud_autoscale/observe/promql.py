@@ -7,10 +7,11 @@ vowels, which keeps ``llm`` and ``llm-batch`` apart: ``batch-6d9f7c5b8-x2k4z`` i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+
+from kcloud_autoscale.api.promql import quoted
 
 _HASH = "[bcdf-hj-np-tv-xz2456789]"
 
@@ -18,10 +19,6 @@ _HASH = "[bcdf-hj-np-tv-xz2456789]"
 MAX_QUERY_LENGTH = 16_000
 
 GROUP = ("namespace", "workload")
-
-# Strings and comments are skipped as one, quotes that are left over and brackets are looked at.
-_TOKENS = re.compile(r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`|#[^\n]*|["'`]|[(){}\[\]]""")
-_CLOSING = {")": "(", "}": "{", "]": "["}
 
 
 class PodNaming(Enum):
@@ -98,33 +95,9 @@ Expression = Callable[[str], str]
 """From label matchers to an expression that keeps labels: ``lambda m: f"rate(x_total{{{m}}}[1m])"``."""
 
 
-def quote(value: str) -> str:
-    """A PromQL string literal. The only way a value from outside gets into a query."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
-
-
 def literal(value: str) -> str:
     """A regular expression (RE2) that matches exactly this text."""
     return "".join("\\" + letter if letter in r"\.+*?()|[]{}^$" else letter for letter in value)
-
-
-def self_contained(text: str) -> bool:
-    """Whether every bracket and string of an expression ends within it, so that it stays inside brackets of ours.
-
-    ``a) or (b`` does not: between our brackets it would say something about what stands beside it. No more is
-    checked: what is no PromQL is for the server to say.
-    """
-    opened: list[str] = []
-    for token in _TOKENS.findall(text):
-        if token in ("(", "{", "["):
-            opened.append(token)
-        elif token in _CLOSING:
-            if not opened or opened.pop() != _CLOSING[token]:
-                return False
-        elif token in ('"', "'", "`"):
-            return False
-    return not opened
 
 
 def any_of(values: Iterable[str]) -> str:
@@ -154,9 +127,9 @@ def matchers(selection: Selection, identity: Identity) -> str:
     names = any_of(selection.names)
     wanted = f"(?:{names}){selection.naming.value}" if identity.is_pod else names
     parts = [
-        f"{identity.namespace}=~{quote(any_of(selection.namespaces))}",
-        f"{identity.name}=~{quote(wanted)}",
-        *(f"{label}=~{quote(any_of(values))}" for label, values in selection.labels if label != identity.name),
+        f"{identity.namespace}=~{quoted(any_of(selection.namespaces))}",
+        f"{identity.name}=~{quoted(wanted)}",
+        *(f"{label}=~{quoted(any_of(values))}" for label, values in selection.labels if label != identity.name),
     ]
     if identity.unless:
         parts.append(f'{identity.unless}=""')
@@ -179,7 +152,7 @@ def named(expression: str, selection: Selection, identity: Identity) -> str:
 
 
 def _relabelled(expression: str, label: str, source: str, pattern: str = "(.+)") -> str:
-    return f'label_replace({expression}, "{label}", "$1", "{source}", {quote(pattern)})'
+    return f'label_replace({expression}, "{label}", "$1", "{source}", {quoted(pattern)})'
 
 
 def by_workload(
@@ -206,7 +179,7 @@ def pods_in(expression: Expression, namespaces: Sequence[str], identities: Seque
     """Series of all pods in the namespaces (of every namespace when none is given), as ``namespace`` and ``pod``."""
     parts = []
     for identity in identities:
-        where = f"=~{quote(any_of(namespaces))}" if namespaces else '!=""'
+        where = f"=~{quoted(any_of(namespaces))}" if namespaces else '!=""'
         inside = [f"{identity.namespace}{where}", f'{identity.name}!=""']
         if identity.unless:
             inside.append(f'{identity.unless}=""')

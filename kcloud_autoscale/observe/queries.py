@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kcloud_autoscale.api.promql import quoted
 from kcloud_autoscale.observe.presets import Preset, seconds
 from kcloud_autoscale.observe.promql import (
     GROUP,
@@ -19,7 +20,6 @@ from kcloud_autoscale.observe.promql import (
     literal,
     pod_names,
     pods_in,
-    quote,
     with_matcher,
 )
 
@@ -87,10 +87,10 @@ def own_pods_counted(selector: str, namespace: str, pods: Sequence[str], back_se
     Two fewer are a scrape that was missed and one that is due. A pod all of whose targets answered all the time is
     counted too: it exports nothing because nobody asks it anything.
     """
-    named, window = f"pod=~{quote(pod_names(pods))}", seconds(back_seconds)
+    named, window = f"pod=~{quoted(pod_names(pods))}", seconds(back_seconds)
     counted = f"count_over_time({with_matcher(selector, named)}[{window}])"
     enough = f"max by (pod) ({counted}) >= on () group_left () (max({counted}) - 2)"
-    up = f"min by (pod) (min_over_time(up{{namespace={quote(namespace)}, {named}}}[{window}])) == 1"
+    up = f"min by (pod) (min_over_time(up{{namespace={quoted(namespace)}, {named}}}[{window}])) == 1"
     return f"count(({enough}) or ({up})) and on () count({counted})"
 
 
@@ -267,7 +267,7 @@ def most_scraped(metric: str, window_seconds: float) -> str:
 
 def stored_samples(metric: str, labels: Mapping[str, str], window_seconds: float) -> str:
     """Range selector of one series."""
-    exact = ", ".join(f"{name}={quote(value)}" for name, value in labels.items() if name != "__name__")
+    exact = ", ".join(f"{name}={quoted(value)}" for name, value in labels.items() if name != "__name__")
     return f"{metric}{{{exact}}}[{seconds(window_seconds)}]"
 
 
@@ -287,7 +287,7 @@ def _substituted(text: str, placeholder: str, value: str) -> str:
     before, *rest = text.split(placeholder)
     for piece in rest:
         pattern = _in_literal_after(before, "=~") or _in_literal_after(before, "!~")
-        before += quote(literal(value) if pattern else value)[1:-1] + piece
+        before += quoted(literal(value) if pattern else value)[1:-1] + piece
     return before
 
 

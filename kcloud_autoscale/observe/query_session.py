@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,9 +18,18 @@ from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe.fetch import Build, Subject, ask, hand_out, only, selections
 from kcloud_autoscale.observe.history import Span, on_grid
-from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row, shown
+from kcloud_autoscale.observe.prometheus_response import (
+    DEFAULT_BOUND,
+    Point,
+    PrometheusError,
+    ResponseBound,
+    Row,
+    TooLargeError,
+    shown,
+)
 from kcloud_autoscale.observe.promql import Selection
 from kcloud_autoscale.observe.query_batching import MOST_TOGETHER, IsolatedQueries, answers_of
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
 
 K = TypeVar("K")
 S = TypeVar("S", Point, Row)
@@ -31,6 +41,16 @@ MAX_NAMES = 500
 # is not.
 MAX_JOINT_SAMPLES = 1000
 
+# Bounds of answers. A sample is `[1700000000.123,"12345.678901234567"],` at most.
+SAMPLE_BYTES = 48
+OWN_SERIES = 10
+OWN_BYTES = 64 * 1024
+OWN_SERIES_BYTES = 8 * 1024
+GROUPED_SERIES = 1000
+GROUPED_BYTES = 2**20
+SERIES_BYTES = 512
+PODS_EACH = 5
+
 
 class Source(Protocol):
     """What is needed of `prometheus.Prometheus`."""
@@ -41,6 +61,7 @@ class Source(Protocol):
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]: ...
 
     async def query_range(
@@ -51,6 +72,7 @@ class Source(Protocol):
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]: ...
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]: ...
@@ -66,7 +88,8 @@ class QuerySession:
         limit_seconds: For everything asked through this object, from its creation on.
         max_age_seconds: An older sample does not stand for its series. An instant vector has the age of the query, so
             the server itself must leave out what is too old: by default it repeats a last value for 300 s.
-        isolated: Users' own queries that are asked alone.
+        isolated: Users' own queries that are asked alone, or not for now.
+        isolated_steps: The same of their steps: what is one series at an instant may be many in two weeks.
     """
 
     source: Source
@@ -74,6 +97,7 @@ class QuerySession:
     limit_seconds: float
     max_age_seconds: float | None = None
     isolated: IsolatedQueries = field(default_factory=IsolatedQueries)
+    isolated_steps: IsolatedQueries = field(default_factory=IsolatedQueries)
     _deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,16 +115,22 @@ class QuerySession:
         except ObservationError as error:
             return Missing(MissingReason.SOURCE_ERROR, f"{what}: {error}")
 
-    async def own(self, texts: Collection[str], what: str) -> dict[str, Point | Missing]:
-        """The one series of each of some users' own queries, by text."""
-        answers = await answers_of(texts, self._send_own, self.isolated, self.now_seconds)
-        return {text: self._only(text, answer, what) for text, answer in answers.items()}
+    async def own(self, queries: Collection[TenantQuery], what: str) -> dict[TenantQuery, Point | Missing]:
+        """The one series of each of some users' own queries."""
+
+        async def send(text: str, count: int) -> list[Point]:
+            limit, bound = self._limit_seconds(count), _own_bound(count, 1)
+            return await self.source.query(text, self.now_seconds, limit, self.max_age_seconds, bound)
+
+        answers = await answers_of(_sent(queries), send, self.isolated, self.now_seconds)
+        return {query: self._only(query, answers.get(query), what) for query in queries}
 
     async def grouped(self, build: Build, subjects: Sequence[Subject], what: str) -> dict[WorkloadKey, Point | Missing]:
         """One value per workload."""
 
         async def part(selection: Selection, members: Sequence[Subject]) -> dict[WorkloadKey, Point | Missing]:
-            return hand_out(await ask(build, selection, self._send), members, what)
+            bound = _grouped_bound(len(members), 1)
+            return hand_out(await ask(build, selection, partial(self._send, bound=bound)), members, what)
 
         parts = await asyncio.gather(*(part(*each) for each in selections(subjects, MAX_NAMES)))
         return {key: each for found in parts for key, each in found.items()}
@@ -108,8 +138,9 @@ class QuerySession:
     async def grouped_lists(self, build: Build, subjects: Sequence[Subject], what: str) -> list[Point] | Missing:
         """All series of the selected workloads, as when there is one per pod; Missing when any part failed."""
         found: list[Point] = []
-        for selection, _ in selections(subjects, MAX_NAMES):
-            for _, each in await ask(build, selection, self._send):
+        for selection, members in selections(subjects, MAX_NAMES):
+            bound = _grouped_bound(PODS_EACH * len(members), 1)
+            for _, each in await ask(build, selection, partial(self._send, bound=bound)):
                 if isinstance(each, ObservationError):
                     return Missing(MissingReason.SOURCE_ERROR, f"{what}: {each}")
                 found += each
@@ -124,39 +155,46 @@ class QuerySession:
             found: dict[WorkloadKey, Row | Missing] = {}
             most_names = min(MAX_NAMES, max(1, MAX_SAMPLES // part.steps))
             for selection, members in selections(subjects, most_names):
-                answers = await ask(build, selection, lambda text: self._send_range(text, part))
+                bound = _grouped_bound(len(members), part.steps)
+                answers = await ask(build, selection, partial(self._send_range, span=part, bound=bound))
                 found.update(hand_out(answers, members, what))
             return found
 
         return await _steps(span, chunk)
 
-    async def own_steps(self, texts: Collection[str], span: Span, what: str) -> dict[str, FloatArray | Missing]:
+    async def own_steps(
+        self, queries: Collection[TenantQuery], span: Span, what: str
+    ) -> dict[TenantQuery, FloatArray | Missing]:
         """Values per step of users' own queries, each no older than what counts at the present."""
 
-        async def chunk(part: Span) -> dict[str, Row | Missing]:
-            async def send(text: str, joint: bool) -> list[Row]:
-                return await self._send_range(text, part, self.max_age_seconds, self._limit_seconds(joint))
+        async def chunk(part: Span) -> dict[TenantQuery, Row | Missing]:
+            async def send(text: str, count: int) -> list[Row]:
+                limit, bound = self._limit_seconds(count), _own_bound(count, part.steps)
+                return await self._send_range(text, part, bound, self.max_age_seconds, limit)
 
             most = min(MOST_TOGETHER, max(1, MAX_JOINT_SAMPLES // part.steps))
-            answers = await answers_of(texts, send, self.isolated, self.now_seconds, most)
-            return {text: self._only(text, answer, what) for text, answer in answers.items()}
+            answers = await answers_of(_sent(queries), send, self.isolated_steps, self.now_seconds, most)
+            return {query: self._only(query, answers.get(query), what) for query in queries}
 
         return await _steps(span, chunk)
 
-    def _only(self, text: str, answer: Sequence[S] | PrometheusError, what: str) -> S | Missing:
+    def _only(self, query: TenantQuery, answer: Sequence[S] | PrometheusError | None, what: str) -> S | Missing:
+        """The one series of a query; an answer that is not there was never asked for."""
+        if answer is None:
+            return Missing(MissingReason.REFUSED, f"{what}: {query.refused}")
+        if isinstance(answer, TooLargeError):
+            why = f"{what} {shown(query.text)}: {answer}; it must return one series"
+            return Missing(MissingReason.TOO_LARGE, why)
         if isinstance(answer, PrometheusError):
             return Missing(MissingReason.SOURCE_ERROR, f"{what}: {answer}")
-        return only(answer, f"{what} {shown(text)}", self.max_age_seconds)
+        return only(answer, f"{what} {shown(query.text)}", self.max_age_seconds)
 
-    def _limit_seconds(self, joint: bool) -> float:
-        """A joint question leaves time to ask everyone alone."""
-        return self.left_seconds / 2.0 if joint else self.left_seconds
+    def _limit_seconds(self, count: int) -> float:
+        """A joint question leaves time to ask each alone."""
+        return self.left_seconds / 2.0 if count > 1 else self.left_seconds
 
-    async def _send_own(self, promql: str, joint: bool) -> list[Point]:
-        return await self.source.query(promql, self.now_seconds, self._limit_seconds(joint), self.max_age_seconds)
-
-    async def _send(self, promql: str) -> list[Point]:
-        return await self.source.query(promql, self.now_seconds, self.left_seconds, self.max_age_seconds)
+    async def _send(self, promql: str, bound: ResponseBound = DEFAULT_BOUND) -> list[Point]:
+        return await self.source.query(promql, self.now_seconds, self.left_seconds, self.max_age_seconds, bound)
 
     async def _send_lasting(self, promql: str) -> list[Point]:
         return await self.source.query(promql, self.now_seconds, self.left_seconds)
@@ -165,13 +203,31 @@ class QuerySession:
         self,
         promql: str,
         span: Span,
+        bound: ResponseBound,
         lookback_seconds: float | None = None,
         limit_seconds: float | None = None,
     ) -> list[Row]:
+        ends = (span.first_at, span.end_seconds, span.step_seconds)
         limit = self.left_seconds if limit_seconds is None else limit_seconds
-        return await self.source.query_range(
-            promql, span.first_at, span.end_seconds, span.step_seconds, limit, lookback_seconds
-        )
+        return await self.source.query_range(promql, *ends, limit, lookback_seconds, bound)
+
+
+def _sent(queries: Collection[TenantQuery]) -> list[TenantQuery]:
+    return [query for query in dict.fromkeys(queries) if not query.refused]
+
+
+def _own_bound(queries: int, steps: int) -> ResponseBound:
+    """Of queries that give one series each: 72 KiB for one at an instant, 2 MB for the 10,000 steps of a history.
+
+    A few series more are read, so that the message can say in which labels they differ.
+    """
+    return ResponseBound(OWN_SERIES * queries, OWN_BYTES + queries * (OWN_SERIES_BYTES + 2 * SAMPLE_BYTES * steps))
+
+
+def _grouped_bound(series: int, steps: int) -> ResponseBound:
+    """Of a query for so many series: ten times as many may have names like theirs without being asked for."""
+    most = GROUPED_SERIES + 10 * series
+    return ResponseBound(most, GROUPED_BYTES + most * SERIES_BYTES + 2 * SAMPLE_BYTES * steps * series)
 
 
 async def _steps(

@@ -20,9 +20,9 @@ from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.coverage import silent_seconds
 from kcloud_autoscale.observe.fetch import Build
 from kcloud_autoscale.observe.presets import Preset
-from kcloud_autoscale.observe.promql_selectors import promql_selectors
 from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.targets import Target
+from kcloud_autoscale.observe.tenant_queries import TenantQuery
 from kcloud_autoscale.observe.watched import Watched, subjects
 
 # A pod is scraped for the first time up to an interval after it was found, and a rate needs two samples.
@@ -133,26 +133,26 @@ async def _names(session: QuerySession, members: Sequence[Watched], build: Build
 
 
 async def own_pods(
-    session: QuerySession, asked: Iterable[tuple[Watched, str]]
-) -> dict[tuple[WorkloadKey, str], SampledPods]:
-    """Of users' own queries, by workload and text; those whose samples name no pod of the target are absent.
+    session: QuerySession, asked: Iterable[tuple[Watched, TenantQuery]]
+) -> dict[tuple[WorkloadKey, TenantQuery], SampledPods]:
+    """Of users' own queries, by workload and query; those whose samples name no pod of the target are absent.
 
     A pod younger than the range of a selector has fewer samples in it than the others, and is not suspected. Of
     several selectors the one that lacks most pods speaks for the query.
     """
-    counts: dict[str, tuple[WorkloadKey, str, int]] = {}
-    for each, text in asked:
-        for selector in promql_selectors(text):
+    counts: dict[TenantQuery, tuple[WorkloadKey, TenantQuery, int]] = {}
+    for each, query in asked:
+        for selector in query.selectors:
             back = selector.back_seconds or _GAUGE_SECONDS
             if expected := ready_since(each.target, session.now_seconds - back):
-                count = queries.own_pods_counted(selector.selector, each.key.namespace, expected, back)
-                counts[count] = (each.key, text, len(expected))
-    found: dict[tuple[WorkloadKey, str], SampledPods] = {}
+                text = queries.own_pods_counted(selector.text, each.key.namespace, expected, back)
+                counts[TenantQuery(each.key.namespace, text)] = (each.key, query, len(expected))
+    found: dict[tuple[WorkloadKey, TenantQuery], SampledPods] = {}
     for count, point in (await session.own(counts.keys(), "pods with samples")).items():
         if isinstance(point, Missing) or not point.value > 0.0:
             continue
-        key, text, pods = counts[count]
-        silent, known = max(0, pods - round(point.value)), found.get((key, text))
+        key, query, pods = counts[count]
+        silent, known = max(0, pods - round(point.value)), found.get((key, query))
         if known is None or silent > known.silent:
-            found[key, text] = SampledPods(pods, silent, told=True)
+            found[key, query] = SampledPods(pods, silent, told=True)
     return found

@@ -26,6 +26,7 @@ from kcloud_autoscale.domain.errors import KcloudError
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
+from kcloud_autoscale.observe.tenant_queries import TenantQueries, TenantQueryRules
 from kcloud_autoscale.operator.clock import FleetClock
 from kcloud_autoscale.operator.connect import load_configuration, login, new_client
 from kcloud_autoscale.operator.fitting import WorkerFitter
@@ -260,7 +261,12 @@ def _sources(
     informers = Informers(client, settings.watch_namespaces, metrics.kubernetes_answered)
     informers.start()
     stack.push_async_callback(informers.stop)
-    return Gatherer(prometheus, informers, GatherSettings(settings.history_days, settings.settle_seconds)), informers
+    gathering = GatherSettings(
+        history_days=settings.history_days,
+        settle_seconds=settings.settle_seconds,
+        tenant_queries=TenantQueryRules(TenantQueries(settings.tenant_queries), settings.tenant_namespace_label),
+    )
+    return Gatherer(prometheus, informers, gathering), informers
 
 
 def _known_objects(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_LABEL_PATTERN = "[a-zA-Z_][a-zA-Z0-9_]*"
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -100,9 +102,18 @@ def _name_patterns(raw: str) -> tuple[str, ...]:
 
 
 _NAME_PATTERN = re.compile(r"[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?")
+
+
+def _label_name(raw: str) -> str:
+    if not re.fullmatch(_LABEL_PATTERN, raw):
+        raise ValueError("must be a label name of Prometheus: letters, digits and underscores")
+    return raw
+
+
 TEXT = Kind(str, {"type": "string"})
 NAMES = Kind(_names, {"type": "string"})
 SWITCH = Kind(_switch, {"type": "boolean"})
 HTTP_URL = Kind(_http_url, {"type": "string", "pattern": "^https?://"})
 NAME_PATTERNS = Kind(_name_patterns, {"type": "string"})
+LABEL_NAME = Kind(_label_name, {"type": "string", "pattern": f"^{_LABEL_PATTERN}$"})
 READABLE_FILE = Kind(_readable_file, {"type": "string"})

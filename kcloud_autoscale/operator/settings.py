@@ -15,8 +15,10 @@ from typing import Any
 
 from kcloud_autoscale.api.resolve import ResourceNames
 from kcloud_autoscale.domain.errors import ConfigError
+from kcloud_autoscale.observe.tenant_queries import ENFORCE_NAMESPACE, TenantQueries
 from kcloud_autoscale.operator.setting_kinds import (
     HTTP_URL,
+    LABEL_NAME,
     NAME_PATTERNS,
     NAMES,
     READABLE_FILE,
@@ -107,6 +109,19 @@ class Settings:
         "Extended resources `resources.npu` may stand for, most wanted first.",
         ResourceNames().npu,
         ",".join(ResourceNames().npu),
+    )
+    tenant_queries: str = _variable(
+        "TENANT_QUERIES",
+        one_of(*TenantQueries),
+        "What queries in WorkloadOptimizers may read: `enforceNamespace`: series of their own namespace; `allow`: any "
+        "series the operator can read; `deny`: nothing, presets only.",
+        ENFORCE_NAMESPACE.mode.value,
+    )
+    tenant_namespace_label: str = _variable(
+        "TENANT_NAMESPACE_LABEL",
+        LABEL_NAME,
+        "Label of the store that names the namespace of a series, for `TENANT_QUERIES=enforceNamespace`.",
+        ENFORCE_NAMESPACE.namespace_label,
     )
     leader_election: bool = _variable(
         "LEADER_ELECTION", SWITCH, "Act only while holding the Lease. Off only where one process runs.", True, "true"

@@ -40,6 +40,10 @@ _BY_REASON = {
     (conditions.METRICS_AVAILABLE, "OutOfRange"): "The value is physically impossible; look at the exporter or at the "
     "query.",
     (conditions.METRICS_AVAILABLE, "Ambiguous"): "The query must return one series: aggregate it with sum() or max().",
+    (conditions.METRICS_AVAILABLE, "TooLarge"): "The query must return one series and returns very many: aggregate it "
+    "with sum() or max(), or match fewer. It is asked again after a pause that doubles each time, up to an hour.",
+    (conditions.METRICS_AVAILABLE, "Refused"): "This installation does not ask the query, as the message says: mend "
+    "it, or have the admin set tenantQueries. `kcloud-autoscale validate` says the same offline.",
     (conditions.METRICS_AVAILABLE, "NotConfigured"): "Set spec.autoScaling.demand (a preset or a query) or a metric in "
     "spec.autoScaling.metrics.",
     (conditions.METRICS_AVAILABLE, "CapacityUnknown"): "Set spec.autoScaling.capacityPerReplica, or a latency metric "

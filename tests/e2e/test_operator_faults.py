@@ -101,7 +101,7 @@ def test_a_load_that_cannot_be_is_not_acted_on(own_world: Factory, load: str):
     [
         ("demo_load", "Ambiguous"),
         ("no_such_metric", "NoData"),
-        ("sum(rate(demo_load[1m]", "SourceError"),
+        ("sum(rate(demo_load[1m]", "Refused"),
     ],
 )
 def test_a_query_that_cannot_be_used_is_named(own_world: Factory, query: str, reason: str):

@@ -103,7 +103,7 @@ def recorded_load() -> dict[int, float]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """The recorded days in a real Prometheus."""
     load = recorded_load()
-    series = Series("recorded_load", {"workload": NAME}, load.__getitem__)
+    series = Series("recorded_load", {"namespace": NAMESPACE, "workload": NAME}, load.__getitem__)
     data = write_blocks([series], START, max(load), tmp_path_factory.mktemp("blocks"), scrapes=load)
     with Prometheus() as running:
         running.start(data_dir=data)

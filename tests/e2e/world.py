@@ -29,16 +29,24 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Demand:
-    """Load per second by workload, as an exporter tells it; `body` replaces the whole answer when set."""
+    """Load per second by workload, as an exporter tells it; `body` replaces the whole answer when set.
+
+    A workload has its load in every namespace that has a `World`; one named as `team-a/llm` in its own only.
+    """
 
     loads: dict[str, float | str] = field(default_factory=dict)
+    namespaces: set[str] = field(default_factory=set)
     body: str | None = None
     port: int = 0
 
     def text(self) -> str:
         if self.body is not None:
             return self.body
-        return "".join(f'demo_load{{workload="{name}"}} {value}\n' for name, value in self.loads.items())
+        return "".join(
+            f'demo_load{{namespace="{namespace}",workload="{name.rpartition("/")[2]}"}} {value}\n'
+            for name, value in dict(self.loads).items()
+            for namespace in ([name.partition("/")[0]] if "/" in name else sorted(self.namespaces))
+        )
 
     def scrape_config(self) -> str:
         return (
@@ -195,6 +203,9 @@ class World:
     namespace: str
     demand: Demand
     operator: Operator
+
+    def __post_init__(self) -> None:
+        self.demand.namespaces.add(self.namespace)
 
     def deploy(self, name: str, replicas: int = 1, ready_delay: str = "0s") -> None:
         self.cluster.kubectl.apply([deployment(self.namespace, name, replicas, ready_delay, gpus=0)])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import DEFAULT_BOUND, Point, PrometheusError, ResponseBound, Row
 
 _NAMES = re.compile(r'(?:exported_)?pod=~"\(\?:([^)]*)\)')
 
@@ -39,6 +39,7 @@ class FakePrometheus:
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         self._note(promql)
         if promql == "vector(1)":
@@ -54,6 +55,7 @@ class FakePrometheus:
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         self._note(promql)
         times = np.arange(start_seconds, end_seconds + step_seconds / 2, step_seconds)

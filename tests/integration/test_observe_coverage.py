@@ -210,7 +210,7 @@ OWN = DemandSource(query=f'queue_depth{{pod="{MADE}"}}')
 
 def gauges() -> str:
     device = f'namespace="ai",pod="{MADE}",UUID="1",modelName="NVIDIA H100"'
-    return f'queue_depth{{pod="{MADE}"}} 7\nDCGM_FI_DEV_POWER_USAGE{{{device}}} 450\n'
+    return f'queue_depth{{namespace="ai",pod="{MADE}"}} 7\nDCGM_FI_DEV_POWER_USAGE{{{device}}} 450\n'
 
 
 async def test_last_values_are_not_repeated_after_prometheus_stood_still() -> None:

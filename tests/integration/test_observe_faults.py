@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,8 @@ from typing import Any
 
 import pytest
 
-from kcloud_autoscale.observe import prometheus as module
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
-from kcloud_autoscale.observe.prometheus_response import PrometheusError
+from kcloud_autoscale.observe.prometheus_response import PrometheusError, ResponseBound, TooLargeError
 
 pytestmark = pytest.mark.integration
 
@@ -160,9 +160,30 @@ async def test_redirects_are_not_followed() -> None:
     assert elsewhere.requests == []
 
 
-async def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_BODY_BYTES", 2**20)
-    assert "larger than 1 MiB" in await refused(says(b" " * 2**21))
+async def test_a_body_without_end_is_cut_off() -> None:
+    """Of 64 MiB no more than the bound is read, and the memory of it is the bound's."""
+    script = says(b" " * 2**26)
+    with script.serving() as url:
+        client = Prometheus(PrometheusSettings(url, timeout_seconds=5.0))
+        tracemalloc.start()
+        with pytest.raises(TooLargeError, match="larger than 64 KiB"):
+            await client.query(QUERY, 0.0, bound=ResponseBound(10, 64 * 1024))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        client.close()
+    assert peak < 4 * 2**20
+    assert len(script.requests) == 1
+
+
+async def test_no_more_series_are_taken_than_were_asked_for() -> None:
+    """A server that does not know the parameter `limit` sends them all."""
+    series = [{"metric": {"app": f"a{index}"}, "value": [1, "5"]} for index in range(12)]
+    with says(success(series)).serving() as url:
+        client = Prometheus(PrometheusSettings(url, timeout_seconds=5.0))
+        with pytest.raises(TooLargeError, match="more than 11 series"):
+            await client.query(QUERY, 0.0, bound=ResponseBound(11))
+        assert len(await client.query(QUERY, 0.0, bound=ResponseBound(12))) == 12
+        client.close()
 
 
 async def test_a_connection_that_ends_in_the_middle_of_the_body_is_named() -> None:

@@ -11,6 +11,7 @@ from hack.cluster import Prometheus as Server
 from kcloud_autoscale.observe.freshness import Freshness, freshness
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
 from kcloud_autoscale.observe.query_session import QuerySession
+from kcloud_autoscale.observe.tenant_queries import ALLOW_ALL, admitted
 from tests.integration.series import SCRAPE_SECONDS, Series, counting, steady, write_blocks
 
 pytestmark = pytest.mark.integration
@@ -40,7 +41,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 
 
 async def at(client: Prometheus, seconds: float, *texts: str) -> dict[str, Freshness]:
-    return await freshness(QuerySession(client, START + seconds, 10.0, 180.0), texts)
+    queries = {text: admitted(text, "ai", ALLOW_ALL) for text in texts}
+    found = await freshness(QuerySession(client, START + seconds, 10.0, 180.0), queries.values())
+    return {text: found[query] for text, query in queries.items()}
 
 
 @pytest.mark.parametrize("after", [0.0, 7.0, 15.0, 22.0])
@@ -53,7 +56,7 @@ async def test_between_two_scrapes_all_is_well(client: Prometheus, after: float)
 @pytest.mark.parametrize("after", [25.0, 40.0, 90.0, 119.0])
 async def test_series_that_have_gone_leave_a_range_unfilled(client: Prometheus, after: float) -> None:
     asker = QuerySession(client, START + ENDS + after, 10.0, 180.0)
-    told = (await asker.own([GONE], "query"))[GONE]
+    (told,) = (await asker.own([admitted(GONE, "ai", ALLOW_ALL)], "query")).values()
     found = await at(client, ENDS + after, GONE, WELL, GAUGE_GONE)
     # What the server tells by itself: less and less, then nothing.
     assert getattr(told, "value", 0.0) < 175.0

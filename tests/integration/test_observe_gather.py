@@ -204,7 +204,7 @@ async def test_zero_nothing_stale_and_ambiguous_are_told_apart(server: Server, i
         "several": MissingReason.AMBIGUOUS,
         "negative": MissingReason.OUT_OF_RANGE,
         "nan": MissingReason.NOT_A_NUMBER,
-        "broken": MissingReason.SOURCE_ERROR,
+        "broken": MissingReason.REFUSED,
         "quiet": MissingReason.NO_DATA,
         "no-target": MissingReason.NO_DATA,
         "unnamed": MissingReason.NOT_CONFIGURED,
@@ -213,7 +213,7 @@ async def test_zero_nothing_stale_and_ambiguous_are_told_apart(server: Server, i
     assert isinstance(several, Missing)
     assert several.message.endswith("returns 2 series that differ in pod; it must return one")
     assert isinstance(broken, Missing)
-    assert "HTTP 400: bad_data" in broken.message
+    assert "unclosed left parenthesis" in broken.message
     assert "sum(rate(vllm:request_success_total" in broken.message
     # The one that works is none the worse for the others.
     assert isinstance(demand["llm"], Sample)

@@ -43,7 +43,9 @@ def test_steps_beside_an_outage_are_unknown_to_both(tmp_path: Path) -> None:
     """20 per second for six hours, but for an outage; a rate over 5 minutes right after it is a fraction of the 20."""
     start = int(time.time()) // HOUR * HOUR - 9 * HOUR
     scrapes = [at for at in range(0, 6 * HOUR + 1, 15) if at not in OUTAGE]
-    data = write_blocks([Series("served_total", {}, counting(20.0))], start, 6 * HOUR, tmp_path, scrapes)
+    data = write_blocks(
+        [Series("served_total", {"namespace": KEY.namespace}, counting(20.0))], start, 6 * HOUR, tmp_path, scrapes
+    )
     now = float(start + 6 * HOUR)
     with Server() as server:
         server.start(data_dir=data)

@@ -157,3 +157,30 @@ def test_scalars_are_read_as_kubectl_reads_them(written, scalar, value):
     (manifest,) = read([written(f"v: {scalar}\n")])
     assert manifest.content["v"] == value
     assert type(manifest.content["v"]) is type(value)
+
+
+QUERIES = """\
+    metrics:
+    - {type: latency, threshold: 200, query: "rollup_rate(a[5m])"}
+    demand: {query: 'sum(load{namespace="other", app="{{name}}"})'}
+"""
+
+
+def test_a_query_that_would_not_be_asked_is_told_with_its_field_and_the_words_of_the_parser(written, capsys):
+    path = written(GOOD + QUERIES)
+    assert run(path) == 1
+    demand, metric, _ = capsys.readouterr().out.splitlines()
+    assert f"{path}:13: WorkloadOptimizer shop/llm: spec.autoScaling.demand.query: asks for namespace=" in demand
+    assert f"{path}:12: WorkloadOptimizer shop/llm: spec.autoScaling.metrics[0].query: not PromQL: unknown" in metric
+    assert "rollup_rate" in metric
+
+
+@pytest.mark.parametrize(("mode", "problems"), [("enforceNamespace", 2), ("allow", 0), ("deny", 2)])
+def test_queries_are_judged_by_what_the_installation_allows(written, capsys, mode, problems):
+    assert run("--tenant-queries", mode, written(GOOD + QUERIES)) == (1 if problems else 0)
+    assert len(capsys.readouterr().out.splitlines()) == problems + 1
+
+
+def test_templates_are_filled_in_before_a_query_is_judged(written):
+    query = '    demand: {query: "sum(rate(a_total{pod=~\\"{{name}}-.*\\", namespace=\\"{{namespace}}\\"}[2m]))"}\n'
+    assert run(written(GOOD + query)) == 0

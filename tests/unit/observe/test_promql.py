@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kcloud_autoscale.api.promql import quoted
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.presets import PRESETS
 from kcloud_autoscale.observe.promql import (
@@ -19,7 +20,6 @@ from kcloud_autoscale.observe.promql import (
     literal,
     matchers,
     pod_naming,
-    quote,
     split,
 )
 
@@ -32,7 +32,7 @@ def unquoted(text: str) -> str:
 
 @given(st.text())
 def test_a_quoted_value_ends_where_its_literal_ends(value: str) -> None:
-    text = quote(value)
+    text = quoted(value)
     # No quote inside that is not escaped, so nothing can follow the value.
     assert not re.search(r'(?<!\\)(?:\\\\)*"', text[1:-1])
     assert "\n" not in text

@@ -10,7 +10,7 @@ from kcloud_autoscale.domain.policy import Ceiling, DemandSource, MetricKind, Me
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
 from kcloud_autoscale.observe.history import Span
-from kcloud_autoscale.observe.prometheus_response import Point, PrometheusError, Row
+from kcloud_autoscale.observe.prometheus_response import DEFAULT_BOUND, Point, PrometheusError, ResponseBound, Row
 from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.survey import DemandSources, demand_signals, leaves_source_open, ready_replicas
 
@@ -35,6 +35,7 @@ class Told:
         step_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         if self.error is not None:
             raise self.error
@@ -50,6 +51,7 @@ class Told:
         at_seconds: float,
         timeout_seconds: float | None = None,
         lookback_seconds: float | None = None,
+        bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         self.asked += 1
         if self.error is not None:
