@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hack.cluster.cache import report
+from hack.cluster.cache import cache_directory, report
 from hack.image.store import Store
 from hack.image.tools import ImageError, run
 
@@ -18,13 +18,15 @@ _KEY_LABEL = "kcloud.io/base-key"
 
 
 def base_of(dockerfile: Path) -> str:
-    """What the Dockerfile builds on; one image, since both of its stages need the same Python.
+    """What the Dockerfile builds on; one image, since all of its stages need the same Python.
 
     Raises:
         ImageError: It names several.
     """
     lines = (line.split() for line in dockerfile.read_text(encoding="utf-8").splitlines())
-    names = {words[1] for words in lines if words and words[0] == "FROM"}
+    stages = [words[1:] for words in lines if words and words[0] == "FROM"]
+    own = {words[2] for words in stages if len(words) == 3}  # FROM name AS stage
+    names = {words[0] for words in stages} - own
     if len(names) != 1:
         raise ImageError(f"{dockerfile} builds on {', '.join(sorted(names)) or 'nothing'}; one base is expected")
     return names.pop()
@@ -40,7 +42,8 @@ def ensure_base(store: Store, name: str) -> None:
     if store.label(name, _KEY_LABEL) == key:
         return
     report(f"making {name} of Debian's packages, once: about a minute")
-    with tempfile.TemporaryDirectory(prefix="kcloud-base-") as folder:
+    # In the cache: /tmp is often mounted in a way that no system can be put up in.
+    with tempfile.TemporaryDirectory(prefix="base-", dir=cache_directory()) as folder:
         root = Path(folder) / "root"
         run(["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(root), mirror()])
         run(["rm", "-rf", str(root / "var/cache/apt"), str(root / "var/lib/apt/lists")])

@@ -6,7 +6,7 @@ no way to gain any, and nothing of this machine's environment. The network is th
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
 import subprocess
 import time
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hack.image.build import Image
-from hack.image.tools import ImageError, as_root
+from hack.image.tools import ImageError, as_root, run
 
 # The devices that an engine gives a container, then its volumes, then the root read-only, then nobody.
 _START = r"""
@@ -90,17 +90,24 @@ def inside(process: subprocess.Popen[bytes], timeout_seconds: float = 10.0) -> d
     """
     until = time.monotonic() + timeout_seconds
     while time.monotonic() < until and process.poll() is None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        status = _first_inside(process.pid)
         # Until the last `exec` it is the shell that mounts, then the tools that give up its rights.
-        if children and (lines := _status(int(children[0])))["Name"] not in ("sh", "chroot", "setpriv", "env"):
-            return lines
+        if status is not None and status["Name"] not in ("unshare", "sh", "chroot", "setpriv", "env"):
+            return status
         time.sleep(0.01)
     raise ImageError("the container has no process")
 
 
-def _status(number: int) -> dict[str, str]:
-    lines = Path(f"/proc/{number}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+def _first_inside(number: int) -> dict[str, str] | None:
+    """The process of another namespace below this one: below `unshare`, which may be below `sudo`."""
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        while children := Path(f"/proc/{number}/task/{number}/children").read_text().split():
+            number = int(children[0])
+            lines = Path(f"/proc/{number}/status").read_text().splitlines()
+            status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            if len(status["NSpid"].split()) > 1:
+                return status
+    return None
 
 
 def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -109,4 +116,4 @@ def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     Raises:
         ImageError: It has none.
     """
-    os.kill(int(inside(process)["Pid"]), number)
+    run(["kill", f"-{int(number)}", inside(process)["Pid"]])

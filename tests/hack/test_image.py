@@ -11,7 +11,12 @@ from hack.image.build import ROOT, pip_settings
 from hack.image.tools import ImageError
 
 
-def test_both_stages_of_the_dockerfile_have_one_base() -> None:
+def test_a_stage_that_builds_on_another_is_no_base(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM a AS b\nFROM b AS c\nFROM a\n")
+    assert base_of(tmp_path / "Dockerfile") == "a"
+
+
+def test_all_stages_of_the_dockerfile_have_one_base() -> None:
     assert base_of(ROOT / "Dockerfile").startswith("python:3.11")
 
 
