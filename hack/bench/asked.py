@@ -24,7 +24,7 @@ from kcloud_autoscale.forecast.replay import Replay, replay
 from kcloud_autoscale.forecast.ring import sliding_max
 from kcloud_autoscale.forecast.scoreboard import geometric_mean
 from kcloud_autoscale.forecast.settings import LEVELS
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 
 JUDGED = LEVELS.index(0.95)
 

@@ -19,7 +19,7 @@ from kcloud_autoscale.simulate.policies import POLICIES
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import simulate
 from kcloud_autoscale.simulate.score import Score
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
 POLICY_HEAD = ("policy", "violating", "unserved", "replica-h of HPA-70 %", "changes/h of HPA-70 %", "traces")

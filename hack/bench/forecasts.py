@@ -23,7 +23,7 @@ from kcloud_autoscale.forecast.backtest import Task, Windows, backtest
 from kcloud_autoscale.forecast.losses import Scores, pinball
 from kcloud_autoscale.forecast.registry import STATISTICAL
 from kcloud_autoscale.forecast.scoreboard import BASE, geometric_mean, score_table
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 
 OURS = "online-ensemble"
 FAST = (BASE, OURS, "ewma", "seasonal-naive")

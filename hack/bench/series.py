@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from hack.load.demand import DemandShape, FlashCrowd, Ramp
-from kcloud_autoscale.simulate.traces import Trace, read_trace
+from kcloud_autoscale.simulate.trace_rows import Trace
+from kcloud_autoscale.simulate.traces import read_trace
 
 TRACES = Path("../shared/traces")
 # What demand may be called; recordings of other things (power, prices, utilization) are not load to scale on.

@@ -26,7 +26,8 @@ from kcloud_autoscale.forecast.priors import Knowledge
 from kcloud_autoscale.forecast.registry import NAMES
 from kcloud_autoscale.forecast.scoreboard import BASE, forecast_frame, score_table, scores_frame, summary
 from kcloud_autoscale.report.backtest import write_report
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_files
+from kcloud_autoscale.simulate.trace_rows import Trace
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, read_files
 
 _DESCRIPTION = """Feed each series to each model step by step and compare the quantiles of the peak of the lead window
 with the peak that came. pinball_ratio is the loss of the 0.95 quantile over that of calibrated last value (below 1 is
@@ -58,6 +59,7 @@ def _add_demand(parser: Any, group: Any) -> None:
     )
     add_prometheus(group, group, "one or several series")
     group.add_argument("--column", metavar="NAME", help="demand column; needed where a file has several")
+    group.add_argument("--events", action="store_true", help="each row is an event: count them, or sum --column")
     group.add_argument(
         "--step-seconds",
         type=float,
@@ -126,7 +128,7 @@ def _traces(args: argparse.Namespace) -> list[Trace]:
     if args.prometheus:
         traces = from_options(args, time.time())
     else:
-        traces = read_files(args.traces, args.column, args.step_seconds)
+        traces = read_files(args.traces, args.column, args.step_seconds, args.events)
     twice = [name for name, count in Counter(trace.name for trace in traces).items() if count > 1]
     if twice:
         raise ConfigError(f"several series have the same name: {', '.join(map(repr, twice[:3]))}")

@@ -19,7 +19,9 @@ from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.observe.coverage import away_from_gaps, looked_back_steps
 from kcloud_autoscale.observe.prometheus import MAX_POINTS, Prometheus, PrometheusSettings
 from kcloud_autoscale.observe.prometheus_response import ResponseBound, Row
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, MOST_STEPS, Trace, check_step, unknown_steps
+from kcloud_autoscale.simulate.event_log import MOST_STEPS
+from kcloud_autoscale.simulate.trace_rows import Trace
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, check_step, unknown_steps
 
 # A sample stands for its series as long as it does for the operator (MAX_METRIC_AGE_SECONDS). Prometheus by itself
 # repeats a last value for 300 s, and would fill the beginning of every gap with demand nobody measured.

@@ -21,7 +21,8 @@ from kcloud_autoscale.simulate.policies import POLICIES, WITHOUT_CAPS
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, renamed, simulate
 from kcloud_autoscale.simulate.table import comparison, limits_text, write_decisions
-from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, Trace, read_trace
+from kcloud_autoscale.simulate.trace_rows import Trace
+from kcloud_autoscale.simulate.traces import DEFAULT_STEP_SECONDS, read_trace
 from kcloud_autoscale.simulate.world import MOST_REPLICAS, WorldRules, default_ceiling
 
 _DESCRIPTION = """Replay demand through the operator's own decisions in a simulated world, beside what else you might
@@ -59,6 +60,7 @@ def _add_demand(group: Any) -> None:
     add_prometheus(source, group, "one series")
     source.add_argument("--scenario", type=Path, metavar="FILE", help="YAML: several workloads that share caps")
     group.add_argument("--column", metavar="NAME", help="load per second; needed where the file has several columns")
+    group.add_argument("--events", action="store_true", help="each row is an event: count them, or sum --column")
     group.add_argument(
         "--step-seconds",
         type=float,
@@ -138,7 +140,9 @@ def _trace(args: argparse.Namespace) -> Trace:
     step_seconds = positive(args.step_seconds, "--step-seconds")
     if args.trace is not None:
         refuse_prometheus(args)
-        return read_trace(args.trace, args.column, step_seconds)
+        return read_trace(args.trace, args.column, step_seconds, args.events)
+    if args.events:
+        raise ConfigError("--events is about the rows of a file: it needs --trace")
     if args.column is not None:
         raise ConfigError(f"--column {args.column} is a column of a file: it needs --trace")
     return only(from_options(args, time.time()), args.query)

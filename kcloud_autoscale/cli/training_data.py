@@ -15,7 +15,8 @@ from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.settings import DAY_SECONDS, steps_in
 from kcloud_autoscale.forecast.synthetic import synthetic_demand
-from kcloud_autoscale.simulate.traces import Trace, read_files
+from kcloud_autoscale.simulate.trace_rows import Trace
+from kcloud_autoscale.simulate.traces import read_files
 
 # Steps of 10 s for a day and a half, of half an hour for three weeks: the week is in what has the steps for it.
 _DAYS = {10.0: 1.5, 60.0: 9.0, 300.0: 15.0, 600.0: 15.0, 1_800.0: 21.0}

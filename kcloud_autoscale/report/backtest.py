@@ -21,7 +21,7 @@ from kcloud_autoscale.report.backtest_drawing import LINES_PER_MODEL, drawing
 from kcloud_autoscale.report.backtest_scopes import COLUMNS, normal_scores, scope_of_all, scope_of_series
 from kcloud_autoscale.report.page import drawable, write_page
 from kcloud_autoscale.report.phrases import amount, duration, share
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 
 # Of a fleet the series with the largest loss are shown: half a million numbers are 4 MB.
 _MOST_LISTED, _MOST_LISTED_NUMBERS = 400, 150_000

@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, simulate
 from kcloud_autoscale.simulate.score import score
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import MeasuredMisses, Run, WorldRules
 
 ACTUAL, OURS, HPA = "actual", "predictive", "hpa"

@@ -17,7 +17,7 @@ from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.policies import hpa_beside
 from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.score import Score, violating
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
 _HPA = "hpa"

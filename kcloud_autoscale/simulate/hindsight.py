@@ -9,7 +9,7 @@ import numpy as np
 
 from kcloud_autoscale.simulate.policies import Hpa
 from kcloud_autoscale.simulate.score import Score, score
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import Hold, Run, WorldRules, free, replay
 
 R = TypeVar("R")

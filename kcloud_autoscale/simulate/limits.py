@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.state import DecisionState, Ledger, ScopeSpend, Wor
 from kcloud_autoscale.domain.units import usd
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.simulate.predictive import SimulatedPods, grid_seconds
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import Hold, Run, World, WorldRules, free
 
 # Of `decide.caps` and `decide.share`; the operator's own decisions carry them as well.

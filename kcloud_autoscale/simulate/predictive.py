@@ -25,7 +25,7 @@ from kcloud_autoscale.domain.policy import Caps, CostScope, FleetPolicy, PriceOv
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import World, WorldRules
 from kcloud_autoscale.tick import DemandForecaster, FleetState, tick

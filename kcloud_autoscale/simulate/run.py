@@ -14,7 +14,7 @@ from kcloud_autoscale.simulate.limits import hold_of, lowered_by_limits
 from kcloud_autoscale.simulate.policies import POLICIES, Hpa, policy_named
 from kcloud_autoscale.simulate.predictive import Predictive, fleet_policy, whole_history
 from kcloud_autoscale.simulate.score import Score, beside_hpa, score
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import Run, WorldRules, replay
 

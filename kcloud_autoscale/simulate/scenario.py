@@ -17,7 +17,7 @@ from kcloud_autoscale.domain.policy import (
 )
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.simulate.predictive import grid_seconds, simulated_workload
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
 # A limit of 70 is met by 100 replicas of 0.7, which are 70.00000000000001 in binary.

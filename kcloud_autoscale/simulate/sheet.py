@@ -72,14 +72,23 @@ def _fitting(path: Path, header: Sequence[str], lines: Iterator[Line]) -> Iterat
 
 
 def _lines(path: Path, text: str) -> Iterator[Line]:
-    """Lines that are not empty."""
-    reader = csv.reader(io.StringIO(text, newline=""))
+    """Lines that are not empty, apart from Excel's ``sep=;``."""
+    delimiter, skipped = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for cells in reader:
-            if cells:
+            if cells and reader.line_num > skipped:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise ConfigError(f"{path}: line {reader.line_num}: not CSV: {error}") from error
+
+
+def _delimiter(text: str) -> tuple[str, int]:
+    """What separates cells, and how many lines only say so (Excel's ``sep=``); semicolons where there is no comma."""
+    first = text.partition("\n")[0].strip()
+    if first.lower().startswith("sep=") and len(first) == 5:
+        return first[4], 1
+    return (";" if ";" in first and "," not in first else ","), 0
 
 
 def _is_number(name: str) -> bool:

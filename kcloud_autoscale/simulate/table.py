@@ -15,7 +15,7 @@ from kcloud_autoscale.simulate.run import Outcome
 from kcloud_autoscale.simulate.scenario import HAIR
 from kcloud_autoscale.simulate.scenario_run import ScenarioOutcome
 from kcloud_autoscale.simulate.score import Score, violating
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import Run, WorldRules
 
 COLUMNS = ("t", "demand", "replicas", "ready", "reason", "violates", "timestamp")

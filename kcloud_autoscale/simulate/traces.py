@@ -8,75 +8,44 @@ column; what can be put right (order, duplicates, missing rows) is put right and
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
+from kcloud_autoscale.simulate.event_log import MOST_STEPS, event_trace, refuse_events
 from kcloud_autoscale.simulate.sheet import read_sheet
-from kcloud_autoscale.simulate.times import SERIES_COLUMN, TimeColumn, cell, is_plausible, time_column
+from kcloud_autoscale.simulate.times import SERIES_COLUMN, cell, is_plausible, time_column
+from kcloud_autoscale.simulate.trace_rows import File, Row, Trace
 
 DEFAULT_STEP_SECONDS = 60.0
+# 1,200 in quotes, as spreadsheets and Grafana write it; 1,20 is a decimal comma, and refused.
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _UNKNOWN = ("", "nan", "null", "none", "na", "n/a")
 # As of an operator (STEP_SECONDS). Forecasters keep a day of steps: 86,400 of a second, 86 million of a millisecond.
 LEAST_STEP_SECONDS = 1.0
-# A typo in one timestamp must not ask for a billion steps.
-MOST_STEPS = 20_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace:
-    """Mean demand per step.
-
-    Attributes:
-        name: File and column, for people; the ``unique_id`` where the file has several series. As much of the folder
-            stands before it as tells it from the other series it was read with.
-        start_seconds: Unix time of the first step; 0 where the file has only relative time or none.
-        step_seconds: Spacing.
-        demand: Shape ``(steps,)``, load per second; NaN where unknown.
-        sha256: Of the file's bytes as they are on disk, so that a run can be repeated on the same data.
-        repairs: What was put right or had to be assumed, in words.
-    """
-
-    name: str
-    start_seconds: float
-    step_seconds: float
-    demand: FloatArray
-    sha256: str = ""
-    repairs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    line: int
-    at_seconds: float | None
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    time: TimeColumn | None
-    sha256: str
-
-
-def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None) -> Trace:
+def read_trace(path: Path, column: str | None = None, step_seconds: float | None = None, events: bool = False) -> Trace:
     """Read one demand column of a file with one series; arguments as for `read_traces`.
 
     Raises:
         ConfigError: Names file, line and column of what cannot be used.
     """
-    found = read_traces(path, column, step_seconds)
+    found = read_traces(path, column, step_seconds, events=events)
     if len(found) > 1:
         shown = ", ".join(repr(each.name) for each in found[:3])
         raise ConfigError(f"{path}: column {SERIES_COLUMN!r} names {len(found)} series, one is needed: {shown}")
     return found[0]
 
 
-def read_files(paths: Sequence[Path], column: str | None = None, step_seconds: float | None = None) -> list[Trace]:
+def read_files(
+    paths: Sequence[Path], column: str | None = None, step_seconds: float | None = None, events: bool = False
+) -> list[Trace]:
     """Read the series of several files, told apart by their names; arguments as for `read_traces`.
 
     Two series share a name only where one file is named twice.
@@ -87,7 +56,7 @@ def read_files(paths: Sequence[Path], column: str | None = None, step_seconds: f
     found = [
         (label, trace)
         for path, label in zip(paths, _labels(paths), strict=True)
-        for trace in read_traces(path, column, step_seconds, label)
+        for trace in read_traces(path, column, step_seconds, label, events)
     ]
     files: dict[str, set[str]] = {}
     for label, trace in found:
@@ -98,7 +67,11 @@ def read_files(paths: Sequence[Path], column: str | None = None, step_seconds: f
 
 
 def read_traces(
-    path: Path, column: str | None = None, step_seconds: float | None = None, label: str | None = None
+    path: Path,
+    column: str | None = None,
+    step_seconds: float | None = None,
+    label: str | None = None,
+    events: bool = False,
 ) -> list[Trace]:
     """Read one demand column; where the file has a column ``unique_id``, each of its values is a series of its own.
 
@@ -108,25 +81,33 @@ def read_traces(
         step_seconds: Spacing wanted, at least `LEAST_STEP_SECONDS`; the file's own unless given. Coarser is averaged,
             finer is held.
         label: Of the file, for names; its own name unless given.
+        events: Each row is an event, as a request in a log: the load is the rows of a step, or the sum of ``column``,
+            by its seconds.
 
     Raises:
-        ConfigError: Names file, line and column of what cannot be used.
+        ConfigError: Names file, line and column of what cannot be used; a log of events that was not called one.
     """
     check_step(str(path), step_seconds)
     sheet = read_sheet(path)
     header = sheet.header
     id_index = header.index(SERIES_COLUMN) if SERIES_COLUMN in header and column != SERIES_COLUMN else None
     time, lines = time_column(header, sheet.lines, column)
-    value_index = _value_column(path, header, column, (None if time is None else time.index, id_index))
-    own_name = f"{label or path.name}:{header[value_index]}"
-    series: dict[str, list[_Row]] = {}
+    counted = events and column is None
+    value_index = (
+        None if counted else _value_column(path, header, column, (None if time is None else time.index, id_index))
+    )
+    own_name = f"{label or path.name}:{'events' if value_index is None else header[value_index]}"
+    series: dict[str, list[Row]] = {}
     for line, cells in lines:
         name = own_name if id_index is None else _series(path, line, cells, id_index)
         at_seconds = None if time is None else time.seconds(path, line, cells)
-        series.setdefault(name, []).append(_Row(line, at_seconds, _value(path, line, header, cells, value_index)))
+        value = 1.0 if value_index is None else _value(path, line, header, cells, value_index)
+        series.setdefault(name, []).append(Row(line, at_seconds, value))
     if not series:
         raise ConfigError(f"{path}: no rows under the header")
-    file = _File(path, time, sheet.sha256)
+    file = File(path, time, sheet.sha256)
+    if events:
+        return [event_trace(file, name, rows, step_seconds or DEFAULT_STEP_SECONDS) for name, rows in series.items()]
     return [_on_grid(file, name, rows, step_seconds) for name, rows in series.items()]
 
 
@@ -181,7 +162,7 @@ def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], i
     if text.lower() in _UNKNOWN:
         return math.nan
     try:
-        value = float(text)
+        value = float(text.replace(",", "") if _THOUSANDS.fullmatch(text) else text)
     except ValueError as error:
         raise ConfigError(f"{path}: line {line}, column {column!r}: {text!r} is not a number") from error
     if value < 0.0 or math.isinf(value):
@@ -189,9 +170,10 @@ def _value(path: Path, line: int, header: Sequence[str], cells: Sequence[str], i
     return value
 
 
-def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | None) -> Trace:
+def _on_grid(file: File, name: str, rows: list[Row], step_seconds: float | None) -> Trace:
     """One series, each row in the step that its time falls into."""
     repairs: list[str] = []
+    refuse_events(file, rows)
     at, own = _times(file, rows, step_seconds, repairs)
     values = np.array([row.value for row in rows])
     backwards = np.flatnonzero(np.diff(at) < 0.0)
@@ -214,9 +196,7 @@ def _on_grid(file: _File, name: str, rows: list[_Row], step_seconds: float | Non
     return trace
 
 
-def _times(
-    file: _File, rows: Sequence[_Row], step_seconds: float | None, repairs: list[str]
-) -> tuple[FloatArray, float]:
+def _times(file: File, rows: Sequence[Row], step_seconds: float | None, repairs: list[str]) -> tuple[FloatArray, float]:
     """Unix time of each row, or seconds from the start, and the spacing; what had to be assumed of both is said.
 
     Without times a row is a step. Where rows are numbered the numbers say which, unless they count seconds.
@@ -245,7 +225,7 @@ def _usual(gaps: FloatArray) -> float:
     return float(np.sort(gaps)[(len(gaps) - 1) // 2]) if len(gaps) else 0.0
 
 
-def _filled(slots: np.ndarray, values: FloatArray, rows: list[_Row], repairs: list[str]) -> FloatArray:
+def _filled(slots: np.ndarray, values: FloatArray, rows: list[Row], repairs: list[str]) -> FloatArray:
     """Values on the grid; the mean of several in one step, NaN where there is none."""
     twice = np.flatnonzero(np.diff(slots) == 0)
     if len(twice):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

@@ -44,7 +44,7 @@ from kcloud_autoscale.operator.main import _assemble, _Operator
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.simulate import run as simulate_run
 from kcloud_autoscale.simulate.predictive import SimulatedPods, grid_seconds
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import Run, World, WorldRules, initial_replicas
 from tests.integration.manifests import Manifest, deployment
 from tests.integration.series import Series, write_blocks

@@ -16,7 +16,7 @@ from kcloud_autoscale.forecast.settings import LEVELS
 from kcloud_autoscale.report.backtest import write_report
 from kcloud_autoscale.report.backtest_drawing import drawing
 from kcloud_autoscale.report.backtest_scopes import normal_scores, scope_of_all, scope_of_series
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from tests.builders.demand_series import daily_wave, history
 
 MODELS = ("ewma", "last-value")

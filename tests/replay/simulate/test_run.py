@@ -20,7 +20,7 @@ from kcloud_autoscale.forecast.replay import ReplayedForecaster
 from kcloud_autoscale.simulate.policies import POLICIES
 from kcloud_autoscale.simulate.predictive import Predictive, Sight, fleet_policy, plain_workload, whole_history
 from kcloud_autoscale.simulate.run import Outcome, simulate
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import World, WorldRules, replay
 
 STEP = 600.0

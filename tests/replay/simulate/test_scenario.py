@@ -20,7 +20,7 @@ from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import simulate
 from kcloud_autoscale.simulate.scenario import Member, Scenario
 from kcloud_autoscale.simulate.scenario_run import ScenarioOutcome, replay_scenario
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import WorldRules
 
 STEP = 600.0

@@ -16,7 +16,7 @@ from kcloud_autoscale.report.spare import spare_hours
 from kcloud_autoscale.simulate.predictive import plain_workload
 from kcloud_autoscale.simulate.run import Outcome, simulate
 from kcloud_autoscale.simulate.score import Score
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.trail import Trail
 from kcloud_autoscale.simulate.world import Run, WorldRules
 

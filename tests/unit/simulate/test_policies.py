@@ -15,7 +15,7 @@ from kcloud_autoscale.domain.state import BaselineState
 from kcloud_autoscale.simulate.hindsight import tuned_hpa
 from kcloud_autoscale.simulate.policies import Hpa, Keda, Phpa, clairvoyant, oracle, static_peak
 from kcloud_autoscale.simulate.score import score, violating
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import World, WorldRules, replay
 from tests.builders.accounting import KEY, a_policy
 

@@ -305,3 +305,59 @@ def test_series_of_one_name_are_told_apart_by_their_files(alike, write):
 def test_a_row_of_no_series_is_named(write):
     with pytest.raises(ConfigError, match=r"line 4, column 'unique_id': no series is named"):
         read_traces(write(LONG.replace("\na,2026-01-01T00:01", "\n,2026-01-01T00:01")))
+
+
+def log_of(seconds: list[float], values: list[int] | None = None) -> str:
+    rows = [f"{at},{value}" for at, value in zip(seconds, values or [1] * len(seconds), strict=True)]
+    return "\n".join(["Timestamp,Tokens", *rows]) + "\n"
+
+
+def test_many_rows_at_one_instant_are_a_log_and_refused_by_name(write):
+    path = write(log_of([5, 5, 5, 6, 6, 9], [1096, 2878, 168, 10, 20, 30]))
+    with pytest.raises(ConfigError, match=r"3 of 6 rows have the time of another \(column 'Timestamp'\).*--events"):
+        read_trace(path, "Tokens")
+
+
+def test_rows_at_instants_of_their_own_are_a_log_and_refused_by_name(write):
+    moments = np.cumsum(np.random.default_rng(7).exponential(0.7, 200))
+    with pytest.raises(ConfigError, match="the 200 rows are at no regular interval"):
+        read_trace(write(log_of([round(float(at), 3) for at in moments])), "Tokens")
+
+
+def test_samples_that_come_late_are_no_log(write):
+    # A scrape every 15 s, up to 2 s late, and an hour of it missing.
+    late = np.random.default_rng(7).uniform(0.0, 2.0, 400)
+    moments = [15.0 * i + float(late[i]) for i in range(400) if not 100 <= i < 340]
+    read_trace(write(log_of([1_700_000_000 + round(at, 3) for at in moments])), "Tokens")
+
+
+def test_events_are_counted_or_summed_per_second_of_a_step(write):
+    # Minute 0: 3 events of 60 tokens in all; minute 1: none, and that is a load of 0; minute 2 may be cut by the end.
+    path = write(log_of([0, 0, 59.5, 121, 125], [10, 20, 30, 40, 50]))
+    counted = read_trace(path, step_seconds=60.0, events=True)
+    assert counted.demand.tolist() == [3 / 60, 0.0]
+    summed = read_trace(path, "Tokens", 60.0, events=True)
+    assert summed.demand.tolist() == [1.0, 0.0]
+    assert summed.repairs == ("5 values of events were added up in steps of 60 s",)
+
+
+def test_events_without_times_are_refused(write):
+    with pytest.raises(ConfigError, match="events need a column that tells their time"):
+        read_trace(write("tokens\n1\n2\n"), events=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sep=;\nTime;"chat"\n2026-11-01T00:00:00Z;"1,200"\n2026-11-01T00:01:00Z;1200\n',
+        "Time;chat\n2026-11-01T00:00:00Z;1200\n2026-11-01T00:01:00Z;1200.0\n",
+        'Time,chat\n2026-11-01T00:00:00Z,"1,200.0"\n2026-11-01T00:01:00Z,1200\n',
+    ],
+)
+def test_spreadsheets_separators_and_thousands_are_read(write, text):
+    assert read_trace(write(text)).demand.tolist() == [1200.0, 1200.0]
+
+
+def test_a_decimal_comma_is_no_thousand(write):
+    with pytest.raises(ConfigError, match="'1,20' is not a number"):
+        read_trace(write('Time,chat\n2026-11-01T00:00:00Z,"1,20"\n'))

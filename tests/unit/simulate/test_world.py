@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kcloud_autoscale.domain.errors import ConfigError
 from kcloud_autoscale.domain.series import FloatArray
 from kcloud_autoscale.simulate.score import score, violating
-from kcloud_autoscale.simulate.traces import Trace
+from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import (
     MOST_REPLICAS,
     World,
