@@ -18,9 +18,10 @@ from kcloud_autoscale.account.scope import settle_scope
 from kcloud_autoscale.account.settle import Past, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
+from kcloud_autoscale.decide.record import state_after_write
 from kcloud_autoscale.domain.capacity import Capacity, sizing_capacity
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.decision import FleetDecision
+from kcloud_autoscale.domain.decision import FleetDecision, ScaleResult
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import Observation, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
@@ -167,6 +168,23 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
     for one, decided in zip(known, outcome.states, strict=True):
         state.workloads[one.case.policy.key] = _state(one, decided)
     return TickResult(outcome.fleet, accounts, state)
+
+
+def note_writes(state: FleetState, results: Sequence[ScaleResult], now_seconds: float) -> None:
+    """Tell the rules what became of the actions of a tick; a world where every write is made need not.
+
+    Args:
+        state: As the tick returned it; changed in place.
+        results: One per action that was to be carried out.
+        now_seconds: Of that tick.
+    """
+    written = sum(result.written for result in results)
+    for result in results:
+        before = state.workloads.get(result.action.key)
+        if before is not None:
+            others_written = written > result.written
+            decided = state_after_write(before.decided, result, others_written, now_seconds)
+            state.workloads[result.action.key] = replace(before, decided=decided)
 
 
 def _forget_the_gone(policy: FleetPolicy, state: FleetState) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kcloud_autoscale.act.events import Event, ObjectRef
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, is_blind, looked_at_before, phase_of
 from kcloud_autoscale.act.status_decision import why
 from kcloud_autoscale.api.conditions import (
@@ -18,7 +17,7 @@ from kcloud_autoscale.api.conditions import (
     rfc3339,
 )
 from kcloud_autoscale.decide.guard import UNKNOWN
-from kcloud_autoscale.domain.decision import ConditionFact, Decision
+from kcloud_autoscale.domain.decision import ConditionFact, Decision, ScaleOutcome, ScaleResult
 
 _REFUSALS = (ScaleOutcome.REFUSED, ScaleOutcome.FAILED)
 

@@ -1,79 +1,73 @@
-"""A batch of actions in three waves, each failure isolated, all of it bounded in time.
+"""The writes of a cycle, in the order that was decided, side by side, each failure isolated.
 
-1. Growth that waits for nothing: scale-ups that share no cap with a shrink of this batch.
-2. Shrinks.
-3. Growth that needs the room the shrinks made. If one of them did not happen, the growth that shares a cap with it is
-   put off to the next cycle: writing it would carry the sum over the cap.
+Nothing is decided here. `decide.stage` has planned every growth into what is free; an action that needs a shrink to be
+written first says so, and is put off to the next cycle when that was not written. Nobody else is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult, ScaleWriter
-from kcloud_autoscale.domain.decision import ScaleAction
-from kcloud_autoscale.domain.policy import SharedCap
-from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.act.scale import OUT_OF_TIME
+from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome, ScaleResult
 
 # One target that does not answer must not hold up the others: this many are written side by side.
 CONCURRENT_WRITES = 8
 
+# A target that is gone needs no room either; in a dry run the plan is followed to its end.
+_MADE_ROOM = (ScaleOutcome.WRITTEN, ScaleOutcome.DRY_RUN, ScaleOutcome.GONE)
 
-async def execute(
-    actions: Sequence[ScaleAction], shared_caps: Sequence[SharedCap], writer: ScaleWriter, limit_seconds: float
-) -> tuple[ScaleResult, ...]:
+# Carries out one action; what has not been sent by the given time of the event loop's clock is deferred.
+Write = Callable[[ScaleAction, float], Awaitable[ScaleResult]]
+
+
+async def execute(actions: Sequence[ScaleAction], write: Write, limit_seconds: float) -> tuple[ScaleResult, ...]:
     """Carry out the actions of one tick.
 
     Args:
         actions: In the order of the stage rule.
-        shared_caps: Limits that couple workloads.
-        writer: The one writer.
-        limit_seconds: For the whole batch; what is not written by then is deferred.
+        write: Carries out one.
+        limit_seconds: For the whole batch; what has not been sent by then is deferred, what is under way is awaited.
 
     Returns:
         One result per action, in the order given.
     """
-    results: dict[WorkloadKey, ScaleResult] = {}
-    shrinks = [action for action in actions if action.to_replicas < action.from_replicas]
-    growth = [action for action in actions if action.to_replicas >= action.from_replicas]
-    shrinking = frozenset(action.key for action in shrinks)
-    coupled = {action.key for action in growth if _shares_cap(action.key, shrinking, shared_caps)}
-    try:
-        async with asyncio.timeout(limit_seconds):
-            await _wave([action for action in growth if action.key not in coupled], writer, results)
-            await _wave(shrinks, writer, results)
-            failed = frozenset(key for key in shrinking if not _made_room(results[key]))
-            waiting = [action for action in growth if action.key in coupled]
-            blocked = [action for action in waiting if _shares_cap(action.key, failed, shared_caps)]
-            results.update({action.key: _deferred(action, "a shrink it needs did not happen") for action in blocked})
-            await _wave([action for action in waiting if action not in blocked], writer, results)
-    except TimeoutError:
-        late = [action for action in actions if action.key not in results]
-        results.update({action.key: _deferred(action, f"not done within {limit_seconds:g} s") for action in late})
-    return tuple(results[action.key] for action in actions)
-
-
-async def _wave(actions: Sequence[ScaleAction], writer: ScaleWriter, results: dict[WorkloadKey, ScaleResult]) -> None:
-    slots = asyncio.Semaphore(CONCURRENT_WRITES)
-
-    async def write(action: ScaleAction) -> None:
-        async with slots:
-            results[action.key] = await writer.write(action)
-
+    batch = _Batch(actions, write, asyncio.get_running_loop().time() + limit_seconds)
     async with asyncio.TaskGroup() as group:
-        for action in actions:
-            group.create_task(write(action))
+        for _ in range(min(CONCURRENT_WRITES, len(actions))):
+            group.create_task(batch.work())
+    return tuple(batch.results[position] for position in range(len(actions)))
 
 
-def _shares_cap(key: WorkloadKey, others: frozenset[WorkloadKey], shared_caps: Sequence[SharedCap]) -> bool:
-    return any(key in cap.members and others & cap.members for cap in shared_caps)
+class _Batch:
+    """The actions of one tick while several workers take them one by one."""
 
+    def __init__(self, actions: Sequence[ScaleAction], write: Write, until_seconds: float) -> None:
+        self.results: dict[int, ScaleResult] = {}
+        self._waiting = iter(enumerate(actions))
+        self._write = write
+        self._until_seconds = until_seconds
+        needed = {need for action in actions for need in action.needs}
+        made = {action.decision_id: asyncio.Event() for action in actions if action.decision_id in needed}
+        self._done: Mapping[str, asyncio.Event] = made
+        self._made_room: set[str] = set()
 
-def _made_room(result: ScaleResult) -> bool:
-    """A target that is gone needs no room either; in a dry run the plan is followed to its end."""
-    return result.outcome in (ScaleOutcome.WRITTEN, ScaleOutcome.DRY_RUN, ScaleOutcome.GONE)
+    async def work(self) -> None:
+        """Take action after action until none is left."""
+        for position, action in self._waiting:
+            result = self.results[position] = await self._carry_out(action)
+            if result.outcome in _MADE_ROOM:
+                self._made_room.add(action.decision_id)
+            if action.decision_id in self._done:
+                self._done[action.decision_id].set()
 
-
-def _deferred(action: ScaleAction, message: str) -> ScaleResult:
-    return ScaleResult(action, ScaleOutcome.DEFERRED, message)
+    async def _carry_out(self, action: ScaleAction) -> ScaleResult:
+        for need in action.needs:
+            if need in self._done:  # it came before, so that a worker has it already
+                await self._done[need].wait()
+            if need not in self._made_room:
+                return ScaleResult(action, ScaleOutcome.DEFERRED, f"a shrink it needs was not made (decision {need})")
+        if asyncio.get_running_loop().time() >= self._until_seconds:
+            return ScaleResult(action, ScaleOutcome.DEFERRED, OUT_OF_TIME)
+        return await self._write(action, self._until_seconds)

@@ -45,6 +45,11 @@ class RequestError(ActionError):
         self.retry_after_seconds = retry_after_seconds
         self.fields = fields
 
+    @property
+    def overloaded(self) -> bool:
+        """The API server asks everybody to slow down: its priority and fairness (429), or a server that starts."""
+        return self.status == 429 or (self.status == 503 and self.retry_after_seconds > 0.0)
+
 
 def _ignore(verb: str, status: int | None) -> None:
     """Nobody counts the answers."""

@@ -8,41 +8,18 @@ out with the version just read, so whoever writes in between still wins and we g
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, RequestError, Rest
 from kcloud_autoscale.act.scale_paths import NotScalableError, ScalePaths
-from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome, ScaleResult
 
-
-class ScaleOutcome(StrEnum):
-    """What became of one action."""
-
-    WRITTEN = "Written"
-    DRY_RUN = "DryRun"  # the API server checked the write and kept nothing
-    STALE = "Stale"  # the world moved on; the next cycle looks again
-    GONE = "Gone"  # no such target any more
-    REFUSED = "Refused"  # forbidden, invalid, not scalable: trying again will not help by itself
-    FAILED = "Failed"  # no answer, or the server's fault
-    DEFERRED = "Deferred"  # not tried: out of time, or a shrink it relies on did not happen
-    NOT_LEADER = "NotLeader"  # not tried: somebody else may act now
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleResult:
-    """One action and its outcome; ``replicas`` is what was asked of the server, None when nothing was."""
-
-    action: ScaleAction
-    outcome: ScaleOutcome
-    message: str = ""
-    replicas: int | None = None
-
-    @property
-    def written(self) -> bool:
-        return self.outcome is ScaleOutcome.WRITTEN
+# An overloaded API server is asked again this often, as long as the time of the batch lasts.
+TRIES = 5
+OUT_OF_TIME = "its turn did not come in this cycle: it is carried over, ahead of later ones"
 
 
 class ScaleWriter:
@@ -62,23 +39,42 @@ class ScaleWriter:
         self._may_act = may_act
         self._dry_run = dry_run
 
-    async def write(self, action: ScaleAction) -> ScaleResult:
-        """Carry out one action; every failure is an outcome."""
-        try:
+    def expect(self, writes: int) -> None:
+        """So many writes are to come: statuses leave them the budget."""
+        self._bucket.expect(writes)
+
+    async def write(self, action: ScaleAction, until_seconds: float = math.inf) -> ScaleResult:
+        """Carry out one action; every failure is an outcome.
+
+        Args:
+            action: What to write.
+            until_seconds: Time of the event loop's clock; what has not been sent by then is deferred.
+        """
+        for tries_left in reversed(range(TRIES)):
+            try:
+                return await self._try(action, until_seconds)
+            except NotScalableError as error:
+                return ScaleResult(action, ScaleOutcome.REFUSED, str(error))
+            except TimeoutError:
+                return ScaleResult(action, ScaleOutcome.DEFERRED, OUT_OF_TIME)
+            except RequestError as error:
+                if not error.overloaded or not tries_left:
+                    return ScaleResult(action, _outcome_of(error), str(error), overloaded=error.overloaded)
+                self._bucket.slow_down(error.retry_after_seconds)
+        raise AssertionError("the last try returns")
+
+    async def _try(self, action: ScaleAction, until_seconds: float) -> ScaleResult:
+        # Looking and waiting may be broken off; a write that is under way may have been made, and is awaited.
+        async with asyncio.timeout_at(until_seconds if math.isfinite(until_seconds) else None):
             path = await self._paths.path(action.key.namespace, action.target)
             scale = await self._rest.get(path)
             if moved := _moved_on(action, scale):
                 return ScaleResult(action, ScaleOutcome.STALE, moved)
-            return await self._replace(action, path, scale)
-        except NotScalableError as error:
-            return ScaleResult(action, ScaleOutcome.REFUSED, str(error))
-        except RequestError as error:
-            self._bucket.pause(error.retry_after_seconds)
-            return ScaleResult(action, _outcome_of(error), str(error))
+            await self._bucket.take(urgent=True)
+        return await self._replace(action, path, scale)
 
     async def _replace(self, action: ScaleAction, path: str, scale: Json) -> ScaleResult:
         replicas = min(max(action.to_replicas, action.min_replicas), action.max_replicas)
-        await self._bucket.take(urgent=True)
         if not self._may_act():
             return ScaleResult(action, ScaleOutcome.NOT_LEADER, "the lease was lost before the write")
         body = {
@@ -86,8 +82,10 @@ class ScaleWriter:
             "spec": {"replicas": replicas},
         }
         await self._rest.patch(path, body, [("dryRun", "All")] if self._dry_run else [])
+        self._bucket.went_well()
         outcome = ScaleOutcome.DRY_RUN if self._dry_run else ScaleOutcome.WRITTEN
-        return ScaleResult(action, outcome, "", replicas)
+        message = "the API server checked the write and kept nothing" if self._dry_run else ""
+        return ScaleResult(action, outcome, message, replicas)
 
 
 def _moved_on(action: ScaleAction, scale: Json) -> str:

@@ -24,7 +24,7 @@ from kcloud_autoscale.api.workload_status import (
     WorkloadOptimizerStatus,
 )
 from kcloud_autoscale.decide.guard import FALLBACK, PAUSED, UNKNOWN
-from kcloud_autoscale.domain.decision import ConditionFact, Decision
+from kcloud_autoscale.domain.decision import ConditionFact, Decision, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import BoundedReading, Sample, value_or_none
@@ -48,7 +48,7 @@ class Outcome:
         seen: What was observed; None when the workload was created after the look.
         decision: What was decided.
         account: What it is worth; None for the first instant.
-        scaled_at_seconds: When this cycle changed the count; None when it did not.
+        result: What became of the action; None when there was none.
         facts: Conditions on top of the decision's own: what became of the action.
     """
 
@@ -56,8 +56,13 @@ class Outcome:
     seen: WorkloadObservation | None
     decision: Decision
     account: Account | None
-    scaled_at_seconds: float | None = None
+    result: ScaleResult | None = None
     facts: tuple[ConditionFact, ...] = ()
+
+    @property
+    def scaled_at_seconds(self) -> float | None:
+        """When this cycle changed the count; None when it did not."""
+        return self.decision.at_seconds if self.result is not None and self.result.written else None
 
 
 def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: WorkloadState) -> Json:
@@ -87,7 +92,7 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: W
         forecast=_forecast(decision, seen.demand if seen else None),
         budget=_budget(account.budget, outcome.policy, account.ledger) if account and account.budget else None,
         savings=_savings(account, outcome.policy) if account else None,
-        last_decision=last_decision(decision),
+        last_decision=last_decision(decision, outcome.result, remembered.decided.refusal),
         last_optimization_time=_time(outcome.scaled_at_seconds),
         observed_generation=outcome.policy.generation,
     )
@@ -128,7 +133,8 @@ def phase_of(outcome: Outcome, previous: Mapping[str, Any]) -> Phase:
         return "Pending"
     if is_blind(decision):
         return "Failed" if looked_at_before(previous) else "Pending"
-    if outcome.policy.mode is not Mode.AUTO or decision.hold_reason == PAUSED:
+    dry_run = outcome.result is not None and outcome.result.outcome is ScaleOutcome.DRY_RUN
+    if outcome.policy.mode is not Mode.AUTO or decision.hold_reason == PAUSED or dry_run:
         return "Suspended"
     settled = decision.current_replicas == decision.desired_replicas == decision.ready_replicas
     return "Optimized" if settled else "Optimizing"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from kcloud_autoscale.act.scale import ScaleResult
 from kcloud_autoscale.api.workload_status import (
     DecisionCap,
     DecisionInput,
@@ -14,16 +13,28 @@ from kcloud_autoscale.api.workload_status import (
     LastDecision,
 )
 from kcloud_autoscale.decide.guard import RESTORED
+from kcloud_autoscale.decide.stage import WRITE_REFUSED
 from kcloud_autoscale.domain.capacity import UNKNOWN
-from kcloud_autoscale.domain.decision import CapState, Decision, Input, Stage, Step
+from kcloud_autoscale.domain.decision import CapState, Decision, Input, ScaleResult, Stage, Step
+from kcloud_autoscale.domain.state import WriteRefusal
 
 # The schema's bounds; more inputs than that cannot come from one optimizer's metrics.
 MAX_INPUTS = 64
 MAX_ITEMS = 32
+MAX_MESSAGE = 1024
 
 
-def last_decision(decision: Decision) -> LastDecision:
-    """All of it, in the order it was made."""
+def last_decision(
+    decision: Decision, result: ScaleResult | None = None, refusal: WriteRefusal | None = None
+) -> LastDecision:
+    """All of it, in the order it was made, and what became of it.
+
+    Args:
+        decision: Of this cycle.
+        result: What became of its action; None where there was nothing to write.
+        refusal: Of an earlier write, which may be why there was nothing to write.
+    """
+    told, written = _outcome(decision, result, refusal)
     serves = decision.capacity
     return LastDecision(
         id=decision.id,
@@ -34,6 +45,9 @@ def last_decision(decision: Decision) -> LastDecision:
         reason=decision.final_reason or None,
         message=final_message(decision) or None,
         hold_reason=decision.hold_reason or None,
+        outcome=told[0],
+        outcome_message=told[1],
+        written_replicas=written,
         quantile=_finite(decision.level),
         lead_time_seconds=_finite(decision.lead_time_seconds),
         lead_time_source=decision.lead_time_source,
@@ -48,6 +62,21 @@ def last_decision(decision: Decision) -> LastDecision:
         steps=[_step(step) for step in decision.steps[:MAX_ITEMS]] or None,
         caps=[_cap(cap) for cap in decision.caps[:MAX_ITEMS]] or None,
     )
+
+
+def _outcome(
+    decision: Decision, result: ScaleResult | None, refusal: WriteRefusal | None
+) -> tuple[tuple[str | None, str | None], int | None]:
+    """The outcome with its sentence, and the count that was written."""
+    if result is not None:
+        action = result.action
+        change = f"{action.from_replicas} -> {action.to_replicas} replicas"
+        message = f"{change}: {result.message}" if result.message else change
+        return (result.outcome.value, message[:MAX_MESSAGE]), result.replicas if result.written else None
+    if refusal is not None and any(step.reason == WRITE_REFUSED for step in decision.steps):
+        change = f"{refusal.from_replicas} -> {refusal.to_replicas} replicas"
+        return (refusal.outcome, f"{change}, not tried again yet: {refusal.message}"[:MAX_MESSAGE]), None
+    return (None, None), None
 
 
 def final_message(decision: Decision) -> str:

@@ -22,8 +22,10 @@ logger = logging.getLogger(__name__)
 NUMBERS_SECONDS = 60.0
 IDLE_SECONDS = 300.0
 
-# Somebody else wrote to the object since the watch last spoke of it.
+# Somebody else wrote to the object since the watch last spoke of it, or the API server is overloaded.
 CONFLICT_TRIES = 5
+# However many decisions are to be told, every so many writes one goes to numbers that are due.
+NUMBERS_TURN = 5
 CONFLICT_PAUSE_SECONDS = 0.1
 
 PLURALS = {
@@ -136,6 +138,7 @@ class StatusWriter:
         self._at_once: dict[str, _Wanted] = {}
         self._when_due: dict[str, _Wanted] = {}
         self._written_at_seconds: dict[str, float] = {}
+        self._turn = 0
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -146,13 +149,14 @@ class StatusWriter:
             return
         status = self.repair.writable(ref.uid, found.get("status", {}), status)
         soon = urgency(found.get("status", {}), status)
-        self._at_once.pop(ref.uid, None)
-        self._when_due.pop(ref.uid, None)
         age = self._clock() - self._written_at_seconds.get(ref.uid, -IDLE_SECONDS)
-        if soon is Urgency.NOW:
-            self._at_once[ref.uid] = _Wanted(ref, status)
-        elif (soon is Urgency.NUMBERS and age >= NUMBERS_SECONDS) or (soon is Urgency.IDLE and age >= IDLE_SECONDS):
-            self._when_due[ref.uid] = _Wanted(ref, status)
+        due = (soon is Urgency.NUMBERS and age >= NUMBERS_SECONDS) or (soon is Urgency.IDLE and age >= IDLE_SECONDS)
+        # A newer wish keeps the place of the older one: wanted anew every cycle, none would ever come to its turn.
+        for waiting, belongs in ((self._at_once, soon is Urgency.NOW), (self._when_due, due)):
+            if belongs:
+                waiting[ref.uid] = _Wanted(ref, status)
+            else:
+                waiting.pop(ref.uid, None)
         self._news.set()
 
     def forget(self, uids: set[str]) -> None:
@@ -211,6 +215,7 @@ class StatusWriter:
         # The version keeps the status of an object out of its successor's: a uid in a status patch is not checked.
         body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "status": patch}
         answer = await self._rest.patch(f"{object_path(ref)}/status", body)
+        self._bucket.went_well()
         self._written_at_seconds[ref.uid] = self._clock()
         self._written(ref, answer)
 
@@ -218,7 +223,11 @@ class StatusWriter:
         if not self._may_write():
             self._at_once.clear()
             self._when_due.clear()
-        waiting = self._at_once or self._when_due
+        self._turn += 1
+        first, second = self._at_once, self._when_due
+        if self._turn % NUMBERS_TURN == 0:
+            first, second = second, first
+        waiting = first or second
         if not waiting:
             return  # it was taken back while we waited for a token
         uid = next(iter(waiting))
@@ -226,8 +235,9 @@ class StatusWriter:
         try:
             await self._write(wanted.ref, wanted.status)
         except RequestError as error:
-            self._bucket.pause(error.retry_after_seconds)
-            if error.status == 409 and wanted.tries < CONFLICT_TRIES:
+            if error.overloaded:
+                self._bucket.slow_down(error.retry_after_seconds)
+            if (error.status == 409 or error.overloaded) and wanted.tries < CONFLICT_TRIES:
                 # The watch is about to bring what changed; a newer wish may have come meanwhile and counts more.
                 waiting.setdefault(uid, replace(wanted, tries=wanted.tries + 1))
             elif error.status != 404:

@@ -173,6 +173,17 @@ class LastDecision(StatusModel):
     reason: str | None = _number("Why, as one word: that of the last step that changed the count.")
     message: str | None = _number("Why, as a sentence with its numbers.")
     hold_reason: str | None = _number("Why nothing may change, if so.")
+    outcome: str | None = Field(
+        default=None,
+        max_length=63,
+        description="What became of it: Written, DryRun (checked, not kept), Stale (the count had changed meanwhile), "
+        "Deferred (its turn has not come, or a shrink it needs was not made), Refused, Failed, Gone, or NotLeader. "
+        "Absent when there was nothing to write.",
+    )
+    outcome_message: str | None = Field(
+        default=None, max_length=1024, description="The write, and why it was not made where it was not."
+    )
+    written_replicas: int | None = _number("Replicas that were written; absent when nothing was.")
     quantile: float | None = _number("Quantile of the forecast it used.")
     lead_time_seconds: float | None = _number("Lead time it used.")
     lead_time_source: str | None = _number("spec, learned or default.")
@@ -194,7 +205,7 @@ class WorkloadOptimizerStatus(StatusModel):
 
     phase: Literal["Pending", "Optimizing", "Optimized", "Failed", "Suspended"] | None = _number(
         "Pending (not looked at yet), Optimizing (replicas are changing), Optimized (as decided), Failed (nothing can "
-        "be decided; see conditions), Suspended (mode Off or Recommend, or paused by hand)."
+        "be decided; see conditions), Suspended (mode Off or Recommend, dry run, or paused by hand)."
     )
     target: str | None = _number("What is scaled, as in Deployment/llm.")
 

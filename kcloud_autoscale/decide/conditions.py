@@ -17,12 +17,14 @@ from kcloud_autoscale.decide.guard import (
     Guarded,
 )
 from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.decide.refusal import not_scaled
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, ConditionFact
 from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.replica_devices import unknown_resources
 from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.state import WriteRefusal
 
 _FOUND = ConditionFact("TargetFound", True, "Found", "the target exists and can be scaled")
 _NO_CONFLICT = ConditionFact("Conflict", False, "NoOther", "no other autoscaler scales the target")
@@ -107,9 +109,16 @@ def _ready(plan: Plan) -> ConditionFact:
         return ConditionFact("Ready", False, guarded.hold_reason, guarded.step.message)
     if guarded.control is Control.HANDS_OFF:
         return _READY_OFF if guarded.hold_reason == OFF else _READY_PAUSED
+    if plan.refusal is not None:
+        return _not_written(plan, plan.refusal)
     if guarded.hold_reason == NOTHING and guarded.control is Control.ACT:
         return _READY_NOTHING
     return _READY if guarded.control is Control.ACT else _READY_ADVICE
+
+
+def _not_written(plan: Plan, refusal: WriteRefusal) -> ConditionFact:
+    text = not_scaled(plan.target.ref, refusal.from_replicas, refusal.to_replicas, refusal.message)
+    return ConditionFact("Ready", False, f"Scale{refusal.outcome}", text)
 
 
 def _conflict(other: str) -> ConditionFact:

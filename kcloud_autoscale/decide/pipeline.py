@@ -17,6 +17,7 @@ from kcloud_autoscale.decide.guard import RESTORED, Control, guard
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import events_that_happened
 from kcloud_autoscale.decide.record import decision_of, missing_target, state_after
+from kcloud_autoscale.decide.refusal import forbids, standing
 from kcloud_autoscale.decide.share import share
 from kcloud_autoscale.decide.size import size
 from kcloud_autoscale.decide.stabilize import bounded, stabilize
@@ -61,7 +62,7 @@ def decide_fleet(
     for limited in plans:
         if limited.limits:
             limited.caps = [*own_caps(limited, policy.cycle_seconds), *limited.caps]
-    actions = stage(plans, policy.shared_caps)
+    actions = stage(plans, policy.shared_caps, now_seconds)
     by_key = {action.key: action for action in actions}
     decisions, states = [], []
     for case, plan in zip(cases, made, strict=True):
@@ -101,7 +102,19 @@ def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
     plan.replicas = plan.uncapped = plan.steps[-1].after
     # place and consolidate belong here.
     cap(plan, fleet, now_seconds)
+    _heed_refusal(plan, now_seconds)
     return plan
+
+
+def _heed_refusal(plan: Plan, now_seconds: float) -> None:
+    """A count that was refused a moment ago stays as it is, and others are not promised what it holds."""
+    refusal = standing(plan.case.state.decided.refusal, plan.current, now_seconds)
+    if refusal is None or not plan.acting:
+        return
+    if forbids(refusal, plan.replicas):
+        plan.refusal = refusal
+    elif refusal.to_replicas < refusal.from_replicas:
+        plan.least_written = plan.current
 
 
 def _soft_rules(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:

@@ -13,7 +13,7 @@ from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import CapUnit
 from kcloud_autoscale.domain.reading import Reading
-from kcloud_autoscale.domain.state import Recommendation, ScaleEvent
+from kcloud_autoscale.domain.state import Recommendation, ScaleEvent, WriteRefusal
 
 
 @frozen
@@ -56,6 +56,10 @@ class Plan:
         limits: The workload's own hard limits, and whether each cut the count.
         caps: Every hard limit, as it stands in the end.
         own_room: Replicas that fit the workload's own $/h and W limits; None where there is none.
+        refusal: The API server refused this change and is not asked again yet: the count stays as it is.
+        least_written: Replicas below which the API server refuses to go, though more are wanted; 0 where it has not.
+        needs: Shrinks that must be written before this growth.
+        waiting_since_seconds: Tick since which a change waits for its turn to be written; None while none does.
     """
 
     case: Case
@@ -74,11 +78,15 @@ class Plan:
     limits: list[tuple[Cap, bool]] = field(default_factory=list)
     caps: list[CapState] = field(default_factory=list)
     own_room: int | None = None
+    refusal: WriteRefusal | None = None
+    least_written: int = 0
+    needs: tuple[str, ...] = ()
+    waiting_since_seconds: float | None = None
 
     @property
     def acting(self) -> bool:
-        """Its count is ours to write."""
-        return self.guarded.control is Control.ACT
+        """Its count is ours to write, and the API server lets us."""
+        return self.guarded.control is Control.ACT and self.refusal is None
 
     @property
     def will_run(self) -> int:
@@ -89,6 +97,11 @@ class Plan:
     def floor(self) -> int:
         """What money and power may not take: minReplicas, or less where less is decided."""
         return min(self.replicas, self.case.policy.min_replicas)
+
+    @property
+    def least(self) -> int:
+        """What shared limits may not go below: the floor, and what runs while the API server refuses less."""
+        return max(self.floor, self.least_written)
 
     @property
     def held(self) -> int:

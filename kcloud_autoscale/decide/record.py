@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from kcloud_autoscale.decide import refusal
 from kcloud_autoscale.decide.conditions import facts, facts_without_target
 from kcloud_autoscale.decide.guard import NOTHING
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import remembered
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction
+from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason
 from kcloud_autoscale.domain.state import DecisionState, ScaleEvent
@@ -58,7 +61,37 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         last_desired=plan.asked,
         last_current=plan.current,
         held_replicas=guarded.replicas if guarded.hold_reason == NOTHING else None,
+        waiting_since_seconds=plan.waiting_since_seconds,
+        tried_seconds=plan.case.state.decided.tried_seconds,
+        refusal=plan.case.state.decided.refusal,
     )
+
+
+def state_after_write(
+    state: DecisionState, result: ScaleResult, others_written: bool, now_seconds: float
+) -> DecisionState:
+    """The same memory once it is known what became of the write: what was not done is not remembered as done.
+
+    A write that got no answer may have been made all the same: the next look at the count tells.
+
+    Args:
+        state: As the tick left it, the write taken as made.
+        result: Of the write.
+        others_written: Whether another write of the cycle was made.
+        now_seconds: Unix time of the tick.
+    """
+    if result.outcome is not ScaleOutcome.WRITTEN and result.outcome is not ScaleOutcome.FAILED:
+        state = _undone(state, result.action, now_seconds)
+    if result.outcome.tried:
+        state = replace(state, waiting_since_seconds=None, tried_seconds=now_seconds)
+    return replace(state, refusal=refusal.after(state.refusal, result, others_written, now_seconds))
+
+
+def _undone(state: DecisionState, action: ScaleAction, now_seconds: float) -> DecisionState:
+    events = state.scale_events
+    if events and events[-1] == ScaleEvent(now_seconds, action.to_replicas - action.from_replicas):
+        events = events[:-1]
+    return replace(state, scale_events=events, last_desired=action.from_replicas)
 
 
 def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, DecisionState]:

@@ -94,7 +94,7 @@ def _scope(cap: SharedCap, plans: Sequence[Plan], budget: SharedBudget | None = 
 def _granted(concerned: Sequence[Plan], scopes: Sequence[_Scope]) -> Counts:
     """What each that asks gets; first among those that act, then once more as if those advised acted too."""
     acting = [plan for plan in concerned if plan.acting]
-    advised = [plan for plan in concerned if plan.guarded.control is Control.RECOMMEND]
+    advised = [plan for plan in concerned if not plan.acting and plan.guarded.control is not Control.HANDS_OFF]
     granted = _fill(acting, scopes)
     if advised:
         as_if = _fill([*acting, *advised], scopes)
@@ -127,7 +127,7 @@ class _Pool:
     """What is left of each limit while replicas are handed out; floors are handed out at the start."""
 
     def __init__(self, asking: Sequence[Plan], scopes: Sequence[_Scope]) -> None:
-        self.counts: Counts = {plan.case.policy.key: plan.floor for plan in asking}
+        self.counts: Counts = {plan.case.policy.key: plan.least for plan in asking}
         self._left = {scope.cap.name: scope.cap.limit * (1.0 + EPSILON) for scope in scopes}
         self._needs: dict[WorkloadKey, list[tuple[str, float]]] = {key: [] for key in self.counts}
         self._frozen: set[WorkloadKey] = set()

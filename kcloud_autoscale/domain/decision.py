@@ -93,7 +93,13 @@ class CapState:
 
 @frozen
 class ScaleAction:
-    """One write to ``/scale``, valid only for the object it was decided on."""
+    """One write to ``/scale``, valid only for the object it was decided on.
+
+    Attributes:
+        decision_id: Also the id of the action: a decision has one at most.
+        needs: Ids of the shrinks that must have been written before this growth; empty where it fits without them.
+        waiting_since_seconds: Tick since which the workload waits for its turn to be written.
+    """
 
     key: WorkloadKey
     decision_id: str
@@ -105,6 +111,49 @@ class ScaleAction:
     min_replicas: int
     max_replicas: int
     reason: str
+    needs: tuple[str, ...] = ()
+    waiting_since_seconds: float = 0.0
+
+
+class ScaleOutcome(StrEnum):
+    """What became of one action."""
+
+    WRITTEN = "Written"
+    DRY_RUN = "DryRun"  # the API server checked the write and kept nothing
+    STALE = "Stale"  # the world moved on; the next cycle looks again
+    GONE = "Gone"  # no such target any more
+    REFUSED = "Refused"  # forbidden, invalid, not scalable: trying again will not help by itself
+    FAILED = "Failed"  # no answer, or the server's fault
+    DEFERRED = "Deferred"  # not tried: out of time, or a shrink it relies on did not happen
+    NOT_LEADER = "NotLeader"  # not tried: another process may act now
+
+    @property
+    def tried(self) -> bool:
+        """The workload has had its turn."""
+        return self not in (ScaleOutcome.DEFERRED, ScaleOutcome.NOT_LEADER)
+
+
+@frozen
+class ScaleResult:
+    """One action and its outcome.
+
+    Attributes:
+        action: What was to be written.
+        outcome: What became of it.
+        message: Why it was not written; empty when it was.
+        replicas: What was asked of the API server; None when nothing was.
+        overloaded: The API server asked to be left alone for a while: the refusal is no fault of this target.
+    """
+
+    action: ScaleAction
+    outcome: ScaleOutcome
+    message: str = ""
+    replicas: int | None = None
+    overloaded: bool = False
+
+    @property
+    def written(self) -> bool:
+        return self.outcome is ScaleOutcome.WRITTEN
 
 
 @frozen
@@ -167,7 +216,7 @@ class ConditionFact:
 
 @frozen
 class FleetDecision:
-    """All decisions of a tick, and the writes in the order they must be made: shrink before growth."""
+    """All decisions of a tick, and the writes in the order they must be made."""
 
     decisions: tuple[Decision, ...]
     actions: tuple[ScaleAction, ...] = ()

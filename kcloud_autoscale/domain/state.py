@@ -278,6 +278,27 @@ class Gap:
 
 
 @frozen
+class WriteRefusal:
+    """A write that the API server refused: forbidden, or turned down by an admission webhook.
+
+    Attributes:
+        at_seconds: Of the last try.
+        times: Tries that were refused in a row.
+        from_replicas: The count that was to be changed.
+        to_replicas: The count that was refused; of several the one nearest to ``from_replicas``.
+        outcome: ``Refused`` or ``Failed``.
+        message: The API server's own words.
+    """
+
+    at_seconds: float
+    times: int
+    from_replicas: int
+    to_replicas: int
+    outcome: str
+    message: str
+
+
+@frozen
 class DecisionState:
     """What the rules remember of one workload.
 
@@ -287,9 +308,12 @@ class DecisionState:
         unknown_since_seconds: Since when they are unusable; None while they are usable.
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
-        last_desired: What the previous tick wanted.
+        last_desired: What the previous tick asked for; what runs, where that was not written.
         last_current: What the previous tick found.
         held_replicas: What runs, but for the hard limits, while there is nothing to scale on; None while there is.
+        waiting_since_seconds: Tick since which a change waits for its turn to be written; None while none does.
+        tried_seconds: When a write was last tried; None before the first.
+        refusal: The last write, when it was refused; None after one that was not.
     """
 
     since_seconds: float
@@ -300,6 +324,9 @@ class DecisionState:
     last_desired: int | None = None
     last_current: int | None = None
     held_replicas: int | None = None
+    waiting_since_seconds: float | None = None
+    tried_seconds: float | None = None
+    refusal: WriteRefusal | None = None
 
 
 @frozen

@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kcloud_autoscale.act.rest import RequestError, Rest
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status_writer import object_path
 from kcloud_autoscale.api.conditions import READY
 from kcloud_autoscale.api.v1alpha1 import WorkloadOptimizer
-from kcloud_autoscale.domain.decision import ConditionFact, Decision
+from kcloud_autoscale.domain.decision import ConditionFact, Decision, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.fleet import Fleet, is_deleted, is_held, ref_of
 from kcloud_autoscale.operator.handlers import FINALIZER

@@ -16,7 +16,7 @@ from typing import Any, cast
 import kopf
 from kubernetes.aio.client import ApiClient, Configuration
 
-from kcloud_autoscale.act.events import Event, EventWriter, ObjectRef
+from kcloud_autoscale.act.events import EVENTS_A_MINUTE, Event, EventWriter, ObjectRef
 from kcloud_autoscale.act.ledger_record import LedgerRecord
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, Rest
@@ -88,6 +88,7 @@ class _Operator:
     cycle: Cycle
     statuses: StatusWriter
     events: EventWriter
+    bucket: TokenBucket
     metrics: Metrics
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _told_to_stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -165,6 +166,7 @@ class _Operator:
             leads = self.leader.is_leader()
             self.metrics.leader.set(leads)
             self.metrics.loop_lag.set(self.health.lag_seconds)
+            self.metrics.write_rate.set(self.bucket.rate_per_second)
             if not leads:
                 self.health.leading_since_seconds = None
                 self.metrics.stand_by()
@@ -202,7 +204,9 @@ async def _assemble(
     leader = _leader(settings, rest)
     health = _health(settings, leader)
     bucket = TokenBucket(settings.write_qps, settings.write_burst)
-    events = EventWriter(rest, bucket, settings.operator_name, settings.pod_name, clock.now_seconds)
+    # Half of the writes' rate, as of their number; no reserve, since nothing else shares it.
+    for_events = TokenBucket(settings.write_qps / 2.0, EVENTS_A_MINUTE, 0)
+    events = EventWriter(rest, for_events, settings.operator_name, settings.pod_name, clock.now_seconds)
     statuses = StatusWriter(rest, bucket, *_known_objects(store), leader.is_leader, refused=_refused(events, metrics))
     gatherer, informers = _sources(settings, client, metrics, clock, stack)
     health.watch_silence_seconds = informers.idle_seconds
@@ -221,7 +225,7 @@ async def _assemble(
     stack.push_async_callback(runner.cleanup)
     logger.info("Metrics on port %d, probes on port %d.", ports["metrics"], ports["probe"])
     return _Operator(
-        settings, configuration, store, health, leader, resync, informers, cycle, statuses, events, metrics
+        settings, configuration, store, health, leader, resync, informers, cycle, statuses, events, bucket, metrics
     )
 
 

@@ -21,8 +21,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kcloud_autoscale.act.scale import ScaleOutcome
 from kcloud_autoscale.act.status import Outcome
+from kcloud_autoscale.domain.decision import ScaleOutcome
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.workload_counters import Name, WorkloadCounters
 from kcloud_autoscale.operator.workload_metrics import (
@@ -144,8 +144,13 @@ class Metrics:
             "verb",
             "code",
         )
+        self.write_rate = self._gauge(
+            "kcloud_write_rate",
+            "Writes a second that the operator allows itself: WRITE_QPS, less after the API server has answered 429.",
+        )
         self.events_dropped = self._gauge(
-            "kcloud_events_dropped", "Kubernetes Events not written because too many waited."
+            "kcloud_events_dropped",
+            "Kubernetes Events not written: more than one for two attempts to scale and ten a minute, or a full queue.",
         )
         self.statuses_refused = self._counter(
             "kcloud_statuses_refused", "Statuses that the API server did not take as they were, by kind.", "kind"

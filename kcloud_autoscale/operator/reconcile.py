@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from kcloud_autoscale.act.execute import execute
 from kcloud_autoscale.act.ledger_record import LedgerRecord
 from kcloud_autoscale.act.rest import RequestError, Rest
-from kcloud_autoscale.act.scale import ScaleResult, ScaleWriter
-from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.act.scale import ScaleWriter
+from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.forecast.artifacts import default_knowledge
@@ -31,9 +31,12 @@ from kcloud_autoscale.operator.rivals import mark_rivals
 from kcloud_autoscale.operator.settings import Settings
 from kcloud_autoscale.operator.store import ObjectStore
 from kcloud_autoscale.operator.teaching import WorkerTeacher
-from kcloud_autoscale.tick import FleetState, TickResult, tick
+from kcloud_autoscale.tick import FleetState, TickResult, note_writes, tick
 
 logger = logging.getLogger(__name__)
+
+# However long looking and deciding took, half a cycle is for writing.
+LEAST_ACT_SHARE = 0.5
 
 
 class Reconciler:
@@ -71,6 +74,7 @@ class Reconciler:
 
     async def reconcile(self, now_seconds: float) -> None:
         """One cycle at ``now_seconds``."""
+        started = time.monotonic()
         fleet = self._reader.read(self._store)
         self._books.open(fleet, self._record.written, self._state, now_seconds)
         policy = self._quarantine.without(fleet.policy, now_seconds)
@@ -82,7 +86,10 @@ class Reconciler:
         with self._stage("ledger"):
             await self._put_on_record(ticked, now_seconds)
         with self._stage("act"):
-            results = await self._act(fleet, observation, ticked, now_seconds)
+            # To the beginning of the next cycle, which decides anew on what is still waiting.
+            every = self._settings.cycle_seconds
+            limit_seconds = max(LEAST_ACT_SHARE * every, every - (time.monotonic() - started))
+            results = await self._act(fleet, observation, ticked, now_seconds, limit_seconds)
         with self._stage("record"):
             self._recorder.record(fleet, observation, ticked, results, self._teacher.set_aside())
             self._recorder.set_aside(fleet, self._quarantine.reasons(), now_seconds)
@@ -127,11 +134,21 @@ class Reconciler:
             raise
 
     async def _act(
-        self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float
+        self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float, limit_seconds: float
     ) -> tuple[ScaleResult, ...]:
         unheld = await deletion.hold(self._rest, fleet)
-        actions = [action for action in ticked.fleet.actions if action.key not in unheld and self._is_adopted(action)]
-        results = await execute(actions, fleet.policy.shared_caps, self._scaler, self._settings.cycle_seconds)
+
+        async def write(action: ScaleAction, until_seconds: float) -> ScaleResult:
+            if action.key in unheld:
+                return ScaleResult(action, ScaleOutcome.DEFERRED, "its finalizer could not be put on first")
+            if not self._is_adopted(action):
+                return ScaleResult(action, ScaleOutcome.DEFERRED, "its original replicas could not be put on record")
+            return await self._scaler.write(action, until_seconds)
+
+        self._scaler.expect(len(ticked.fleet.actions))
+        results = await execute(ticked.fleet.actions, write, limit_seconds)
+        self._scaler.expect(sum(result.outcome is ScaleOutcome.DEFERRED for result in results))
+        note_writes(ticked.state, results, now_seconds)
         by_key = {result.action.key: result for result in results}
         decisions = {decision.key: decision for decision in ticked.fleet.decisions}
         await deletion.release(self._rest, fleet, decisions, by_key, now_seconds)

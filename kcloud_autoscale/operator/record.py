@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import Event, EventWriter
 from kcloud_autoscale.act.policy_status import broken_policy_status, policy_status
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome, broken_status, workload_status
 from kcloud_autoscale.act.status_decision import why
 from kcloud_autoscale.act.status_writer import StatusWriter
 from kcloud_autoscale.api.conditions import FORECAST_TRUSTED, READY
 from kcloud_autoscale.api.effect import fields_honoured
 from kcloud_autoscale.api.v1alpha1 import CostPolicy
-from kcloud_autoscale.domain.decision import ConditionFact, Decision
+from kcloud_autoscale.decide.refusal import not_scaled
+from kcloud_autoscale.domain.decision import ConditionFact, Decision, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import Observation
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.operator.deletion import deleting
@@ -28,6 +29,9 @@ from kcloud_autoscale.operator.store import Body
 from kcloud_autoscale.tick import TickResult
 
 logger = logging.getLogger(__name__)
+
+# A write that waits longer than this for its turn is worth a look: the budget of writes is too small for the fleet.
+LATE_SECONDS = 180.0
 
 
 class Recorder:
@@ -57,6 +61,8 @@ class Recorder:
             for decision in ticked.fleet.decisions
             if decision.key in fleet.bodies
         }
+        _log_untried(results)
+        self._events.scaled(sum(result.outcome.tried for result in results))
         for key, outcome in outcomes.items():
             self._workload(fleet, key, outcome, ticked, by_key.get(key))
         self._policies(fleet, ticked, observation.at_seconds)
@@ -76,7 +82,7 @@ class Recorder:
         ref, previous = ref_of(fleet.bodies[key]), fleet.status_of(key)
         for event in events_of(ref, outcome, result, previous):
             self._events.post(event)
-        if result is not None:
+        if result is not None and result.outcome.tried:
             _log(outcome.decision, result)
         self._statuses.want(ref, workload_status(outcome, previous, ticked.state.workloads[key]))
 
@@ -129,7 +135,6 @@ def _outcome(
     result: ScaleResult | None,
     untaught: str | None,
 ) -> Outcome:
-    written = result is not None and result.written
     seen = observation.workloads.get(decision.key)
     return Outcome(
         policy=fleet.policy.workloads[decision.key],
@@ -137,11 +142,11 @@ def _outcome(
         seen=None if seen is None else replace(seen, demand_history=None, capacity_history=()),
         decision=decision,
         account=ticked.accounts.get(decision.key),
-        scaled_at_seconds=decision.at_seconds if written else None,
+        result=result,
         facts=(
             *exclusion(decision.key, fleet.excluded),
             *deleting(fleet, decision.key),
-            *_trouble(result),
+            *not_written(result, decision.at_seconds),
             *teaching_failed(decision, untaught),
             fields_honoured(fleet.optimizers[decision.key]),
         ),
@@ -156,15 +161,16 @@ def teaching_failed(decision: Decision, death: str | None) -> tuple[ConditionFac
     return (ConditionFact(FORECAST_TRUSTED, False, "TeachingFailed", message),)
 
 
-def _trouble(result: ScaleResult | None) -> tuple[ConditionFact, ...]:
-    """A decision that could not be carried out is not Ready, whatever was decided."""
-    if result is None or result.outcome not in (ScaleOutcome.REFUSED, ScaleOutcome.FAILED, ScaleOutcome.GONE):
+def not_written(result: ScaleResult | None, now_seconds: float) -> tuple[ConditionFact, ...]:
+    """A decision that was not carried out says so in Ready; one that cannot be, or waits for long, is not Ready."""
+    if result is None or result.written:
         return ()
-    action = result.action
-    message = (
-        f"{action.target} could not be scaled from {action.from_replicas} to {action.to_replicas}: {result.message}"
-    )
-    return (ConditionFact(READY, False, f"Scale{result.outcome}", message),)
+    action, reason = result.action, f"Scale{result.outcome}"
+    text = not_scaled(action.target, action.from_replicas, action.to_replicas, result.message)
+    late = not result.outcome.tried and now_seconds - action.waiting_since_seconds >= LATE_SECONDS
+    if result.outcome in (ScaleOutcome.REFUSED, ScaleOutcome.FAILED, ScaleOutcome.GONE) or late:
+        return (ConditionFact(READY, False, reason, text),)
+    return (ConditionFact(READY, True, reason, f"decided from current data, but {text}"),)
 
 
 def _log(decision: Decision, result: ScaleResult) -> None:
@@ -182,3 +188,10 @@ def _log(decision: Decision, result: ScaleResult) -> None:
         why(result, decision),
         decision.id,
     )
+
+
+def _log_untried(results: Sequence[ScaleResult]) -> None:
+    """One line for all whose turn did not come, for each reason: in a step of load they are hundreds."""
+    reasons = Counter((result.outcome.value, result.message) for result in results if not result.outcome.tried)
+    for (outcome, message), count in reasons.items():
+        logger.warning("%d of %d writes of this cycle: %s (%s)", count, len(results), outcome, message)

@@ -129,7 +129,13 @@ class Settings:
     dry_run: bool = _variable(
         "DRY_RUN", SWITCH, "Let the API server check every scaling and keep none.", False, "false"
     )
-    write_qps: float = _variable("WRITE_QPS", number(1, 1000), "Writes to the API server per second.", 20.0)
+    write_qps: float = _variable(
+        "WRITE_QPS",
+        number(1, 1000),
+        "Most writes to the API server per second, scaling before statuses. Halved by an answer of 429, regained step "
+        "by step. Reads do not count; Events come on top, one for two attempts to scale.",
+        20.0,
+    )
     write_burst: int = _variable("WRITE_BURST", whole(11, 10_000), "Writes at once after a quiet time.", 40)
     resync_seconds: float = _variable(
         "RESYNC_SECONDS", number(5, 86_400), "How often our objects are listed anew, in case a watch lost one.", 600.0

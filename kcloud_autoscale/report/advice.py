@@ -69,8 +69,12 @@ _BY_REASON = {
     (conditions.READY, "NamespaceExcluded"): "Run the workload in a namespace of its own, or have whoever runs the "
     "operator take this one out of excludedNamespaces (chart) or EXCLUDED_NAMESPACES. Mode Recommend works anywhere.",
     (conditions.READY, "ScaleRefused"): "The API server refused the write to /scale. See whether the operator's role "
-    "covers the target's kind and whether a quota or an admission webhook stands in the way.",
-    (conditions.READY, "ScaleFailed"): "The API server did not answer the write; the next cycle tries again.",
+    "covers the target's kind and whether a quota or an admission webhook stands in the way. It is tried again after a "
+    "minute, then less often, every five minutes at least.",
+    (conditions.READY, "ScaleFailed"): "The API server did not answer the write or failed over it; it is tried again "
+    "within five minutes. See whether an admission webhook is down.",
+    (conditions.READY, "ScaleDeferred"): "More writes wait than the budget has room for: raise WRITE_QPS if the API "
+    "server bears it, and see kcloud_write_rate for whether it has slowed the operator down.",
     (
         conditions.READY,
         "ScaleGone",

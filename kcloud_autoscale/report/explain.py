@@ -151,7 +151,18 @@ def _outcome(status: WorkloadOptimizerStatus, decision: LastDecision, wanted: in
         ready = status.ready_replicas
         serving = "" if ready is None or ready == wanted else f"; {ready} serve so far"
         return f"{replicas(wanted)} stay ordered{though}{why}{serving}."
-    return f"Changed from {had} to {replicas(wanted)}{though}{why}."
+    if decision.outcome == "Written" and decision.written_replicas == wanted:
+        return f"Changed from {had} to {replicas(wanted)}{though}{why}."
+    return f"To be changed from {had} to {replicas(wanted)}{though}{why}: {_so_far(decision)}."
+
+
+def _so_far(decision: LastDecision) -> str:
+    """What of a change has been written, and why not all of it."""
+    if decision.outcome is not None and decision.outcome != "Written":
+        return f"{decision.outcome}, {decision.outcome_message or 'not written'}"
+    waits = [step.message for step in decision.steps or () if step.stage == "stage" and step.message]
+    written = "nothing is written yet" if decision.outcome is None else f"{decision.written_replicas} are written"
+    return "; ".join([written, *waits])
 
 
 def _runs(status: WorkloadOptimizerStatus, now_seconds: float) -> list[str]:

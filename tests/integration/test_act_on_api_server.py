@@ -16,9 +16,9 @@ from hack.cluster import Cluster
 from kcloud_autoscale.act.events import Event, EventWriter, ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import RequestError, Rest
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleWriter
+from kcloud_autoscale.act.scale import ScaleWriter
 from kcloud_autoscale.act.status_writer import StatusWriter
-from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.operator.leader import LeaderElection
 from tests.e2e.world import optimizer

@@ -8,7 +8,18 @@ from typing import Any
 from kcloud_autoscale.account.ledger import Account, Budget, Entry, Running
 from kcloud_autoscale.act.status import Outcome
 from kcloud_autoscale.domain.capacity import KnownCapacity
-from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
+from kcloud_autoscale.domain.decision import (
+    CapState,
+    ConditionFact,
+    Decision,
+    Input,
+    Proposal,
+    ScaleAction,
+    ScaleOutcome,
+    ScaleResult,
+    Stage,
+    Step,
+)
 from kcloud_autoscale.domain.observation import PodObservation, PodPhase, Pods, TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Sample
@@ -95,7 +106,14 @@ def remembered(original_replicas: int | None) -> WorkloadState:
     return WorkloadState(DecisionState(NOW), original_replicas, level=LevelState.beginning(misses))
 
 
+def result(what: ScaleOutcome = ScaleOutcome.WRITTEN, message: str = "", **changes: Any) -> ScaleResult:
+    """Of 2 -> 3 replicas, since a minute ago."""
+    action = ScaleAction(KEY, "d1", TARGET, "t1", "7", 2, 3, 1, 10, "MaxCostPerHour", (), NOW - 60.0)
+    written = 3 if what is ScaleOutcome.WRITTEN else None
+    return ScaleResult(replace(action, **changes), what, message, written)
+
+
 def outcome(**changes: Any) -> Outcome:
     policy = WorkloadPolicy(KEY, uid="u1", generation=4, target=TARGET, max_replicas=10)
-    made = Outcome(policy, observation(), decision(), account())
+    made = Outcome(policy, observation(), decision(), account(), result())
     return replace(made, **changes)

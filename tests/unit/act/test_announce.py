@@ -5,9 +5,8 @@ import pytest
 
 from kcloud_autoscale.act.announce import events_of
 from kcloud_autoscale.act.events import ObjectRef
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
 from kcloud_autoscale.act.status import Outcome
-from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction, Stage, Step
+from kcloud_autoscale.domain.decision import ConditionFact, ScaleAction, ScaleOutcome, ScaleResult, Stage, Step
 from kcloud_autoscale.domain.series import AskedModel
 from tests.unit.act.outcomes import KEY, TARGET, account, decision, outcome
 

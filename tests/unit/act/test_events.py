@@ -1,7 +1,10 @@
 import asyncio
 from collections.abc import Callable
 
-from kcloud_autoscale.act.events import QUEUE_LENGTH, Event, EventWriter, ObjectRef
+import pytest
+
+from kcloud_autoscale.act import events
+from kcloud_autoscale.act.events import QUEUE_LENGTH, Event, EventBudget, EventWriter, ObjectRef
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import RequestError
 from tests.fakes.rest import FakeRest
@@ -9,10 +12,10 @@ from tests.fakes.rest import FakeRest
 LLM = ObjectRef("kcloud.io/v1alpha1", "WorkloadOptimizer", "ai", "llm", "uid-1")
 
 
-async def write(rest: FakeRest, events: list[Event], clock: Callable[[], float] = lambda: 1000.0) -> EventWriter:
+async def write(rest: FakeRest, posted: list[Event], clock: Callable[[], float] = lambda: 1000.0) -> EventWriter:
     writer = EventWriter(rest, TokenBucket(), "kcloud-autoscale", "pod-0", clock)
     task = asyncio.create_task(writer.run())
-    for event in events:
+    for event in posted:
         writer.post(event)
     await writer.flush()
     task.cancel()
@@ -77,3 +80,45 @@ async def test_a_long_note_is_cut_between_characters():
     note = rest.written("POST")[0]["note"]
     assert len(note.encode()) <= 1024
     assert note.endswith("é…")
+
+
+def test_one_event_for_two_scalings_and_ten_a_minute_in_any_case():
+    now = [0.0]
+    budget = EventBudget(lambda: now[0])
+    assert [budget.take() for _ in range(11)] == [True] * 10 + [False]
+    budget.scaled(100)
+    assert [budget.take() for _ in range(41)] == [True] * 40 + [False]
+    now[0] = 60.0  # all of that is a minute ago
+    assert [budget.take() for _ in range(11)] == [True] * 10 + [False]
+
+
+async def test_what_is_wrong_comes_first_then_scalings_and_the_rest_is_dropped():
+    rest = FakeRest()
+    writer = EventWriter(rest, TokenBucket(), "c", "i", lambda: 1000.0)
+    for number in range(6):
+        writer.post(Event(LLM, "WorkloadOptimized", f"{number}"))
+        writer.post(Event(LLM, "ScaledUp", f"{number}", "Scale"))
+        writer.post(Event(LLM, "ScaleFailed", f"{number}", "Scale", warning=True))
+    task = asyncio.create_task(writer.run())
+    await writer.flush()
+    task.cancel()
+    reasons = [body["reason"] for body in rest.written("POST")]
+    assert reasons == ["ScaleFailed"] * 6 + ["ScaledUp"] * 4
+    assert writer.dropped == 8
+
+
+async def test_what_is_wrong_waits_for_room(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+    monkeypatch.setattr(events, "WAIT_SECONDS", 0.0)
+    rest, budget = FakeRest(), EventBudget(lambda: now[0])
+    writer = EventWriter(rest, TokenBucket(), "c", "i", lambda: 1000.0, budget)
+    while budget.take():
+        pass
+    task = asyncio.create_task(writer.run())
+    writer.post(Event(LLM, "ScaleFailed", "no", warning=True))
+    await asyncio.sleep(0.01)
+    assert rest.written("POST") == []
+    now[0] = 60.0
+    await writer.flush()
+    task.cancel()
+    assert [body["reason"] for body in rest.written("POST")] == ["ScaleFailed"]

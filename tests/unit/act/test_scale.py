@@ -7,8 +7,8 @@ import pytest
 import kcloud_autoscale
 from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import RequestError
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleWriter
-from kcloud_autoscale.domain.decision import ScaleAction
+from kcloud_autoscale.act.scale import ScaleWriter
+from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from tests.fakes.rest import FakeRest, scale_object, scale_path
 
@@ -78,7 +78,6 @@ async def test_a_new_version_with_the_same_count_does_not_void_the_decision():
         (409, ScaleOutcome.STALE),
         (403, ScaleOutcome.REFUSED),
         (422, ScaleOutcome.REFUSED),
-        (429, ScaleOutcome.FAILED),
         (503, ScaleOutcome.FAILED),
         (None, ScaleOutcome.FAILED),
     ],
@@ -89,6 +88,23 @@ async def test_every_refusal_is_an_outcome_and_is_not_repeated(status: int | Non
     result = await writer(rest).write(action())
     assert (result.outcome, result.message) == (outcome, "in words")
     assert len(rest.written("PATCH")) == 1
+
+
+async def test_an_overloaded_server_is_asked_again_as_late_as_it_says():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    answers = [RequestError(429, "TooManyRequests", "later", 0.02), RequestError(429, "TooManyRequests", "later", 0.02)]
+    rest.refuse = lambda verb, path: answers.pop() if verb == "PATCH" and answers else None
+    bucket = TokenBucket()
+    result = await ScaleWriter(rest, bucket, lambda: True).write(action())
+    assert (result.outcome, len(rest.written("PATCH"))) == (ScaleOutcome.WRITTEN, 3)
+    assert 10.0 < bucket.rate_per_second < 11.0  # halved once, for one overload, and regained a little
+
+
+async def test_a_server_that_stays_overloaded_is_no_fault_of_the_target():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    rest.refuse = lambda verb, path: RequestError(429, "TooManyRequests", "later") if verb == "PATCH" else None
+    result = await writer(rest).write(action())
+    assert (result.outcome, result.overloaded, len(rest.written("PATCH"))) == (ScaleOutcome.FAILED, True, 5)
 
 
 async def test_a_kind_without_scale_is_refused_in_words():

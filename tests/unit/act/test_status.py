@@ -5,12 +5,13 @@ import pytest
 
 from kcloud_autoscale.act.status import Outcome, broken_status, phase_of, workload_status
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
-from kcloud_autoscale.domain.decision import ConditionFact
+from kcloud_autoscale.domain.decision import ConditionFact, ScaleOutcome, Stage, Step
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
+from kcloud_autoscale.domain.state import WriteRefusal
 from kcloud_autoscale.domain.workload import Mode
-from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered
+from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered, result
 
 
 def test_every_number_has_a_source():
@@ -54,6 +55,7 @@ def test_the_decision_is_told_from_its_inputs_to_its_outcome():
 def test_what_has_no_source_is_absent():
     unknown = Missing(MissingReason.NO_DATA, "no such Deployment")
     bare = outcome(
+        result=None,
         seen=WorkloadObservation(KEY, unknown),
         decision=decision(
             current_replicas=None, desired_replicas=None, forecast=None, level=None, steps=(), caps=(), inputs=()
@@ -76,15 +78,17 @@ def test_what_has_no_source_is_absent():
 
 
 def test_the_schema_accepts_what_is_written():
-    status = workload_status(outcome(scaled_at_seconds=NOW), {}, remembered(1))
+    status = workload_status(outcome(), {}, remembered(1))
     again = WorkloadOptimizerStatus.model_validate(status).model_dump(by_alias=True, exclude_none=True, mode="json")
     assert again == status
 
 
 def test_the_last_change_is_remembered_when_nothing_changes():
     before = {"lastOptimizationTime": "2026-01-01T00:00:00Z"}
-    assert workload_status(outcome(), before, remembered(1))["lastOptimizationTime"] == "2026-01-01T00:00:00Z"
-    now = workload_status(outcome(scaled_at_seconds=NOW), before, remembered(1))["lastOptimizationTime"]
+    assert (
+        workload_status(outcome(result=None), before, remembered(1))["lastOptimizationTime"] == "2026-01-01T00:00:00Z"
+    )
+    now = workload_status(outcome(), before, remembered(1))["lastOptimizationTime"]
     assert now == "2027-01-15T08:00:00Z"
 
 
@@ -136,3 +140,30 @@ def test_an_invalid_spec_changes_nothing_but_what_it_says():
 
 def test_pods_that_failed_hold_no_node():
     assert workload_status(outcome(seen=observation()), {}, remembered(1))["replicas"] == 2
+
+
+@pytest.mark.parametrize("what", list(ScaleOutcome))
+def test_what_became_of_the_action_is_told_and_only_a_write_is_told_as_done(what: ScaleOutcome):
+    before = {"lastOptimizationTime": "2026-01-01T00:00:00Z"}
+    status = workload_status(outcome(result=result(what, "in words")), before, remembered(1))
+    told = status["lastDecision"]
+    assert (told["outcome"], told["outcomeMessage"]) == (what.value, "2 -> 3 replicas: in words")
+    done = what is ScaleOutcome.WRITTEN
+    assert told.get("writtenReplicas") == (3 if done else None)
+    assert (status["lastOptimizationTime"] == "2027-01-15T08:00:00Z") is done
+
+
+def test_a_write_that_is_not_tried_again_yet_is_told_as_refused():
+    steps = (Step(Stage.STAGE, 3, 2, "WriteRefused", "no"),)
+    kept = remembered(1)
+    refusal = WriteRefusal(NOW - 60.0, 1, 2, 3, "Refused", "quota exceeded")
+    state = replace(kept, decided=replace(kept.decided, refusal=refusal))
+    told = workload_status(outcome(result=None, decision=decision(steps=steps)), {}, state)["lastDecision"]
+    assert told["outcome"] == "Refused"
+    assert told["outcomeMessage"] == "2 -> 3 replicas, not tried again yet: quota exceeded"
+    # Nothing is refused to a decision that did not want to write.
+    assert "outcome" not in workload_status(outcome(result=None), {}, state)["lastDecision"]
+
+
+def test_a_dry_run_changes_nothing_and_is_not_told_as_changing():
+    assert phase_of(outcome(result=result(ScaleOutcome.DRY_RUN)), {}) == "Suspended"

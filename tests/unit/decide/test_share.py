@@ -177,11 +177,11 @@ def test_free_room_goes_to_the_higher_priority_first():
     assert [(a.key.name, a.to_replicas) for a in outcome.fleet.actions] == [("b", 3)]
 
 
-def test_shrinking_is_written_before_growth():
+def test_growth_that_fits_waits_for_nobody():
     members = (a_member("a", 5, replicas=1, priority=90), a_member("b", 1, replicas=5, priority=90))
     outcome = decide(*members, caps=watts(70_000.0, "a", "b"))
 
-    assert [action.key.name for action in outcome.fleet.actions] == ["b", "a"]
+    assert [(action.key.name, action.needs) for action in outcome.fleet.actions] == [("a", ()), ("b", ())]
 
 
 def test_pods_that_are_still_going_count_against_a_workloads_own_cap():
@@ -228,7 +228,7 @@ def test_a_floor_that_has_room_for_a_part_is_not_filled_by_the_writer():
     outcome = decide(a_member("a", 3, replicas=1, min_replicas=3), low, caps=watts(5_600.0, "a", "low"))
 
     # 8 fit and 7 are held: one more may come now, and whoever writes may not clamp it up to 3.
-    grow = outcome.fleet.actions[1]
+    grow = next(action for action in outcome.fleet.actions if action.key.name == "a")
     assert (grow.key.name, grow.to_replicas, grow.min_replicas) == ("a", 2, 2)
 
 

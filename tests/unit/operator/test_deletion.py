@@ -3,8 +3,7 @@ from typing import Any
 import pytest
 
 from kcloud_autoscale.act.rest import RequestError
-from kcloud_autoscale.act.scale import ScaleOutcome, ScaleResult
-from kcloud_autoscale.domain.decision import Decision, ScaleAction
+from kcloud_autoscale.domain.decision import Decision, ScaleAction, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.operator import deletion
 from kcloud_autoscale.operator.fleet import Fleet, FleetReader

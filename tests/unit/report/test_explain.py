@@ -13,13 +13,22 @@ from kcloud_autoscale.api.conditions import CONDITION_TYPES, rfc3339
 from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.decide.conditions import facts_without_target
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
-from kcloud_autoscale.domain.decision import CapState, ConditionFact, Decision, Input, Proposal, Stage, Step
+from kcloud_autoscale.domain.decision import (
+    CapState,
+    ConditionFact,
+    Decision,
+    Input,
+    Proposal,
+    ScaleOutcome,
+    Stage,
+    Step,
+)
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.series import AskedModel
 from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
-from tests.unit.act.outcomes import FACTS, NOW, decision, outcome, remembered
+from tests.unit.act.outcomes import FACTS, NOW, decision, outcome, remembered, result
 
 
 def told(status: dict[str, Any], now: float = NOW + 14.0, generation: int | None = 4) -> str:
@@ -45,6 +54,24 @@ def held(reason: str, message: str, facts: tuple[ConditionFact, ...], **changes:
     nothing: dict[str, Any] = {"proposals": (), "caps": (), "level": None, "uncapped_replicas": 2}
     given: dict[str, Any] = {"desired_replicas": 2, "hold_reason": reason, "steps": steps, "conditions": facts}
     return decision(**(nothing | given | changes))
+
+
+@pytest.mark.parametrize("what", [what for what in ScaleOutcome if what is not ScaleOutcome.WRITTEN])
+def test_what_was_not_written_is_not_told_as_changed(what: ScaleOutcome) -> None:
+    text = " ".join(told_of(result=result(what, "in words")).split())
+    assert "Changed from" not in text
+    assert (
+        f"To be changed from 2 to 3 replicas, though 4 were asked for (MaxCostPerHour): {what}, 2 -> 3 replicas: "
+        in text
+    )
+
+
+def test_what_waits_for_room_is_not_told_as_changed() -> None:
+    steps = (Step(Stage.STAGE, 8, 3, "WaitsForRoom", "5 more wait"),)
+    waits = decision(desired_replicas=8, proposals=(), steps=steps)
+    assert "To be changed from 2 to 8 replicas (WaitsForRoom): 3 are written; 5 more wait." in told_of(decision=waits)
+    nothing = told_of(decision=waits, result=None)
+    assert "To be changed from 2 to 8 replicas (WaitsForRoom): nothing is written yet; 5 more wait." in nothing
 
 
 def test_a_cut_decision_tells_its_whole_story() -> None:
