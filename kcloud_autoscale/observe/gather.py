@@ -31,6 +31,7 @@ from kcloud_autoscale.domain.reading import BoundedReading, Missing, MissingReas
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.observe.gaps import gap_replicas
 from kcloud_autoscale.observe.history import rate_window_seconds
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod, Requests
@@ -142,6 +143,25 @@ class Gatherer:
             carbon_grams_per_kwh=signals.carbon,
             problems=(*self._informers.problems(), *_failures(found.demand)),
         )
+
+    async def gap_replicas(
+        self, policy: FleetPolicy, begins: Mapping[WorkloadKey, float], now_seconds: float
+    ) -> Mapping[WorkloadKey, tuple[float, float]]:
+        """What ran in gaps that no process accounted for, where kube-state-metrics told Prometheus.
+
+        Args:
+            policy: The fleet.
+            begins: When each workload's gap began, Unix seconds; it ends now.
+            now_seconds: Unix time of this look.
+
+        Returns:
+            Mean replicas, and the part of the gap (0-1) that was recorded; a workload of which nothing was is absent.
+        """
+        targets = await self._targets.find({key: policy.workloads[key] for key in begins})
+        fleet = [watched(policy.workloads[key], target) for key, target in targets.items()]
+        subjects = [each.pods_subject for each in fleet if each.pods_subject is not None]
+        session = self._asker(policy, now_seconds, self._settings.budget_seconds)
+        return await gap_replicas(session, subjects, begins, now_seconds)
 
     def _asker(self, policy: FleetPolicy, now_seconds: float, limit_seconds: float) -> QuerySession:
         return QuerySession(

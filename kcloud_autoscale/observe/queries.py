@@ -115,6 +115,15 @@ def waiting(preset: Preset, selection: Selection) -> str:
 
 def ready_replicas(window_seconds: float, selection: Selection, over_time: str = "avg_over_time") -> str:
     """Ready replicas per Deployment or StatefulSet from kube-state-metrics, mean over the window."""
+    return _told_replicas("status_replicas_ready", window_seconds, selection, over_time)
+
+
+def existing_replicas(window_seconds: float, selection: Selection) -> str:
+    """Replicas per Deployment or StatefulSet, ready or not, from kube-state-metrics, mean over the window."""
+    return _told_replicas("status_replicas", window_seconds, selection, "avg_over_time")
+
+
+def _told_replicas(metric: str, window_seconds: float, selection: Selection, over_time: str) -> str:
     kind = "statefulset" if selection.naming.name == "STATEFUL_SET" else "deployment"
     identities = (
         Identity("namespace", kind, is_pod=False, unless=f"exported_{kind}"),
@@ -124,7 +133,7 @@ def ready_replicas(window_seconds: float, selection: Selection, over_time: str =
     )
     return by_workload(
         "max",
-        lambda m: f"{over_time}(kube_{kind}_status_replicas_ready{{{m}}}[{seconds(window_seconds)}])",
+        lambda m: f"{over_time}(kube_{kind}_{metric}{{{m}}}[{seconds(window_seconds)}])",
         selection,
         identities,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kcloud_autoscale.account.ledger import Account
@@ -11,6 +12,7 @@ from kcloud_autoscale.domain.reading import value_or_none
 from kcloud_autoscale.domain.record import FleetRecord, WorkloadRecord, workload_record
 from kcloud_autoscale.domain.state import ScopeSpend, WorkloadState
 from kcloud_autoscale.domain.workload import WorkloadKey
+from kcloud_autoscale.observe.gaps import LEAST_GAP_SECONDS
 from kcloud_autoscale.operator.fleet import Fleet
 from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from kcloud_autoscale.operator.store import COST_POLICIES, OPTIMIZERS, Body, ObjectStore
@@ -50,6 +52,23 @@ class Books:
         for key in self._uids.keys() - fleet.policy.workloads.keys():
             del self._uids[key]
         self._open_policies(fleet, record, state, now_seconds)
+
+    def gaps(self, state: FleetState, until_seconds: float) -> dict[WorkloadKey, float]:
+        """When each gap began that is long enough to be looked up, Unix seconds."""
+        begins = {
+            key: one.ledger.updated_seconds
+            for key, one in state.workloads.items()
+            if one.gap is not None and one.ledger is not None
+        }
+        return {key: begin for key, begin in begins.items() if until_seconds - begin >= LEAST_GAP_SECONDS}
+
+    def fill(self, state: FleetState, observed: Mapping[WorkloadKey, tuple[float, float]]) -> None:
+        """Note what Prometheus knows of gaps: mean replicas, and the part of the gap it has them of."""
+        for key, (replicas, fraction) in observed.items():
+            one = state.workloads[key]
+            if one.gap is not None:
+                gap = replace(one.gap, observed_replicas=replicas, observed_fraction=fraction)
+                state.workloads[key] = replace(one, gap=gap)
 
     def uid_of(self, key: WorkloadKey) -> str:
         """Of the optimizer whose state is open; empty where none is."""

@@ -79,6 +79,7 @@ class Reconciler:
         self._books.open(fleet, self._record.written, self._state, now_seconds)
         policy = self._quarantine.without(fleet.policy, now_seconds)
         with self._stage("observe"):
+            await self._fill_gaps(policy, now_seconds)
             seen = await self._gatherer.gather(policy, self._state.seen_until(), now_seconds)
             observation = mark_rivals(seen, policy)
         with self._stage("tick"):
@@ -132,6 +133,23 @@ class Reconciler:
             find = self._quarantine.find
             await asyncio.to_thread(find, observation, policy, before, self._new_forecaster)
             raise
+
+    async def _fill_gaps(self, policy: FleetPolicy, now_seconds: float) -> None:
+        """After a stop: what ran meanwhile, where Prometheus knows."""
+        gaps = self._books.gaps(self._state, now_seconds)
+        gaps = {key: begin for key, begin in gaps.items() if key in policy.workloads}
+        if not gaps:
+            return
+        found = await self._gatherer.gap_replicas(policy, gaps, now_seconds)
+        self._books.fill(self._state, found)
+        longest = now_seconds - min(gaps.values())
+        logger.info(
+            "%d workloads ran up to %.0f s unaccounted: %d are paid by what kube-state-metrics recorded, the rest by "
+            "the larger of the last known and the present count.",
+            len(gaps),
+            longest,
+            len(found),
+        )
 
     async def _act(
         self, fleet: Fleet, observation: Observation, ticked: TickResult, now_seconds: float, limit_seconds: float
