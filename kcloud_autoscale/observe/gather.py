@@ -25,18 +25,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kcloud_autoscale.domain.node import accelerator_product
-from kcloud_autoscale.domain.observation import CapacityHistory, NodeObservation, Observation, WorkloadObservation
+from kcloud_autoscale.domain.observation import (
+    CapacityHistory,
+    NodeObservation,
+    Observation,
+    TargetObservation,
+    WorkloadObservation,
+)
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.reading import BoundedReading, Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
+from kcloud_autoscale.observe.fetch import Subject
 from kcloud_autoscale.observe.gaps import gap_replicas
 from kcloud_autoscale.observe.history import rate_window_seconds
 from kcloud_autoscale.observe.kubernetes import Informers
 from kcloud_autoscale.observe.objects import Pod, Requests
 from kcloud_autoscale.observe.past import Reach, capacity_histories, demand_histories
 from kcloud_autoscale.observe.present import Present, metrics_of, present
+from kcloud_autoscale.observe.promql import pod_naming
 from kcloud_autoscale.observe.query_batching import IsolatedQueries
 from kcloud_autoscale.observe.query_session import QuerySession, Source
 from kcloud_autoscale.observe.scrapes import DEFAULT_SECONDS, ScrapeIntervals
@@ -158,8 +166,8 @@ class Gatherer:
             Mean replicas, and the part of the gap (0-1) that was recorded; a workload of which nothing was is absent.
         """
         targets = await self._targets.find({key: policy.workloads[key] for key in begins})
-        fleet = [watched(policy.workloads[key], target) for key, target in targets.items()]
-        subjects = [each.pods_subject for each in fleet if each.pods_subject is not None]
+        refs = {key: each.seen.ref for key, each in targets.items() if isinstance(each.seen, TargetObservation)}
+        subjects = [Subject(key, ref.name, pod_naming(ref.kind)) for key, ref in refs.items()]
         session = self._asker(policy, now_seconds, self._settings.budget_seconds)
         return await gap_replicas(session, subjects, begins, now_seconds)
 
