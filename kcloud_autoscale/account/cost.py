@@ -166,10 +166,10 @@ class _Pricing:
         if held.resource.startswith("nvidia.com/") and not held.claimed:
             each, whole = node.gpu_hourly_usd, node.hourly_usd
             if isinstance(each, Sample) and each.value > 0.0:
-                return Sample(each.value * held.cards, each.at_seconds, OPENCOST)
+                return Sample(each.value * held.cards, each.at_seconds, _opencost(each))
             units = node.allocatable.get(held.resource)
             if isinstance(whole, Sample) and whole.value > 0.0 and units:
-                return Sample(whole.value * min(1.0, held.units / units), whole.at_seconds, f"{OPENCOST} node")
+                return Sample(whole.value * min(1.0, held.units / units), whole.at_seconds, f"{_opencost(whole)} node")
         spot = capacity_type(node.labels) is CapacityType.SPOT
         listed = self._listed_card(held, node, self.table.spot_multiplier if spot else 1.0)
         return _impossible(node.gpu_hourly_usd) or listed if isinstance(listed, Missing) else listed
@@ -197,7 +197,7 @@ class _Pricing:
             if isinstance(node.hourly_usd, Sample) and isinstance(node.gpu_hourly_usd, Sample):
                 devices = node.gpu_hourly_usd.value * _cards_of(asked.cards, node)
                 rest = max(0.0, node.hourly_usd.value - devices)
-                return Sample(rest * asked.share(node), node.hourly_usd.at_seconds, OPENCOST)
+                return Sample(rest * asked.share(node), node.hourly_usd.at_seconds, _opencost(node.hourly_usd))
             with_cards = asked.card_share(node)
             cores = _at_least(cores, with_cards, node.allocatable.get("cpu"))
             memory_bytes = node.allocatable.get("memory")
@@ -234,7 +234,7 @@ class _Pricing:
         if share <= 0.0:
             what = f"what part of node {node.name} a replica takes is not known: it asks for neither CPU nor memory"
             return Missing(MissingReason.NOT_CONFIGURED, what)
-        return Sample(whole.value * share, whole.at_seconds, OPENCOST)
+        return Sample(whole.value * share, whole.at_seconds, _opencost(whole))
 
     def _core_price(self, node: NodeObservation) -> Reading:
         own = self.override.cpu_usd_per_core_hour
@@ -243,6 +243,11 @@ class _Pricing:
     def _gib_price(self, node: NodeObservation) -> Reading:
         own = self.override.memory_usd_per_gib_hour
         return node.gib_hourly_usd if own is None else Sample(own, self.now_seconds, OVERRIDE)
+
+
+def _opencost(price: Sample) -> str:
+    """Source of a price of OpenCost; it says where the price of the moment is doubted and the usual one stands."""
+    return f"{OPENCOST} ({price.source})" if "doubted" in price.source else OPENCOST
 
 
 def _cards_of(cards: Sequence[HeldCards], node: NodeObservation) -> float:

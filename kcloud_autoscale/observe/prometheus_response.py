@@ -203,8 +203,9 @@ def _result(answer: Any, most_series: int) -> tuple[str, Any]:
     partial = [str(each) for each in answer.get("warnings") or () if not str(each).startswith("PromQL ")]
     if any(_CUT_OFF in each for each in partial):
         raise TooLargeError(f"the answer has more than {most_series} series")
-    if partial:
-        raise PrometheusError(f"partial answer: {shown('; '.join(partial))}", transient=True)
+    if partial or answer.get("isPartial"):  # VictoriaMetrics says it so while a part of its storage is away
+        why = shown("; ".join(partial)) or "isPartial is true"
+        raise PrometheusError(f"partial answer: {why}", transient=True)
     data = answer.get("data")
     if not isinstance(data, dict) or "result" not in data:
         raise PrometheusError("the answer has no data.result")

@@ -186,7 +186,8 @@ POWER = (
 UTILIZATION = (
     # Engine activity first: GPU_UTIL says only that some kernel ran, and is near 100 % at partial load.
     DeviceMetric("DCGM", "DCGM_FI_PROF_GR_ENGINE_ACTIVE{%s}", ("UUID",), model="modelName"),
-    DeviceMetric("DCGM", "DCGM_FI_DEV_GPU_UTIL{%s}", ("UUID",), per_unit=100.0, model="modelName"),
+    # Of a MIG slice it always says 0: only engine activity is measured there.
+    DeviceMetric("DCGM", 'DCGM_FI_DEV_GPU_UTIL{GPU_I_PROFILE="", %s}', ("UUID",), per_unit=100.0, model="modelName"),
     DeviceMetric(
         "Rebellions",
         '{__name__=~"rbln_npu_utilization|RBLN_DEVICE_STATUS:UTILIZATION", %s}',
@@ -243,24 +244,22 @@ def pod_cpu_watts(window_seconds: float, namespaces: Sequence[str]) -> str:
     return f"sum by (namespace, pod) ({new}) or sum by (namespace, pod) ({old})"
 
 
-def node_usd_per_hour() -> str:
-    """OpenCost's price of each node."""
-    return "max by (node) (node_total_hourly_cost)"
+# OpenCost's prices of a node: of the whole, of one GPU, of one core, of one GiB of memory.
+NODE_USD = "node_total_hourly_cost"
+NODE_GPU_USD = "node_gpu_hourly_cost"
+NODE_CORE_USD = "node_cpu_hourly_cost"
+NODE_GIB_USD = "node_ram_hourly_cost"
+USUAL_PRICE_SECONDS = 3600.0
 
 
-def node_gpu_usd_per_hour() -> str:
-    """OpenCost's price of one GPU on each node."""
-    return "max by (node) (node_gpu_hourly_cost)"
+def node_price(metric: str) -> str:
+    """One of OpenCost's prices of each node, in $/h."""
+    return f"max by (node) ({metric})"
 
 
-def node_core_usd_per_hour() -> str:
-    """OpenCost's price of one core on each node."""
-    return "max by (node) (node_cpu_hourly_cost)"
-
-
-def node_gib_usd_per_hour() -> str:
-    """OpenCost's price of one GiB of memory on each node."""
-    return "max by (node) (node_ram_hourly_cost)"
+def usual_node_price(metric: str) -> str:
+    """What it was for most of the last hour."""
+    return f"max by (node) (quantile_over_time(0.5, {metric}[{seconds(USUAL_PRICE_SECONDS)}]))"
 
 
 def carbon_grams_per_kwh() -> str:

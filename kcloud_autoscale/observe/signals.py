@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kcloud_autoscale.domain.bounds import CARBON_GRAMS_PER_KWH, POD_WATTS, USD_PER_HOUR, UTILIZATION_FRACTION, Bound
+from kcloud_autoscale.domain.bounds import CARBON_GRAMS_PER_KWH, POD_WATTS, UTILIZATION_FRACTION, Bound
 from kcloud_autoscale.domain.observation import NodeObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.observe import queries
+from kcloud_autoscale.observe.node_prices import node_prices
 from kcloud_autoscale.observe.objects import Pod
 from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.queries import DeviceMetric
@@ -109,10 +110,10 @@ async def fleet_signals(asker: QuerySession, namespaces: Sequence[str], window_s
         host = group.create_task(_host_watts(asker, namespaces, window_seconds))
         gpu = group.create_task(_devices(asker, gpu_metrics, namespaces, UTILIZATION_FRACTION))
         npu = group.create_task(_devices(asker, npu_metrics, namespaces, UTILIZATION_FRACTION))
-        node = group.create_task(_node_prices(asker, queries.node_usd_per_hour()))
-        node_gpu = group.create_task(_node_prices(asker, queries.node_gpu_usd_per_hour()))
-        core = group.create_task(_node_prices(asker, queries.node_core_usd_per_hour()))
-        gib = group.create_task(_node_prices(asker, queries.node_gib_usd_per_hour()))
+        node = group.create_task(node_prices(asker, queries.NODE_USD))
+        node_gpu = group.create_task(node_prices(asker, queries.NODE_GPU_USD))
+        core = group.create_task(node_prices(asker, queries.NODE_CORE_USD))
+        gib = group.create_task(node_prices(asker, queries.NODE_GIB_USD))
         carbon = group.create_task(_carbon(asker))
     return FleetSignals(
         device_watts=device.result(),
@@ -196,13 +197,6 @@ async def _host_watts(asker: QuerySession, namespaces: Sequence[str], window_sec
     found = PodReadings()
     found.take(await asker.series(queries.pod_cpu_watts(window_seconds, namespaces), "Kepler"), POD_WATTS)
     return found
-
-
-async def _node_prices(asker: QuerySession, promql: str) -> dict[str, Reading]:
-    answer = await asker.series(promql, "OpenCost", lasting=True)
-    if isinstance(answer, Missing):
-        return {}
-    return {each.labels.get("node", ""): reading(each, "OpenCost price", bound=USD_PER_HOUR) for each in answer}
 
 
 async def _carbon(asker: QuerySession) -> Reading:

@@ -121,11 +121,15 @@ def _decision(decision: Decision) -> Json:
 
 
 def _doubts(decision: Decision) -> list[str]:
-    return [
+    doubts = [
         f"{fact.type}: {fact.message}"
         for fact in decision.conditions
         if fact.status is False and fact.type in _CONDITIONS_THAT_DOUBT
     ]
+    price = decision.usd_per_replica_hour
+    if isinstance(price, Sample) and "doubted" in price.source:
+        doubts.append(f"PriceKnown: {price.source}")
+    return doubts
 
 
 def as_text(checks: Sequence[Json]) -> str:

@@ -111,3 +111,17 @@ def test_a_dump_tells_the_same_without_its_prometheus_and_names_no_host(
     assert "c-1" not in (folder / "objects.yaml").read_text()
     assert main(["check", "-f", str(folder), "-o", "json"]) in (0, 1)
     assert json.loads(capsys.readouterr().out) == [before]
+
+
+def test_a_price_that_leaps_is_doubted_and_cuts_nothing(check: Any) -> None:
+    # 0.35 $/h for an hour, then 312.40 for three samples: under a cap of 10 $/h four replicas stay.
+    told = check("price-leap")["chat"]
+    assert usd(told) == pytest.approx(0.35)
+    assert any("312.4 $/h is doubted" in doubt for doubt in told["doubts"])
+    assert told["decision"]["to"] == 4
+
+
+def test_a_mig_slice_has_no_utilization_and_is_not_idle(check: Any) -> None:
+    told = check("mig-utilization", "--ticks", "8")["chat"]
+    assert next(each for each in told["metrics"] if each["type"] == "gpu")["missing"] == "NoData"
+    assert told["decision"]["to"] == 4

@@ -113,6 +113,7 @@ def says(body: bytes, status: int = 200, **headers: str) -> Scripted:
         (success([{"value": [1, "5"]}]), "a series has no labels"),
         (success("none"), "data.result is no list of series"),
         (success([], warnings=["store gateway 3 timed out"]), "partial answer: store gateway 3 timed out"),
+        (b'{"isPartial": true, ' + success([])[1:], "partial answer: isPartial is true"),
         (b'{"a":' * 100_000, "the answer is no JSON"),
     ],
 )

@@ -271,8 +271,8 @@ CASES = [
     per_workload("ready StatefulSet", queries.ready_replicas(60.0, STATEFUL), 5.0),
     Case("cpu", queries.cpu_cores(WINDOW, LLM), {("ai", "llm", A): 1.75}),
     Case("memory", queries.memory_bytes(LLM), {("ai", "llm", A): 3e9}),
-    Case("node price", queries.node_usd_per_hour(), {("n1",): 55.04}),
-    Case("node GPU price", queries.node_gpu_usd_per_hour(), {("n1",): 6.88}),
+    Case("node price", queries.node_price(queries.NODE_USD), {("n1",): 55.04}),
+    Case("node GPU price", queries.node_price(queries.NODE_GPU_USD), {("n1",): 6.88}),
     Case("carbon", queries.carbon_grams_per_kwh(), {("KR",): 410.0}),
 ]  # fmt: skip
 
