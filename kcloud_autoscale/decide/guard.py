@@ -113,9 +113,8 @@ def _nothing_is_asked(case: Case) -> bool:
 
 def _nothing(case: Case, current: int) -> Step:
     """The count that somebody set stays, and comes back when a limit that had cut it has room again."""
-    state = case.state.decided
-    ours = current in (state.last_desired, state.last_current)
-    held = state.held_replicas if ours and state.held_replicas is not None else current
+    before = case.state.decided.held
+    held = before.replicas if before is not None and current in (before.found, before.asked) else current
     text = "no demand source and no target metric is set: {} replicas are held within bounds and limits"
     return Step(Stage.GUARD, current, held, NOTHING, text, (held,))
 

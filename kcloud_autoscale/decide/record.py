@@ -13,7 +13,7 @@ from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason
-from kcloud_autoscale.domain.state import DecisionState, ScaleEvent
+from kcloud_autoscale.domain.state import DecisionState, HeldCount, ScaleEvent
 
 _UNIT = {"latency": "latency_seconds", "requests": "requests_per_second", "queue": "queue_waiting"}
 
@@ -59,11 +59,10 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         recommendations=plan.recommendations,
         scale_events=events,
         last_desired=plan.asked,
-        last_current=plan.current,
-        held_replicas=guarded.replicas if guarded.hold_reason == NOTHING else None,
         waiting_since_seconds=plan.waiting_since_seconds,
         tried_seconds=plan.case.state.decided.tried_seconds,
         refusal=plan.case.state.decided.refusal,
+        held=HeldCount(guarded.replicas, plan.current, plan.asked) if guarded.hold_reason == NOTHING else None,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.state import Gap, Ledger, Misses, ScopeSpend, WorkloadState
+from kcloud_autoscale.domain.state import Gap, HeldCount, Ledger, Misses, ScopeSpend, WorkloadState
 from kcloud_autoscale.domain.workload import WorkloadKey
 
 
@@ -24,6 +24,7 @@ class WorkloadRecord:
         misses: What each price of a miss would have missed.
         paid_replicas: At the last update of the ledger; None while the target was unknown.
         usd_per_replica_hour: Then; None while the price was unknown.
+        held: The count that was set where there is nothing to scale on: a limit that has cut it gives it back.
     """
 
     namespace: str
@@ -32,6 +33,7 @@ class WorkloadRecord:
     misses: Misses | None = None
     paid_replicas: int | None = None
     usd_per_replica_hour: float | None = None
+    held: HeldCount | None = None
 
     @property
     def gap(self) -> Gap | None:
@@ -77,5 +79,11 @@ def workload_record(
     """What is kept of one workload after a tick."""
     misses = None if state.level is None else state.level.misses
     return WorkloadRecord(
-        key.namespace, state.original_replicas, state.ledger, misses, paid_replicas, usd_per_replica_hour
+        namespace=key.namespace,
+        original_replicas=state.original_replicas,
+        ledger=state.ledger,
+        misses=misses,
+        paid_replicas=paid_replicas,
+        usd_per_replica_hour=usd_per_replica_hour,
+        held=state.decided.held,
     )

@@ -299,6 +299,21 @@ class WriteRefusal:
 
 
 @frozen
+class HeldCount:
+    """The count of a workload that has nothing to scale on, as somebody set it.
+
+    Attributes:
+        replicas: What runs, but for the hard limits.
+        found: What the tick found running.
+        asked: What it asked for. Where neither runs at the next tick, somebody has set another count.
+    """
+
+    replicas: int
+    found: int
+    asked: int
+
+
+@frozen
 class DecisionState:
     """What the rules remember of one workload.
 
@@ -309,11 +324,10 @@ class DecisionState:
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
         last_desired: What the previous tick asked for; what runs, where that was not written.
-        last_current: What the previous tick found.
-        held_replicas: What runs, but for the hard limits, while there is nothing to scale on; None while there is.
         waiting_since_seconds: Tick since which a change waits for its turn to be written; None while none does.
         tried_seconds: When a write was last tried; None before the first.
         refusal: The last write, when it was refused; None after one that was not.
+        held: While there is nothing to scale on; None while there is.
     """
 
     since_seconds: float
@@ -322,11 +336,10 @@ class DecisionState:
     recommendations: tuple[Recommendation, ...] = ()
     scale_events: tuple[ScaleEvent, ...] = ()
     last_desired: int | None = None
-    last_current: int | None = None
-    held_replicas: int | None = None
     waiting_since_seconds: float | None = None
     tried_seconds: float | None = None
     refusal: WriteRefusal | None = None
+    held: HeldCount | None = None
 
 
 @frozen

@@ -45,7 +45,8 @@ def restored_state(
     if one is not None:
         ledger = None if one.ledger is None else _not_ahead(one.ledger, now_seconds)
         level = None if one.misses is None else _level(one.misses)
-        return WorkloadState(DecisionState(now_seconds), one.original_replicas, level=level, ledger=ledger, gap=one.gap)
+        decided = DecisionState(now_seconds, held=one.held)
+        return WorkloadState(decided, one.original_replicas, level=level, ledger=ledger, gap=one.gap)
     state = WorkloadState(DecisionState(now_seconds), gap=Gap())
     if record.is_new:
         state = _shown_state(policy, status, now_seconds)

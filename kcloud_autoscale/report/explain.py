@@ -230,8 +230,8 @@ def _to_do(subject: Subject, status: WorkloadOptimizerStatus, decision: LastDeci
 
 
 def _not_asked(seen: Condition, decision: LastDecision) -> bool:
-    """Nobody forecasts what is only observed; that needs no mending."""
-    return seen.type == conditions.FORECAST_TRUSTED and decision.hold_reason in ("Off", "Paused")
+    """Nobody forecasts what is only observed, or has no load that is looked at; that needs no mending."""
+    return seen.type == conditions.FORECAST_TRUSTED and decision.hold_reason in ("Off", "Paused", "NothingToScaleOn")
 
 
 def _is_idle(seen: Condition, status: WorkloadOptimizerStatus, decision: LastDecision) -> bool:

@@ -146,7 +146,9 @@ def _training(world: World, exporters: Exporters) -> None:
     assert status["lastDecision"]["uncappedReplicas"] == 2
     assert status["currentCost"] == 12.0
     assert status["budget"]["spent"] > 0.0
-    assert "Held at 1" in explained(world, name)
+    told = explained(world, name)
+    assert "Held at 1" in told
+    assert "NoForecast" not in told
 
 
 def _without_scaling(world: World) -> None:

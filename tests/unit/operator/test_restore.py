@@ -11,9 +11,10 @@ import pytest
 
 from kcloud_autoscale.account.ledger import Account
 from kcloud_autoscale.act.status import workload_status
+from kcloud_autoscale.domain.plain import from_plain, to_plain
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.record import FleetRecord, WorkloadRecord, workload_record
-from kcloud_autoscale.domain.state import DecisionState, Gap, Ledger, ScopeSpend, Usage, WorkloadState
+from kcloud_autoscale.domain.state import DecisionState, Gap, HeldCount, Ledger, ScopeSpend, Usage, WorkloadState
 from kcloud_autoscale.forecast.level import PRICES
 from kcloud_autoscale.operator.restore import restored_spend, restored_state
 from tests.unit.act.outcomes import KEY, NOW, account, outcome, remembered
@@ -40,6 +41,14 @@ def test_a_forged_status_moves_nothing_that_is_on_record():
     assert restored.gap == Gap(2, 10.0)
     assert restored.level is not None
     assert restored.level.misses.steps == 1_440.0
+
+
+def test_a_count_that_a_limit_has_cut_is_given_back_by_the_next_process_too():
+    held = HeldCount(2, 2, 1)
+    state = replace(remembered(3), decided=DecisionState(NOW, held=held))
+    kept = from_plain(WorkloadRecord, to_plain(workload_record(KEY, state, 2, 10.0)))
+    record = FleetRecord(NOW - 9_000.0, {"u1": kept})
+    assert restored_state(record, POLICY, {}, NOW + 60.0).decided == DecisionState(NOW + 60.0, held=held)
 
 
 @pytest.mark.parametrize(("created", "begin"), [(NOW - 600.0, NOW - 600.0), (NOW - 86_400.0, NOW - 3_600.0)])
