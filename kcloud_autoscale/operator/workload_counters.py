@@ -60,9 +60,10 @@ class WorkloadCounters:
         self._counts.clear()
 
     def shown(self) -> Mapping[WorkloadKey, Mapping[Name, float]]:
-        """What a scrape gets."""
-        shown = {key: counts.values if counts.scraped else _nothing() for key, counts in self._counts.items()}
-        for counts in self._counts.values():
+        """What a scrape gets, in a thread of its own: a cycle may begin or forget workloads meanwhile."""
+        present = list(self._counts.items())
+        shown = {key: counts.values if counts.scraped else _nothing() for key, counts in present}
+        for _, counts in present:
             counts.scraped = True
         return shown
 
