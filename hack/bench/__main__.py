@@ -1,4 +1,4 @@
-"""``python -m hack.bench [speed|forecast|decisions]``; speed when none is named."""
+"""``python -m hack.bench [speed|forecast|decisions|writes]``; speed when none is named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from hack.bench import decisions, forecasts, speed
+from hack.bench import decisions, forecasts, speed, writes
 from hack.bench.child import ONE_THREAD
 
 
@@ -15,7 +15,7 @@ def main() -> int:
     os.environ.update(ONE_THREAD)
     parser = argparse.ArgumentParser(prog="python -m hack.bench", description=__doc__)
     subparsers = parser.add_subparsers(required=True)
-    for bench in (speed, forecasts, decisions):
+    for bench in (speed, forecasts, decisions, writes):
         bench.add_parser(subparsers).add_argument("--strict", action="store_true", help="exit 1 when a bar is missed")
     words = sys.argv[1:]
     named = bool(words) and (not words[0].startswith("-") or words[0] in ("-h", "--help"))

@@ -3,7 +3,7 @@
 A decision is made on what was seen up to a cycle ago. Right before the write the scale is read again: if the object
 is another one (uid) or somebody changed its count since, nothing is written and the next cycle decides on what is
 there now. A new resourceVersion alone (a pod became ready, an image changed) does not void a decision: the write goes
-out with the version just read, so whoever writes in between still wins and we get a 409.
+out with the version just read, so whoever writes in between still wins: we get a 409, and look again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from kcloud_autoscale.act.rest import Json, RequestError, Rest
 from kcloud_autoscale.act.scale_paths import NotScalableError, ScalePaths
 from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome, ScaleResult
 
-# An overloaded API server is asked again this often, as long as the time of the batch lasts.
+# An overloaded API server is asked again this often, as long as the time of the batch lasts. So is one that found the
+# object changed between look and write: it is looked at again, and left alone when it is the count that has changed.
 TRIES = 5
 OUT_OF_TIME = "its turn did not come in this cycle: it is carried over, ahead of later ones"
 
@@ -58,9 +59,10 @@ class ScaleWriter:
             except TimeoutError:
                 return ScaleResult(action, ScaleOutcome.DEFERRED, OUT_OF_TIME)
             except RequestError as error:
-                if not error.overloaded or not tries_left:
+                if not (error.overloaded or error.status == 409) or not tries_left:
                     return ScaleResult(action, _outcome_of(error), str(error), overloaded=error.overloaded)
-                self._bucket.slow_down(error.retry_after_seconds)
+                if error.overloaded:
+                    self._bucket.slow_down(error.retry_after_seconds)
         raise AssertionError("the last try returns")
 
     async def _try(self, action: ScaleAction, until_seconds: float) -> ScaleResult:

@@ -37,7 +37,7 @@ def in_turn(plans: Sequence[Plan], making_room: frozenset[WorkloadKey]) -> list[
         yields = shrinks and plan.case.policy.key not in making_room
         return (
             not plan.case.policy.restoring,
-            tried is not None and tried > waiting_longest,
+            tried is not None and tried >= waiting_longest,
             _since(plan) + (SHRINK_YIELDS_SECONDS if yields else 0.0),
             yields,
             -plan.case.policy.priority,

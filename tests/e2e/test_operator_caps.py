@@ -1,9 +1,11 @@
 """Hard limits on the real parts: a CostPolicy's prices and limit, shared by the workloads of a namespace."""
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
+from hack.cluster import ClusterError
 from tests.e2e.test_operator_faults import Factory
 from tests.e2e.world import World, always, eventually, optimizer
 from tests.integration.manifests import Manifest, deployment
@@ -85,3 +87,77 @@ def test_a_shared_limit_is_never_exceeded_and_follows_its_owner(world: World, po
     world.apply(policy)
     took = eventually(lambda: world.replicas("dear") == 2, 30, lambda: world.explain("dear"))
     assert took < 10.0  # at once, not after a stabilization window
+
+
+def test_a_refused_shrink_stops_nobody_who_has_room(world: World, policy: Manifest):
+    """4 replicas fit. `kept` may not go from 2 to 1, so that `busy` gets the other 2, and both say why."""
+    busy, kept = (optimizer(world.namespace, name) for name in ("busy", "kept"))
+    for manifest in (busy, kept):
+        manifest["spec"]["resources"] = {"gpu": 1}
+        name = manifest["metadata"]["name"]
+        world.demand.loads[name] = {"busy": 3.0, "kept": 13.0}[name]
+        world.apply(deployment(world.namespace, name, 1, "0s"), manifest)
+    eventually(lambda: world.replicas("kept") == 2, 40, lambda: world.explain("kept"))
+    with forbidden_shrinks(world, "kept"):
+        world.demand.loads |= {"kept": 1.0, "busy": 100.0}
+        eventually(lambda: world.condition("kept", "Ready").get("reason") == "ScaleRefused", 60, lambda: told(world))
+        eventually(lambda: world.replicas("busy") == 2, 20, lambda: told(world))
+        always(lambda: (world.replicas("busy"), world.replicas("kept")) == (2, 2), 6, lambda: told(world))
+        decision = world.status("kept")["lastDecision"]
+        assert (decision["outcome"], decision.get("writtenReplicas")) == ("Refused", None)
+        assert "may not shrink" in decision["outcomeMessage"]
+        assert "ScaledDown" not in world.reasons("kept")
+        assert world.status("busy")["lastDecision"].get("outcome") in (None, "Written")
+
+
+def told(world: World) -> str:
+    return "\n".join(world.explain(name) for name in ("busy", "kept"))
+
+
+@contextlib.contextmanager
+def forbidden_shrinks(world: World, name: str) -> Iterator[None]:
+    """Admission refuses to lower the count of one Deployment."""
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": f"{world.namespace}-{name}"}}
+    scales = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["UPDATE"],
+        "resources": ["deployments/scale"],
+    }
+    count = "has({0}.spec.replicas) ? {0}.spec.replicas : 0"
+    rule = f"object.metadata.name != '{name}' || ({count.format('object')}) >= ({count.format('oldObject')})"
+    world.apply(
+        {
+            **kind,
+            "kind": "ValidatingAdmissionPolicy",
+            "spec": {
+                "matchConstraints": {"resourceRules": [scales]},
+                "validations": [{"expression": rule, "message": f"{name} may not shrink"}],
+            },
+        },
+        {
+            **kind,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "spec": {
+                "policyName": kind["metadata"]["name"],
+                "validationActions": ["Deny"],
+                "matchResources": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}
+                },
+            },
+        },
+    )
+    try:
+        eventually(lambda: shrinking_is_refused(world, name), 30)
+        yield
+    finally:
+        for kind_name in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+            world.cluster.kubectl("delete", kind_name, f"{world.namespace}-{name}")
+
+
+def shrinking_is_refused(world: World, name: str) -> bool:
+    try:
+        world.cluster.kubectl("scale", "deployment", name, "-n", world.namespace, "--replicas=1", "--dry-run=server")
+    except ClusterError as error:
+        return "may not shrink" in str(error)
+    return False

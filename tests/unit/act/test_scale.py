@@ -75,7 +75,6 @@ async def test_a_new_version_with_the_same_count_does_not_void_the_decision():
     ("status", "outcome"),
     [
         (404, ScaleOutcome.GONE),
-        (409, ScaleOutcome.STALE),
         (403, ScaleOutcome.REFUSED),
         (422, ScaleOutcome.REFUSED),
         (503, ScaleOutcome.FAILED),
@@ -88,6 +87,25 @@ async def test_every_refusal_is_an_outcome_and_is_not_repeated(status: int | Non
     result = await writer(rest).write(action())
     assert (result.outcome, result.message) == (outcome, "in words")
     assert len(rest.written("PATCH")) == 1
+
+
+async def test_an_object_that_changed_between_look_and_write_is_looked_at_again():
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    conflicts = [RequestError(409, "Conflict", "the object has been modified")]
+    rest.refuse = lambda verb, path: conflicts.pop() if verb == "PATCH" and conflicts else None
+    assert (await writer(rest).write(action())).outcome is ScaleOutcome.WRITTEN
+
+    def outrun(verb: str, path: str) -> RequestError | None:
+        if verb == "PATCH":
+            rest.objects[scale_path("llm")] = scale_object("llm", 4)  # somebody else was faster
+            return RequestError(409, "Conflict", "the object has been modified")
+        return None
+
+    rest = FakeRest({scale_path("llm"): scale_object("llm", 2)})
+    rest.refuse = outrun
+    result = await writer(rest).write(action())
+    assert (result.outcome, len(rest.written("PATCH"))) == (ScaleOutcome.STALE, 1)
+    assert "has 4 replicas now" in result.message
 
 
 async def test_an_overloaded_server_is_asked_again_as_late_as_it_says():
