@@ -164,7 +164,7 @@ def tick(observation: Observation, policy: FleetPolicy, state: FleetState, now_s
         scope.name: settle_scope(state.spends.get(scope.name), scope, accounts, now_seconds)
         for scope in policy.cost_scopes
     }
-    outcome = decide_fleet([one.case for one in known], policy, now_seconds, state.spends)
+    outcome = decide_fleet([one.case for one in known], policy, now_seconds, state.spends, observation.nodes)
     for one, decided in zip(known, outcome.states, strict=True):
         state.workloads[one.case.policy.key] = _state(one, decided)
     return TickResult(outcome.fleet, accounts, state)
@@ -290,6 +290,8 @@ def _know(
         serves,
         worth.usd_per_hour,
         worth.power.high,
+        worth.most_usd_per_hour,
+        worth.most_watts,
         chosen,
         account.ledger,
     )

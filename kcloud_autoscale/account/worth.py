@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from kcloud_autoscale.account.cost import on_demand_price, replica_price
+from kcloud_autoscale.account.estimate import most_usd_per_hour, most_watts
 from kcloud_autoscale.account.power import ReplicaPower, replica_power
 from kcloud_autoscale.domain.accelerator import accelerator_table
 from kcloud_autoscale.domain.bounds import USD_PER_HOUR
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.observation import NodeObservation, Observation, TargetObservation, WorkloadObservation
+from kcloud_autoscale.domain.observation import (
+    NOT_ASKED,
+    NodeObservation,
+    Observation,
+    TargetObservation,
+    WorkloadObservation,
+)
 from kcloud_autoscale.domain.policy import FleetPolicy, WorkloadPolicy
-from kcloud_autoscale.domain.reading import Reading
+from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.state import PowerState
 
 
@@ -21,11 +28,15 @@ class Worth:
         usd_per_hour: What it costs where it runs.
         on_demand_usd_per_hour: The same on demand, what the baseline pays.
         power: What it draws.
+        most_usd_per_hour: Where the price is not known, an estimate from above, for limits.
+        most_watts: Where the draw is not known, the same.
     """
 
     usd_per_hour: Reading
     on_demand_usd_per_hour: Reading
     power: ReplicaPower
+    most_usd_per_hour: Reading = NOT_ASKED
+    most_watts: Reading = NOT_ASKED
 
 
 def replica_worth(
@@ -55,7 +66,11 @@ def replica_worth(
         on_demand_price(price, policy, seen, nodes, table, now_seconds), "the on-demand price of a replica"
     )
     drawn = replica_power(policy, seen, measured, table, now_seconds, _a_node(seen, observation))
-    return Worth(price, on_demand, drawn)
+    usd: Reading = NOT_ASKED
+    if isinstance(price, Missing):
+        usd = most_usd_per_hour(policy, seen, nodes, override, table, now_seconds)
+    watts = most_watts(policy, seen, table, now_seconds) if isinstance(drawn.high, Missing) else NOT_ASKED
+    return Worth(price, on_demand, drawn, usd, watts)
 
 
 def _a_node(seen: WorkloadObservation, observation: Observation) -> NodeObservation | None:

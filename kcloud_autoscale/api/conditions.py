@@ -18,6 +18,7 @@ POWER_KNOWN = "PowerKnown"  # the draw of a replica is measured or can be estima
 DEVICES_KNOWN = "DevicesKnown"  # every extended resource of a replica is known to be an accelerator, or none
 FORECAST_TRUSTED = "ForecastTrusted"  # decisions rest on the forecast; else they are reactive
 WITHIN_CAPS = "WithinCaps"  # no hard limit is exceeded, minReplicas included
+SCHEDULABLE = "Schedulable"  # every replica that is wanted finds a node
 FIELDS_HONOURED = "FieldsHonoured"  # every field that is set is acted on by this version
 STATUS_WRITTEN = "StatusWritten"  # the API server takes all of the status; absent while it always has
 
@@ -31,6 +32,7 @@ CONDITION_TYPES = (
     DEVICES_KNOWN,
     FORECAST_TRUSTED,
     WITHIN_CAPS,
+    SCHEDULABLE,
     FIELDS_HONOURED,
     STATUS_WRITTEN,
 )

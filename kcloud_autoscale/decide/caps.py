@@ -75,10 +75,12 @@ def _caps(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> Iterator[Cap]:
 
 def _fits(plan: Plan, limit: Cap, fleet: FleetPolicy) -> int | None:
     """Replicas that a limit has room for, and a note of it for the transition; None where nobody knows."""
-    each = plan.each(limit.unit)
+    each = plan.most(limit.unit)
     if isinstance(each, Missing):
         return None
     fits = replicas_within(limit.rate, each.value)
+    if isinstance(plan.each(limit.unit), Missing):
+        fits = max(fits, plan.current)  # an estimate from above bounds growth; it is no reason to take what runs
     if limit.budget_usd is None:
         plan.own_room = fits if plan.own_room is None else min(plan.own_room, fits)
     return fits
@@ -91,7 +93,7 @@ def _allows(plan: Plan, fits: int | None) -> int:
 
 def _step(plan: Plan, limit: Cap, fits: int | None) -> Step | None:
     wanted, allowed, least = plan.replicas, _allows(plan, fits), plan.case.policy.min_replicas
-    each = plan.each(limit.unit)
+    each = plan.most(limit.unit)
     reason = limit.name[0].upper() + limit.name[1:]
     if wanted <= allowed:
         return None
@@ -109,7 +111,7 @@ def _step(plan: Plan, limit: Cap, fits: int | None) -> Step | None:
 
 def _state(plan: Plan, limit: Cap, cycle_seconds: float, binding: bool) -> CapState:
     """How what will run stands to a limit; a budget is looked at as it will stand at the next tick."""
-    each = plan.each(limit.unit)
+    each = plan.most(limit.unit)
     shown = limit.rate if limit.budget_usd is None else limit.budget_usd
     if isinstance(each, Missing):
         return CapState(limit.name, shown, None, binding)

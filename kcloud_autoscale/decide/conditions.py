@@ -18,9 +18,10 @@ from kcloud_autoscale.decide.guard import (
 )
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.refusal import not_scaled
+from kcloud_autoscale.decide.slots import UNSCHEDULABLE
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.decision import CapState, ConditionFact
+from kcloud_autoscale.domain.decision import CapState, ConditionFact, Stage
 from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.replica_devices import unknown_resources
 from kcloud_autoscale.domain.series import Forecast
@@ -63,6 +64,8 @@ _NOTHING_ASKED = ConditionFact(
     "MetricsAvailable", True, NOTHING, "no demand source and no target metric is set, so none is missing"
 )
 
+_SCHEDULABLE = ConditionFact("Schedulable", True, "Scheduled", "no replica is refused a node")
+
 _ABOUT_A_TARGET = (
     "Conflict",
     "MetricsAvailable",
@@ -71,6 +74,7 @@ _ABOUT_A_TARGET = (
     "DevicesKnown",
     "ForecastTrusted",
     "WithinCaps",
+    "Schedulable",
 )
 _UNKNOWN_WITHOUT_TARGET = tuple(
     ConditionFact(name, None, "TargetNotFound", "not known without a target") for name in _ABOUT_A_TARGET
@@ -100,6 +104,7 @@ def facts(plan: Plan) -> tuple[ConditionFact, ...]:
         _devices(case),
         _forecast(case),
         _within_caps(plan),
+        _schedulable(plan) or _SCHEDULABLE,
     )
 
 
@@ -107,6 +112,9 @@ def _ready(plan: Plan) -> ConditionFact:
     guarded = plan.guarded
     if guarded.hold_reason in (UNKNOWN, FALLBACK, CONFLICT):
         return ConditionFact("Ready", False, guarded.hold_reason, guarded.step.message)
+    short = _schedulable(plan)
+    if short is not None and guarded.control is not Control.HANDS_OFF:
+        return ConditionFact("Ready", False, short.reason, short.message)
     if guarded.control is Control.HANDS_OFF:
         return _READY_OFF if guarded.hold_reason == OFF else _READY_PAUSED
     if plan.refusal is not None:
@@ -119,6 +127,19 @@ def _ready(plan: Plan) -> ConditionFact:
 def _not_written(plan: Plan, refusal: WriteRefusal) -> ConditionFact:
     text = not_scaled(plan.target.ref, refusal.from_replicas, refusal.to_replicas, refusal.message)
     return ConditionFact("Ready", False, f"Scale{refusal.outcome}", text)
+
+
+def _schedulable(plan: Plan) -> ConditionFact | None:
+    """What is known to be refused a node, or kept back for that reason; None when nothing is."""
+    slots = plan.slots
+    if slots.reason:
+        text = f"{slots.waiting} of {plan.current} replicas wait: {slots.words}"
+        return ConditionFact("Schedulable", False, slots.reason, text)
+    kept_back = next((step for step in plan.steps if step.stage is Stage.PLACE and step.before > step.after), None)
+    if kept_back is None:
+        return None
+    text = f"{slots.placed} of {kept_back.before} replicas find a node, the rest is kept back: {slots.words}"
+    return ConditionFact("Schedulable", False, UNSCHEDULABLE, text)
 
 
 def _conflict(other: str) -> ConditionFact:
@@ -188,8 +209,12 @@ def _within_caps(plan: Plan) -> ConditionFact:
         return ConditionFact("WithinCaps", False, "Exceeded", text)
     unknown = [cap.name for cap in plan.caps if cap.used is None]
     if unknown:
-        text = f"what replicas take of {', '.join(unknown)} is not known: no growth"
+        text = f"what a replica takes of {', '.join(unknown)} is not known: it may not grow"
         return ConditionFact("WithinCaps", None, "Unknown", text)
+    strange = [cap for cap in plan.caps if cap.uncounted]
+    if strange:
+        text = "; ".join(f"{cap.name} leaves out {cap.uncounted} workloads whose use is not known" for cap in strange)
+        return ConditionFact("WithinCaps", True, "WithinCaps", f"every hard limit holds; {text}, they may not grow")
     return _WITHIN
 
 

@@ -40,20 +40,22 @@ class PodCounts:
     Attributes:
         ready: Serving.
         active: Existing and not on their way out, serving or not; what HPA calls the current replicas of the status.
+        placed: Of these, on a node.
         leaving: Still holding their devices, though the present count no longer asks for them: pods being deleted,
             and pods beyond `spec.replicas`.
     """
 
     ready: int
     active: int
+    placed: int
     leaving: int
 
 
 def count_pods(target: TargetObservation) -> PodCounts:
     """What the pods are good for; those beyond the count asked for are as good as gone."""
     pods = target.pods
-    deleting = pods.held - pods.active
-    return PodCounts(pods.ready, pods.active, deleting + max(0, pods.active - target.desired_replicas))
+    deleting = pods.held - pods.placed
+    return PodCounts(pods.ready, pods.active, pods.placed, deleting + max(0, pods.active - target.desired_replicas))
 
 
 @functools.lru_cache(maxsize=16_384)

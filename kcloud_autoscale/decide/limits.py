@@ -9,8 +9,10 @@ from kcloud_autoscale.decide.caps import cap
 from kcloud_autoscale.decide.counting import count_pods, unchanged
 from kcloud_autoscale.decide.guard import CLEAR, Control, Guarded
 from kcloud_autoscale.decide.plan import Plan
+from kcloud_autoscale.decide.room import Room
 from kcloud_autoscale.decide.share import share
 from kcloud_autoscale.decide.signals import Signals
+from kcloud_autoscale.decide.slots import unbounded
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
@@ -50,7 +52,7 @@ def limited_counts(
     for plan in plans:
         cap(plan, policy, now_seconds)
     budgets = shared_budgets(policy.cost_scopes, spends, policy.cycle_seconds, now_seconds)
-    share(plans, policy.shared_caps, budgets, policy.cycle_seconds)
+    share(plans, policy.shared_caps, budgets, Room({}), policy.cycle_seconds)
     return {plan.case.policy.key: _limited(plan) for plan in plans}
 
 
@@ -61,7 +63,7 @@ def _plan(case: Case, wanted: int) -> Plan:
     current = target.desired_replicas
     clear = unchanged(Stage.GUARD, current, CLEAR)
     guarded = Guarded(current, Control.ACT, True, True, "", _NOTHING, None, None, clear)
-    return Plan(case, target, count_pods(target), guarded, current, wanted, wanted, wanted, decision_id="")
+    return Plan(case, target, count_pods(target), guarded, unbounded(target), current, wanted, wanted, wanted, "")
 
 
 def _limited(plan: Plan) -> Limited:

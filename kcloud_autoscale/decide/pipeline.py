@@ -1,7 +1,8 @@
 """The order of the rules, which is a contract: hard limits after soft rules, and nothing raises a count after caps.
 
-guard → size → stabilize, each workload by itself; (place → consolidate have their position here and their names in
-`Stage`;) then caps, whose limits are shared, and stage, which orders the writes of the whole fleet.
+guard → size → stabilize → place, each workload by itself: place bounds the count by what finds a node (which node is
+not chosen here; consolidate has its position and its name in `Stage`). Then caps, whose limits are shared, and stage,
+which orders the writes of the whole fleet.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import events_that_happened
 from kcloud_autoscale.decide.record import decision_of, missing_target, state_after
 from kcloud_autoscale.decide.refusal import forbids, standing
+from kcloud_autoscale.decide.room import Room
 from kcloud_autoscale.decide.share import share
 from kcloud_autoscale.decide.size import size
+from kcloud_autoscale.decide.slots import limited, look
 from kcloud_autoscale.decide.stabilize import bounded, stabilize
 from kcloud_autoscale.decide.stage import stage
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision, Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.observation import TargetObservation
+from kcloud_autoscale.domain.observation import NodeObservation, TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.state import DecisionState, ScopeSpend
 
 _NOTHING: Mapping[str, ScopeSpend] = MappingProxyType({})
+_NO_NODES: Mapping[str, NodeObservation] = MappingProxyType({})
 
 
 @frozen
@@ -41,7 +45,11 @@ class FleetOutcome:
 
 
 def decide_fleet(
-    cases: Sequence[Case], policy: FleetPolicy, now_seconds: float, spends: Mapping[str, ScopeSpend] = _NOTHING
+    cases: Sequence[Case],
+    policy: FleetPolicy,
+    now_seconds: float,
+    spends: Mapping[str, ScopeSpend] = _NOTHING,
+    nodes: Mapping[str, NodeObservation] = _NO_NODES,
 ) -> FleetOutcome:
     """Decide for all workloads of one budget scope.
 
@@ -50,27 +58,29 @@ def decide_fleet(
         policy: What they share.
         now_seconds: Unix time of this tick.
         spends: What each of its cost scopes has spent until now; a scope that is not in it has spent nothing.
+        nodes: With what is free on each.
 
     Returns:
         Decisions and states in the order of the cases, and the writes in the order they must be made.
     """
-    made = [_plan(case, policy, now_seconds) for case in cases]
+    room = Room(nodes)
+    made = [_plan(case, policy, room, now_seconds) for case in cases]
     plans = [plan for plan in made if plan is not None]
     # A budget bounds what is spent in a cycle, not what runs at an instant: the order of the writes need not heed it.
     budgets = shared_budgets(policy.cost_scopes, spends, policy.cycle_seconds, now_seconds)
-    share(plans, policy.shared_caps, budgets, policy.cycle_seconds)
-    for limited in plans:
-        if limited.limits:
-            limited.caps = [*own_caps(limited, policy.cycle_seconds), *limited.caps]
+    share(plans, policy.shared_caps, budgets, room, policy.cycle_seconds)
+    for plan in plans:
+        if plan.limits:
+            plan.caps = [*own_caps(plan, policy.cycle_seconds), *plan.caps]
     actions = stage(plans, policy.shared_caps, now_seconds)
     by_key = {action.key: action for action in actions}
     decisions, states = [], []
-    for case, plan in zip(cases, made, strict=True):
-        if plan is None:
+    for case, found in zip(cases, made, strict=True):
+        if found is None:
             decision, state = missing_target(case, decision_id(case, now_seconds), now_seconds)
         else:
-            decision = decision_of(plan, by_key.get(case.policy.key), now_seconds)
-            state = state_after(plan, policy.cycle_seconds, now_seconds)
+            decision = decision_of(found, by_key.get(case.policy.key), now_seconds)
+            state = state_after(found, policy.cycle_seconds, now_seconds)
         decisions.append(decision)
         states.append(state)
     return FleetOutcome(FleetDecision(tuple(decisions), actions), tuple(states))
@@ -82,14 +92,16 @@ def decision_id(case: Case, now_seconds: float) -> str:
     return hashlib.blake2b(f"{key.namespace}/{key.name}@{now_seconds!r}".encode(), digest_size=6).hexdigest()
 
 
-def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
+def _plan(case: Case, fleet: FleetPolicy, room: Room, now_seconds: float) -> Plan | None:
     """One workload by itself, up to its own hard limits; None when its target is unknown."""
     target, state = case.seen.target, case.state.decided
     if not isinstance(target, TargetObservation):
         return None
     current, pods = target.desired_replicas, count_pods(target)
     guarded = guard(case, current, fleet, now_seconds)
-    plan = Plan(case, target, pods, guarded, current, current, current, current, decision_id(case, now_seconds))
+    slots = look(case, target, room, fleet.cycle_seconds, now_seconds)
+    made_at = decision_id(case, now_seconds)
+    plan = Plan(case, target, pods, guarded, slots, current, current, current, current, made_at)
     plan.steps.append(guarded.step)
     plan.recommendations = state.recommendations
     plan.events = events_that_happened(state.scale_events, current, state.last_desired)
@@ -100,7 +112,10 @@ def _plan(case: Case, fleet: FleetPolicy, now_seconds: float) -> Plan | None:
     else:
         _hold(plan)
     plan.replicas = plan.uncapped = plan.steps[-1].after
-    # place and consolidate belong here.
+    found = limited(slots, plan.replicas, case.policy.min_replicas)
+    if found is not None and guarded.control is not Control.HANDS_OFF:
+        plan.limit(found.after, found)
+    # consolidate belongs here.
     cap(plan, fleet, now_seconds)
     _heed_refusal(plan, now_seconds)
     return plan

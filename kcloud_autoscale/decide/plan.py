@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from kcloud_autoscale.decide.counting import PodCounts
 from kcloud_autoscale.decide.guard import Control, Guarded
 from kcloud_autoscale.decide.size import Sized
+from kcloud_autoscale.decide.slots import Slots
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import CapState, Step
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import CapUnit
-from kcloud_autoscale.domain.reading import Reading
+from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.state import Recommendation, ScaleEvent, WriteRefusal
 
 
@@ -44,6 +45,7 @@ class Plan:
         target: What it scales.
         pods: Of the target.
         guarded: What the guard allows.
+        slots: How many of its replicas find a node.
         current: `spec.replicas` as it was seen.
         replicas: The count as the rules so far leave it.
         uncapped: The count before the hard caps.
@@ -66,6 +68,7 @@ class Plan:
     target: TargetObservation
     pods: PodCounts
     guarded: Guarded
+    slots: Slots
     current: int
     replicas: int
     uncapped: int
@@ -108,10 +111,25 @@ class Plan:
         """Replicas that may hold devices now: those the present count asks for, and those still leaving."""
         return self.target.desired_replicas + self.pods.leaving
 
+    @property
+    def given_back(self) -> int:
+        """Of those that this tick's write takes, the ones that hold nothing: ReplicaSets take pods without node first.
+
+        Of 24 with 4 placed, told to be 2, 20 held nothing, and their room is free as soon as that is written.
+        """
+        return min(self.slots.waiting, max(0, self.current - self.asked))
+
     def each(self, unit: CapUnit) -> Reading:
         """What one replica takes of a limit."""
         case = self.case
         return case.usd_per_replica_hour if unit is CapUnit.USD_PER_HOUR else case.watts_per_replica
+
+    def most(self, unit: CapUnit) -> Reading:
+        """The same, or where it is not known an estimate from above; missing where nothing tells."""
+        case, each = self.case, self.each(unit)
+        if not isinstance(each, Missing):
+            return each
+        return case.most_usd_per_replica_hour if unit is CapUnit.USD_PER_HOUR else case.most_watts_per_replica
 
     def limit(self, replicas: int, step: Step) -> None:
         """Lower the count."""

@@ -40,6 +40,8 @@ def decision_of(plan: Plan, action: ScaleAction | None, now_seconds: float) -> D
         usd_per_replica_hour=case.usd_per_replica_hour,
         watts_per_replica=case.watts_per_replica,
         caps=tuple(plan.caps),
+        pending_replicas=plan.slots.waiting,
+        schedulable_replicas=plan.slots.state.fits,
         hold_reason=plan.guarded.hold_reason,
         conditions=facts(plan),
         action=action,
@@ -63,6 +65,7 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         tried_seconds=plan.case.state.decided.tried_seconds,
         refusal=plan.case.state.decided.refusal,
         held=HeldCount(guarded.replicas, plan.current, plan.asked) if guarded.hold_reason == NOTHING else None,
+        slots=plan.slots.state,
     )
 
 
@@ -113,7 +116,7 @@ def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[De
         hold_reason="TargetNotFound",
         conditions=facts_without_target(missing),
     )
-    return decision, DecisionState(case.state.decided.since_seconds)
+    return decision, DecisionState(case.state.decided.since_seconds, slots=case.state.decided.slots)
 
 
 def _inputs(plan: Plan, now_seconds: float) -> tuple[Input, ...]:
@@ -121,9 +124,11 @@ def _inputs(plan: Plan, now_seconds: float) -> tuple[Input, ...]:
     seen, pods = plan.case.seen, plan.pods
     inputs = [_input("demand_per_second", seen.demand, now_seconds)] if _asked(seen.demand) else []
     inputs += [_input(_UNIT.get(m.name, f"{m.name}_fraction"), m.total, now_seconds) for m in seen.metrics]
-    pending = pods.active - pods.ready
-    if pending:
-        inputs.append(Input("pending_replicas", float(pending), 0.0))
+    starting = pods.placed - pods.ready
+    if starting:
+        inputs.append(Input("starting_replicas", float(starting), 0.0))
+    if plan.slots.waiting:
+        inputs.append(Input("pending_replicas", float(plan.slots.waiting), 0.0))
     if pods.leaving:
         inputs.append(Input("leaving_replicas", float(pods.leaving), 0.0))
     return tuple(inputs)

@@ -28,7 +28,8 @@ def stage(plans: Sequence[Plan], caps: Sequence[SharedCap], now_seconds: float) 
     """Choose what to write now.
 
     Growth is planned into what is free while every shrink of this tick is still to come, so that none of them can
-    hold it up. Only a floor in a limit that the floors alone break may go beyond that: it names the shrinks it needs.
+    hold it up. Two may go beyond that, and name the shrinks they need: growth into what replicas without a node give
+    back, and a floor in a limit that the floors alone break.
 
     Args:
         plans: After the caps; what is asked for now and the step of this rule are filled in.
@@ -91,10 +92,17 @@ def _grow(
 
 @dataclass(slots=True)
 class _Room:
-    """What is free of a shared limit at this instant, whatever may yet leave."""
+    """What is free of a shared limit at this instant, whatever may yet leave; and what this tick's shrinks give back.
+
+    Attributes:
+        cap: The limit.
+        free: While all of them are still to come.
+        given_back: By replicas that wait for a node and are ordered no more.
+    """
 
     cap: SharedCap
     free: float
+    given_back: float = 0.0
 
 
 def _rooms(growth: Sequence[Plan], plans: Sequence[Plan], caps: Sequence[SharedCap]) -> list[_Room]:
@@ -102,9 +110,10 @@ def _rooms(growth: Sequence[Plan], plans: Sequence[Plan], caps: Sequence[SharedC
     rooms = [_Room(cap, cap.limit) for cap in caps if not growing.isdisjoint(cap.members)]
     for room in rooms:
         for plan in plans:
-            each = plan.each(room.cap.unit)
+            each = plan.most(room.cap.unit)
             if plan.case.policy.key in room.cap.members and not isinstance(each, Missing):
                 room.free -= plan.held * each.value
+                room.given_back += plan.given_back * each.value
     return rooms
 
 
@@ -124,7 +133,7 @@ def _take(plan: Plan, rooms: Sequence[_Room], shrinks: Sequence[Plan]) -> tuple[
     broken = {cap.name for cap in plan.caps if cap.floor_excess > 0.0}
     mine = [(room, each.value) for room, each in _of(plan, rooms) if not isinstance(each, Missing)]
     for room, each in mine:
-        fits = max(below_floor if room.cap.name in broken else 0, replicas_within(room.free, each))
+        fits = max(below_floor if room.cap.name in broken else 0, replicas_within(room.free + room.given_back, each))
         if fits < more:
             more, waits_for = fits, room.cap.name
     needs: list[str] = []
@@ -141,17 +150,17 @@ def _needed(room: _Room, amount: float, shrinks: Sequence[Plan]) -> Iterator[str
     100 W are full and the floors of two workloads are 60 W each: the one that starts at 0 W takes its floor all the
     same, once the other has been told to go from 100 to 60.
     """
-    for shrink in shrinks:
+    for shrink in sorted(shrinks, key=lambda shrink: not shrink.given_back):
         if excess(amount, max(room.free, 0.0)) <= 0.0:
             return
         each = shrink.each(room.cap.unit)
         if shrink.case.policy.key in room.cap.members and isinstance(each, Sample):
-            amount -= (shrink.current - shrink.asked) * each.value
+            amount -= (shrink.given_back or shrink.current - shrink.asked) * each.value
             yield shrink.decision_id
 
 
 def _of(plan: Plan, rooms: Sequence[_Room]) -> list[tuple[_Room, Reading]]:
-    return [(room, plan.each(room.cap.unit)) for room in rooms if plan.case.policy.key in room.cap.members]
+    return [(room, plan.most(room.cap.unit)) for room in rooms if plan.case.policy.key in room.cap.members]
 
 
 def _action(plan: Plan) -> ScaleAction:

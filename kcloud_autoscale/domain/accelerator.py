@@ -21,6 +21,7 @@ class Accelerator:
         idle_watts: Draw without load; 15 % of TDP unless measured.
         usd_per_hour: On demand, host CPU and RAM inside; None where there is no public price.
         price_basis: Where the price comes from, for the reader of a report.
+        is_gpu: False for an NPU.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Accelerator:
     idle_watts: float | None
     usd_per_hour: float | None
     price_basis: str
+    is_gpu: bool = True
 
     def watts(self, utilization_fraction: float) -> float | None:
         """Estimated draw: ``idle + utilization * (peak - idle)``; an H100 at 0.5 draws 402.5 W."""
@@ -73,6 +75,7 @@ def _accelerator(row: dict[str, object]) -> Accelerator:
         idle_watts=float(str(idle)) if idle is not None else (0.15 * peak_watts if peak_watts is not None else None),
         usd_per_hour=float(str(price)) if price is not None else None,
         price_basis=str(row.get("price_basis", "")),
+        is_gpu=row.get("kind", "gpu") == "gpu",
     )
 
 

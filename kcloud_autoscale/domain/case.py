@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kcloud_autoscale.domain.capacity import Capacity, sizing_capacity
 from kcloud_autoscale.domain.frozen import frozen
-from kcloud_autoscale.domain.observation import WorkloadObservation
+from kcloud_autoscale.domain.observation import NOT_ASKED, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Reading
 from kcloud_autoscale.domain.series import Forecast, Levels
@@ -25,6 +25,8 @@ class Case:
         capacity: Load per second that one replica serves within its objective; None while unknown.
         usd_per_replica_hour: Price of one replica.
         watts_per_replica: Upper quantile of its draw.
+        most_usd_per_replica_hour: Where the price is not known, an estimate from above; missing where nothing tells.
+        most_watts_per_replica: The same of its draw.
         levels: Quantiles of the forecast to order and to keep by; None leaves it to priority.
         ledger: What was spent until now; None while nobody has counted.
     """
@@ -38,6 +40,8 @@ class Case:
     capacity: Capacity | None
     usd_per_replica_hour: Reading
     watts_per_replica: Reading
+    most_usd_per_replica_hour: Reading = NOT_ASKED
+    most_watts_per_replica: Reading = NOT_ASKED
     levels: Levels | None = None
     ledger: Ledger | None = None
 

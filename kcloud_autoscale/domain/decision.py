@@ -82,6 +82,7 @@ class CapState:
         used: By the final count; None when the price or power of a replica is unknown.
         binding: It cut this decision.
         floor_excess: By how much ``minReplicas`` alone breaks it; 0 when it does not.
+        uncounted: Members of whose use nothing is known; they may not grow, and are not in ``used``.
     """
 
     name: str
@@ -89,6 +90,7 @@ class CapState:
     used: float | None
     binding: bool = False
     floor_excess: float = 0.0
+    uncounted: int = 0
 
 
 @frozen
@@ -168,6 +170,8 @@ class Decision:
         lead_time_seconds: Behind the forecast need.
         capacity: What a replica was taken to serve; None while unknown.
         level: Quantile the forecast need used.
+        pending_replicas: Ordered, and without a node: their pods wait for one, or could not be made.
+        schedulable_replicas: Most that find a node, as far as it was seen; None while none was refused.
         hold_reason: Why nothing may change, empty when it may.
         conditions: Facts for the status conditions: (type, true?, reason, message); None means unknown.
         action: The write to do now; None when nothing is to be written (hold, equal, Recommend, Off, waiting).
@@ -191,6 +195,8 @@ class Decision:
     usd_per_replica_hour: Reading | None = None
     watts_per_replica: Reading | None = None
     caps: tuple[CapState, ...] = ()
+    pending_replicas: int = 0
+    schedulable_replicas: int | None = None
     hold_reason: str = ""
     conditions: tuple[ConditionFact, ...] = ()
     action: ScaleAction | None = None

@@ -42,6 +42,7 @@ class PodObservation:
         phase: As its node's kubelet last told it.
         started_seconds: When its kubelet took it up; None before.
         unready_seconds: When its Ready condition last became False; None while it is True or not told.
+        unscheduled: Why no node has it, in the words of its PodScheduled condition; empty while nothing was said.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PodObservation:
     phase: PodPhase = PodPhase.RUNNING
     started_seconds: float | None = None
     unready_seconds: float | None = None
+    unscheduled: str = ""
 
     @property
     def finished(self) -> bool:
@@ -74,18 +76,29 @@ class Pods(tuple[PodObservation, ...]):
 
     Attributes:
         ready: Those that serve.
-        active: Those that serve or are about to.
-        held: Those that hold devices and are paid for: a pod on its way out still does, a finished one does not.
+        active: Those that serve, start or wait for a node.
+        placed: Of the active those that have a node: they hold devices, serving or starting.
+        held: Those that hold devices and are paid for: a pod on its way out still does, a finished one does not, and
+            one without a node holds nothing yet.
     """
 
     def __init__(self, _: Iterable[PodObservation] = ()) -> None:
         """The pods themselves are in place already, as with every tuple."""
-        self.ready = self.active = self.held = 0
+        self.ready = self.active = self.placed = self.held = 0
         for pod in self:
-            if not pod.finished:
-                self.held += 1
-                self.active += not pod.deleting
+            if pod.finished:
+                continue
+            bound = pod.node is not None
+            self.held += bound
+            if not pod.deleting:
+                self.active += 1
+                self.placed += bound
                 self.ready += pod.ready
+
+    @property
+    def unscheduled(self) -> int:
+        """Those that wait for a node."""
+        return self.active - self.placed
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -111,6 +124,9 @@ class TargetObservation:
         resource_version: Of the scale subresource; a write against an older one is refused.
         desired_replicas: ``spec.replicas`` of its scale.
         pods: The pods its selector matches.
+        existing_replicas: Pods that its controller says it has made; None where it does not say.
+        creation_refused: Why its controller cannot make more, in the API server's words (a quota, a webhook); empty
+            when it can.
     """
 
     ref: TargetRef
@@ -118,6 +134,8 @@ class TargetObservation:
     resource_version: str
     desired_replicas: int
     pods: Pods = NO_PODS
+    existing_replicas: int | None = None
+    creation_refused: str = ""
 
     @property
     def ready_replicas(self) -> int:
@@ -152,6 +170,7 @@ class NodeObservation:
         gib_hourly_usd: OpenCost's price of one GiB of its memory.
         allocatable: What pods may hold of it: ``cpu`` in cores, ``memory`` in bytes, extended resources in units.
         unschedulable: Cordoned, or tainted as leaving.
+        free: Of the allocatable what no pod that we see has asked for; None where pods were not added up.
     """
 
     name: str
@@ -162,6 +181,7 @@ class NodeObservation:
     gib_hourly_usd: Reading = NOT_ASKED
     allocatable: Mapping[str, float] = field(default_factory=dict)
     unschedulable: bool = False
+    free: Mapping[str, float] | None = None
 
 
 @frozen
@@ -203,6 +223,19 @@ class CapacityHistory:
 
 
 @frozen
+class PodNeeds:
+    """What a node must have to take a pod, as far as it can be told apart cheaply.
+
+    Attributes:
+        resources: What it asks for by name, in the units of a node's allocatable; those it asks nothing of are absent.
+        labels: Of its nodeSelector.
+    """
+
+    resources: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
 class WorkloadObservation:
     """Everything seen of one workload in this cycle.
 
@@ -225,6 +258,7 @@ class WorkloadObservation:
         device_measured: An exporter measures an accelerator of its pods.
         replica_cpu_cores: Cores one replica asks for; None where its pods ask for none or there are no pods.
         replica_memory_bytes: Memory one replica asks for; None likewise.
+        pod_needs: What a node must have for one more of its pods; None while it has none.
     """
 
     key: WorkloadKey
@@ -245,6 +279,7 @@ class WorkloadObservation:
     device_measured: bool = False
     replica_cpu_cores: float | None = None
     replica_memory_bytes: float | None = None
+    pod_needs: PodNeeds | None = None
 
 
 @frozen

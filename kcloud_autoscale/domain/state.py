@@ -314,6 +314,31 @@ class HeldCount:
 
 
 @frozen
+class SlotState:
+    """What is remembered of how many replicas find a node.
+
+    Attributes:
+        fits: Most replicas that could be scheduled when last seen to be refused; None while none was refused.
+        schedulable: Most that are ordered, after the rest was given back; None while nothing is.
+        refused: Why, in the scheduler's or the API server's words.
+        pause_seconds: Length of the running pause.
+        retry_seconds: When it ends, and one more replica may be tried.
+        waiting_since_seconds: Since when none of those that wait has found a node; None while none waits.
+        placed: Replicas with a node at the last look.
+        free_slots: Free for one replica of this kind at the last look; None where nobody knows.
+    """
+
+    fits: int | None = None
+    schedulable: int | None = None
+    refused: str = ""
+    pause_seconds: float = 0.0
+    retry_seconds: float = 0.0
+    waiting_since_seconds: float | None = None
+    placed: int = 0
+    free_slots: int | None = None
+
+
+@frozen
 class DecisionState:
     """What the rules remember of one workload.
 
@@ -328,6 +353,7 @@ class DecisionState:
         tried_seconds: When a write was last tried; None before the first.
         refusal: The last write, when it was refused; None after one that was not.
         held: While there is nothing to scale on; None while there is.
+        slots: How many replicas find a node.
     """
 
     since_seconds: float
@@ -340,6 +366,7 @@ class DecisionState:
     tried_seconds: float | None = None
     refusal: WriteRefusal | None = None
     held: HeldCount | None = None
+    slots: SlotState = field(default_factory=SlotState)
 
 
 @frozen

@@ -47,6 +47,7 @@ from kcloud_autoscale.observe.present import Present, metrics_of, present
 from kcloud_autoscale.observe.promql import pod_naming
 from kcloud_autoscale.observe.query_batching import IsolatedQueries
 from kcloud_autoscale.observe.query_session import QuerySession, Source
+from kcloud_autoscale.observe.room import newest_pod, pod_needs, with_room
 from kcloud_autoscale.observe.scrapes import DEFAULT_SECONDS, ScrapeIntervals
 from kcloud_autoscale.observe.signals import (
     FleetSignals,
@@ -140,7 +141,7 @@ class Gatherer:
         scrapes = await self._scrapes.of(asker, by_preset(askable))
         found, signals = await self._now(asker, policy, fleet, scrapes)
         past = await self._past(policy, askable, found, since, now_seconds, scrapes)
-        nodes = priced(self._informers.nodes(), signals)
+        nodes = with_room(priced(self._informers.nodes(), signals), self._informers.pods())
         return Observation(
             at_seconds=now_seconds,
             workloads={
@@ -230,7 +231,7 @@ class Gatherer:
         found = Present(away=away)
         for each in fleet:
             found.demand[each.key] = each.unknown or away
-        nodes = priced(self._informers.nodes(), silent)
+        nodes = with_room(priced(self._informers.nodes(), silent), self._informers.pods())
         return Observation(
             at_seconds=now_seconds,
             workloads={
@@ -253,7 +254,7 @@ class Gatherer:
     ) -> WorkloadObservation:
         key, target = each.key, each.target
         pods = target.pods
-        newest = _newest(pods)
+        newest = newest_pod(pods)
         requests = newest.requests if newest is not None else Requests()
         return WorkloadObservation(
             key=key,
@@ -274,6 +275,7 @@ class Gatherer:
             device_measured=device_measured(key.namespace, pods, signals),
             replica_cpu_cores=requests.cpu_cores,
             replica_memory_bytes=requests.memory_bytes,
+            pod_needs=pod_needs(pods),
         )
 
 
@@ -297,11 +299,6 @@ def _product(pods: Sequence[Pod], nodes: Mapping[str, NodeObservation]) -> str:
     labels = (nodes[name].labels for pod in pods if (name := pod.seen.node) is not None and name in nodes)
     products = Counter(product for each in labels if (product := accelerator_product(each)))
     return products.most_common(1)[0][0] if products else ""
-
-
-def _newest(pods: Sequence[Pod]) -> Pod | None:
-    """The pod that says what a replica asks for: during a rollout, the newest."""
-    return max(pods, key=lambda pod: pod.seen.created_seconds, default=None)
 
 
 def _failures(demand: Mapping[WorkloadKey, BoundedReading]) -> tuple[str, ...]:

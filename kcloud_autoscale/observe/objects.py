@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -21,6 +21,8 @@ OPTIMIZER_LABEL = "kcloud.io/workload-optimizer"
 LEAVING_TAINTS = frozenset(
     {
         "node.kubernetes.io/unschedulable",
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
         "karpenter.sh/disrupted",
         "cloud.google.com/impending-node-termination",
         "ToBeDeletedByClusterAutoscaler",
@@ -49,6 +51,7 @@ class Requests:
         accelerators: Devices by extended resource.
         shares: Memory and cores that go with each of those devices.
         unknown: Extended resources that the table of devices does not know.
+        node_selector: Labels its node must have.
     """
 
     cpu_cores: float | None = None
@@ -56,6 +59,13 @@ class Requests:
     accelerators: tuple[tuple[str, int], ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     unknown: tuple[tuple[str, int], ...] = ()
+    node_selector: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def amounts(self) -> tuple[tuple[str, float], ...]:
+        """By the names of a node's allocatable."""
+        host = (("cpu", self.cpu_cores), ("memory", self.memory_bytes))
+        return (*((name, amount) for name, amount in host if amount), *self.accelerators, *self.unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,8 @@ class Scalable:
     resource_version: str
     replicas: int
     selector: LabelSelector
+    existing: int | None = None
+    creation_refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,8 @@ class Slimmer:
 
     def pod(self, item: Json) -> Pod:
         meta, spec, status = item["metadata"], item["spec"], item.get("status") or {}
-        ready: Json = next((each for each in status.get("conditions") or () if each.get("type") == "Ready"), {})
+        conditions = status.get("conditions") or ()
+        ready: Json = next((each for each in conditions if each.get("type") == "Ready"), {})
         seen = PodObservation(
             name=meta["name"],
             created_seconds=unix_seconds(meta["creationTimestamp"]),
@@ -113,6 +126,7 @@ class Slimmer:
             phase=PodPhase(status.get("phase") or PodPhase.UNKNOWN),
             started_seconds=unix_seconds(status["startTime"]) if status.get("startTime") else None,
             unready_seconds=_since(ready, "False"),
+            unscheduled="" if spec.get("nodeName") else _unscheduled(conditions),
         )
         requests = pod_requests(spec)
         shared = self._requests.setdefault(requests, requests)
@@ -150,8 +164,17 @@ def scalable(kind: str) -> Any:
         meta, spec = item["metadata"], item["spec"]
         ref = TargetRef("apps/v1", kind, meta["name"])
         selector = from_object(spec.get("selector"))
+        status = item.get("status") or {}
         # The Scale of a Deployment carries the Deployment's own resourceVersion.
-        return Scalable(ref, meta["uid"], meta["resourceVersion"], int(spec.get("replicas", 1)), selector)
+        return Scalable(
+            ref,
+            meta["uid"],
+            meta["resourceVersion"],
+            int(spec.get("replicas", 1)),
+            selector,
+            int(status.get("replicas", 0)),
+            _creation_refused(status.get("conditions") or ()),
+        )
 
     return slim
 
@@ -199,6 +222,7 @@ def pod_requests(spec: Json) -> Requests:
         tuple((name, int(n)) for name, n in _devices(running) if is_accelerator(name)),
         _shares(spec),
         tuple((name, int(n)) for name, n in _devices(running) if device_resource(name) is None),
+        tuple(sorted((sys.intern(k), sys.intern(v)) for k, v in (spec.get("nodeSelector") or {}).items())),
     )
 
 
@@ -268,6 +292,18 @@ def unix_seconds(timestamp: str) -> float:
 def _since(condition: Json, status: str) -> float | None:
     """Since when a condition has this status; None where it has another."""
     return unix_seconds(condition["lastTransitionTime"]) if condition.get("status") == status else None
+
+
+def _unscheduled(conditions: Iterable[Json]) -> str:
+    """Why the scheduler has not placed a pod; the same sentence of many pods is kept once."""
+    told = next((each for each in conditions if each.get("type") == "PodScheduled"), {})
+    return sys.intern(told.get("message") or told.get("reason") or "") if told.get("status") == "False" else ""
+
+
+def _creation_refused(conditions: Iterable[Json]) -> str:
+    """Why a Deployment's ReplicaSet cannot make its pods: its ReplicaFailure, handed on by the Deployment."""
+    told = next((each for each in conditions if each.get("type") == "ReplicaFailure"), {})
+    return str(told.get("message") or told.get("reason") or "") if told.get("status") == "True" else ""
 
 
 def _is_extended(name: str) -> bool:

@@ -71,7 +71,9 @@ class Targets:
         last = self._last.get(key)
         if last is not None and last.pods == seen:
             seen = last.pods  # the same object tells the reader at a glance that nothing happened
-        return TargetObservation(each.ref, each.uid, each.resource_version, each.replicas, seen)
+        return TargetObservation(
+            each.ref, each.uid, each.resource_version, each.replicas, seen, each.existing, each.creation_refused
+        )
 
     def _refs(self, policies: Mapping[WorkloadKey, WorkloadPolicy]) -> dict[WorkloadKey, TargetRef | Missing]:
         refs: dict[WorkloadKey, TargetRef | Missing | None] = {}

@@ -33,13 +33,19 @@ GPU = MetricTarget("gpu", MetricKind.UTILIZATION, 0.6)
 QUEUE = MetricTarget("queue", MetricKind.AVERAGE_VALUE, 5.0)
 
 
-def pods(ready: int, starting: int = 0, leaving: int = 0) -> Pods:
-    """Pods by state; names run on."""
+NO_GPU = "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."
+
+
+def pods(ready: int, starting: int = 0, leaving: int = 0, waiting: int = 0, waited: float = 0.0) -> Pods:
+    """Pods by state; names run on. Those that wait for a node have done so since their creation."""
     made = [PodObservation(f"llm-{i}", LONG_AGO, LONG_AGO + 60.0, "n1") for i in range(ready)]
     made += [
         PodObservation(f"llm-{ready + i}", NOW - 30.0, None, "n1", phase=PodPhase.PENDING) for i in range(starting)
     ]
     made += [PodObservation(f"llm-old-{i}", LONG_AGO, LONG_AGO + 60.0, "n1", deleting=True) for i in range(leaving)]
+    made += [
+        PodObservation(f"llm-w-{i}", NOW - waited, phase=PodPhase.PENDING, unscheduled=NO_GPU) for i in range(waiting)
+    ]
     return Pods(made)
 
 

@@ -11,7 +11,7 @@ from kcloud_autoscale.domain.policy import BudgetPeriod, Caps, CapUnit, CostScop
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.state import ScopeSpend
 from kcloud_autoscale.domain.workload import Mode, WorkloadKey
-from tests.builders.deciding import NOW, a_case, a_fleet, condition, decide, pods, steps_of
+from tests.builders.deciding import NOW, a_case, a_fleet, condition, decide, fresh, pods, steps_of
 
 UNPRICED = Missing(MissingReason.NO_DATA, "h900 has no public price")
 
@@ -126,16 +126,42 @@ def test_what_is_only_recommended_takes_no_room_from_what_acts():
     assert [action.key.name for action in outcome.fleet.actions] == ["a"]
 
 
-def test_a_member_whose_draw_is_unknown_stops_the_growth_of_all():
+def test_a_member_of_whose_draw_nothing_is_known_bounds_only_itself():
     members = (a_member("a", 6, replicas=2), a_member("b", 5, replicas=3, watts=UNPRICED))
     outcome = decide(*members, caps=watts(50_000.0, "a", "b"))
 
-    assert counts(outcome) == [2, 3]
-    first = outcome.fleet.decisions[0]
-    assert condition(first, "WithinCaps") is None
-    assert steps_of(first, Stage.CAPS)[-1].message == (
-        "what a replica of shop/b takes of cluster/maxPowerUsage is not known: no growth beyond 2"
+    assert counts(outcome) == [6, 3]
+    first, stranger = outcome.fleet.decisions
+    assert (condition(first, "WithinCaps"), condition(stranger, "WithinCaps")) == (True, None)
+    assert steps_of(stranger, Stage.CAPS)[-1].message == (
+        "what a replica takes of cluster/maxPowerUsage is not known: it may not grow beyond 3"
     )
+
+
+def test_the_cap_holds_for_all_others_beside_a_stranger():
+    members = (a_member("a", 6, replicas=2), a_member("b", 5, replicas=3, watts=UNPRICED, mode=Mode.OFF))
+
+    assert counts(decide(*members, caps=watts(2_800.0, "a", "b"))) == [4, 3]
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.OFF])
+def test_what_a_stranger_runs_is_counted_at_its_estimate_and_never_taken_for_it(mode):
+    # 5 run at no more than 1,000 W each: 5,000 of 7,200 W, and 3 at 700 W fit beside them.
+    stranger = replace(
+        a_member("b", 9, replicas=5, watts=UNPRICED, mode=mode, priority=90), most_watts_per_replica=fresh(1_000.0)
+    )
+    assert counts(decide(a_member("a", 6), stranger, caps=watts(7_200.0, "a", "b")))[0] == 3
+    # Their 5,000 W are more than the limit: they stay as they are, and the other keeps what it runs.
+    tight = decide(a_member("a", 6, replicas=4), stranger, caps=watts(4_000.0, "a", "b"))
+    assert counts(tight)[0] == 4
+    assert tight.fleet.actions == ()
+
+
+def test_a_stranger_grows_last_and_within_its_estimate():
+    stranger = replace(a_member("b", 9, replicas=2, watts=UNPRICED, priority=90), most_watts_per_replica=fresh(1_000.0))
+    other = a_member("a", 6, replicas=6, priority=10)
+
+    assert counts(decide(other, stranger, caps=watts(7_500.0, "a", "b"))) == [6, 3]
 
 
 def test_every_cap_of_a_workload_holds():
