@@ -12,6 +12,7 @@ from kcloud_autoscale.api.conditions import (
     CONFLICT,
     FORECAST_TRUSTED,
     METRICS_AVAILABLE,
+    SCHEDULABLE,
     TARGET_FOUND,
     find_condition,
     rfc3339,
@@ -41,6 +42,8 @@ def events_of(
         yield Event(ref, "WorkloadOptimized", _with_id(f"{decision.desired_replicas} replicas, as decided.", decision))
     yield from _lasting(ref, facts.get(CONFLICT), True, decision)
     yield from _lasting(ref, facts.get(TARGET_FOUND), False, decision)
+    yield from _lasting(ref, facts.get(SCHEDULABLE), False, decision)
+    yield from _uncounted(ref, decision)
     yield from _blind(ref, facts.get(METRICS_AVAILABLE), previous, decision)
     yield from _caps(ref, decision)
     yield from _fallback(ref, facts.get(FORECAST_TRUSTED), previous, decision)
@@ -83,6 +86,14 @@ def _caps(ref: ObjectRef, decision: Decision) -> Iterator[Event]:
     note = f"{decision.desired_replicas} replicas instead of {decision.uncapped_replicas}: {named}."
     broken = any(cap.floor_excess > 0.0 for cap in binding)
     yield Event(ref, "CapReached", _with_id(note, decision), warning=broken, lasting=True)
+
+
+def _uncounted(ref: ObjectRef, decision: Decision) -> Iterator[Event]:
+    """What it takes of a limit is not known at all: it may not grow, and the limit holds without it."""
+    strange = [cap.name for cap in decision.caps if cap.used is None]
+    if strange:
+        note = f"What a replica takes of {', '.join(strange)} is not known: it may not grow; set a price or a power."
+        yield Event(ref, "UseUnknown", _with_id(note, decision), warning=True, lasting=True)
 
 
 def _fallback(

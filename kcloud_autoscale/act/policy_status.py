@@ -149,7 +149,10 @@ def _known(quantity: _Quantity, unknown: list[str]) -> ConditionFact:
     if not unknown:
         return ConditionFact(quantity.known, True, "Known", f"The {quantity.noun} of every workload is known.")
     named = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
-    text = f"The {quantity.noun} of {len(unknown)} workloads is unknown: {named}."
+    text = (
+        f"The {quantity.noun} of {len(unknown)} workloads is unknown: {named}. Each bounds only itself: "
+        "it grows within an estimate from above, or not at all where nothing tells; the limit holds for all others."
+    )
     return ConditionFact(quantity.known, False, "Unknown", text)
 
 

@@ -80,6 +80,7 @@ def workload_status(outcome: Outcome, previous: Mapping[str, Any], remembered: W
         target=f"{target.ref.kind}/{target.ref.name}" if target else None,
         replicas=target.pods.held + target.pods.unscheduled if target else None,
         ready_replicas=target.ready_replicas if target else None,
+        pending_replicas=decision.pending_replicas if target else None,
         desired_replicas=decision.desired_replicas,
         current_cost=rounded(value_or_none(account.usd_per_hour)) if account else None,
         current_power=rounded(value_or_none(account.watts)) if account else None,

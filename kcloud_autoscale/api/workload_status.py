@@ -211,6 +211,9 @@ class WorkloadOptimizerStatus(StatusModel):
 
     replicas: int | None = _number("Replicas that exist.")
     ready_replicas: int | None = _number("Replicas that serve.")
+    pending_replicas: int | None = _number(
+        "Replicas that were ordered and have no node: their pods wait for one, or could not be made. They cost nothing."
+    )
     desired_replicas: int | None = _number("Replicas that should run.")
     current_cost: float | None = _number("USD per hour of all replicas now.")
     current_power: float | None = _number("Watts of all replicas now.")

@@ -77,6 +77,14 @@ def ready(outcome: Outcome) -> Points:
     return _one(outcome.decision.ready_replicas)
 
 
+def pending(outcome: Outcome) -> Points:
+    return _one(outcome.decision.pending_replicas) if outcome.decision.current_replicas is not None else []
+
+
+def schedulable(outcome: Outcome) -> Points:
+    return _one(outcome.decision.schedulable_replicas)
+
+
 def uncapped(outcome: Outcome) -> Points:
     return _one(outcome.decision.uncapped_replicas)
 

@@ -134,6 +134,16 @@ WORKLOAD_METRICS = (
     WorkloadMetric("kcloud_desired_replicas", "Replicas that should run.", series.desired),
     WorkloadMetric("kcloud_current_replicas", "Replicas ordered when last looked at.", series.current),
     WorkloadMetric("kcloud_ready_replicas", "Replicas that serve.", series.ready),
+    WorkloadMetric(
+        "kcloud_pending_replicas",
+        "Replicas that were ordered and have no node: their pods wait for one, or could not be made.",
+        series.pending,
+    ),
+    WorkloadMetric(
+        "kcloud_schedulable_replicas",
+        "Most replicas that find a node; absent while none was refused one.",
+        series.schedulable,
+    ),
     WorkloadMetric("kcloud_baseline_replicas", "Replicas the baseline would run.", series.baseline_replicas),
     WorkloadMetric("kcloud_uncapped_replicas", "Replicas without the hard limits.", series.uncapped),
     WorkloadMetric("kcloud_demand_per_second", "Observed load per second.", series.demand),

@@ -56,7 +56,9 @@ def test_a_limit_that_is_exceeded_says_by_how_much():
 def test_an_unknown_price_is_not_zero():
     status = cost(40.0, {A: running(5.0, 1.0), B: running(None, 1.0)})
     assert "currentCost" not in status
-    assert condition(status, "PriceKnown") == ("False", "The price of 1 workloads is unknown: ai/b.")
+    known, text = condition(status, "PriceKnown")
+    assert known == "False"
+    assert text.startswith("The price of 1 workloads is unknown: ai/b. Each bounds only itself")
     assert condition(status, "WithinCaps") == ("Unknown", "costPerHourLimit: at least 10 of 40 $/h; 1 are unknown.")
 
 

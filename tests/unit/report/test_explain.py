@@ -288,7 +288,8 @@ def test_a_missing_target_says_where_it_was_looked_for() -> None:
     assert "Nothing can be decided, TargetNotFound: Deployment ai/llm not found." in text
     unknown = part(text, "What is not known")
     assert unknown.count("not known without a target") == 1
-    assert "(Conflict, MetricsAvailable, PriceKnown, PowerKnown, DevicesKnown, ForecastTrusted, WithinCaps)" in unknown
+    assert "(Conflict, MetricsAvailable, PriceKnown, PowerKnown, DevicesKnown, ForecastTrusted, " in unknown
+    assert "WithinCaps, Schedulable)" in unknown
     todo = part(text, "What to do")
     assert "TargetFound=False" in todo
     assert "spec.targetRef" in todo
