@@ -245,7 +245,10 @@ def test_what_waits_holds_its_room_against_growth_of_a_lower_priority():
 def test_what_is_given_back_is_there_for_others_in_the_same_tick():
     outcome = both(ghosts(priority=90, usd=16.0), low_priority(4))
 
-    assert [(a.key.name, a.to_replicas) for a in outcome.fleet.actions] == [("llm", 4), ("small", 12)]
+    given_back, growth = outcome.fleet.actions
+    assert [(a.key.name, a.to_replicas) for a in (given_back, growth)] == [("llm", 4), ("small", 12)]
+    # Until the one is written the pods that wait may start: the other is written only after it.
+    assert growth.needs == (given_back.decision_id,)
 
 
 def test_a_higher_priority_takes_room_from_those_who_serve_only_for_slots_that_are_seen():
