@@ -28,7 +28,7 @@ def told(world: World, absurd: str | None) -> str:
     lines = [f'node_gpu_hourly_cost{{node="gpu-{index}"}} {absurd or SANE_USD}' for index in range(4)]
     for name in SIGNALS:
         load = absurd if name == "load" and absurd else SANE_LOAD
-        lines.append(f'demo_load{{workload="{name}"}} {load}')
+        lines.append(f'demo_load{{namespace="{world.namespace}",workload="{name}"}} {load}')
     for pod in world.cluster.kubectl.get("pods", "-n", world.namespace)["items"]:
         owner = pod["metadata"]["labels"]["app"]
         labels = f'namespace="{world.namespace}",pod="{pod["metadata"]["name"]}",UUID="{pod["metadata"]["uid"]}"'

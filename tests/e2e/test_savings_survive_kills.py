@@ -38,7 +38,9 @@ def told(world: World) -> str:
     """Load, draw, prices and the grid, as exporters tell them."""
     lines = [f'node_gpu_hourly_cost{{node="gpu-{index}"}} {USD}' for index in range(4)]
     lines.append(f'carbon_intensity{{location="here"}} {GRAMS_PER_KWH}')
-    lines += [f'demo_load{{workload="{name}"}} {load}' for name, (load, _, _) in WORKLOADS.items() if load is not None]
+    own = f'namespace="{world.namespace}"'
+    loads = {name: load for name, (load, _, _) in WORKLOADS.items() if load is not None}
+    lines += [f'demo_load{{{own},workload="{name}"}} {load}' for name, load in loads.items()]
     for pod in world.cluster.kubectl.get("pods", "-n", world.namespace)["items"]:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         labels = f'namespace="{world.namespace}",pod="{name}",UUID="{uid}",modelName="NVIDIA A100-SXM4-80GB"'

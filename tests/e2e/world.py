@@ -31,18 +31,20 @@ ROOT = Path(__file__).resolve().parents[2]
 class Demand:
     """Load per second by workload, as an exporter tells it; `body` replaces the whole answer when set.
 
-    A workload has its load in every namespace that has a `World`; one named as `team-a/llm` in its own only.
+    A workload has its load in every namespace that has a `World`; one named as `team-a/llm` in its own only. `more` is
+    told beside them.
     """
 
     loads: dict[str, float | str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
     body: str | None = None
+    more: str = ""
     port: int = 0
 
     def text(self) -> str:
         if self.body is not None:
             return self.body
-        return "".join(
+        return self.more + "".join(
             f'demo_load{{namespace="{namespace}",workload="{name.rpartition("/")[2]}"}} {value}\n'
             for name, value in dict(self.loads).items()
             for namespace in ([name.partition("/")[0]] if "/" in name else sorted(self.namespaces))

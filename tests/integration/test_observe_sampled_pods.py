@@ -16,6 +16,7 @@ from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, MissingReas
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe.gather import Gatherer, GatherSettings
 from kcloud_autoscale.observe.prometheus import Prometheus, PrometheusSettings
+from kcloud_autoscale.observe.tenant_queries import ALLOW_ALL
 from tests.fakes.informers import filled_informers
 from tests.integration.live_exporter import LiveExporter, vllm_pod
 from tests.integration.series import Series, counting, steady, write_blocks
@@ -46,7 +47,7 @@ class Looking:
     def __init__(self, url: str, step_seconds: float, days: float) -> None:
         self.policy = FleetPolicy({each.key: each for each in FLEET}, step_seconds=step_seconds)
         self.client = Prometheus(PrometheusSettings(url, timeout_seconds=5.0))
-        settings = GatherSettings(history_days=days, settle_seconds=1.0, budget_seconds=4.0)
+        settings = GatherSettings(days, settle_seconds=1.0, budget_seconds=4.0, tenant_queries=ALLOW_ALL)
         self._gatherer = Gatherer(self.client, filled_informers(1, len(PODS)), settings)
 
     async def look(self, now_seconds: float | None = None) -> dict[str, WorkloadObservation]:
