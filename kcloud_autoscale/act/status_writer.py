@@ -137,6 +137,7 @@ class StatusWriter:
         self._clock = clock
         self._at_once: dict[str, _Wanted] = {}
         self._when_due: dict[str, _Wanted] = {}
+        self._not_due: dict[str, _Wanted] = {}
         self._written_at_seconds: dict[str, float] = {}
         self._turn = 0
         self._news = asyncio.Event()
@@ -152,18 +153,25 @@ class StatusWriter:
         age = self._clock() - self._written_at_seconds.get(ref.uid, -IDLE_SECONDS)
         due = (soon is Urgency.NUMBERS and age >= NUMBERS_SECONDS) or (soon is Urgency.IDLE and age >= IDLE_SECONDS)
         # A newer wish keeps the place of the older one: wanted anew every cycle, none would ever come to its turn.
-        for waiting, belongs in ((self._at_once, soon is Urgency.NOW), (self._when_due, due)):
+        later = soon is not Urgency.NONE and soon is not Urgency.NOW and not due
+        places = ((self._at_once, soon is Urgency.NOW), (self._when_due, due), (self._not_due, later))
+        for waiting, belongs in places:
             if belongs:
                 waiting[ref.uid] = _Wanted(ref, status)
             else:
                 waiting.pop(ref.uid, None)
         self._news.set()
 
+    def hurry(self) -> None:
+        """What differs is due, however lately it was written: this process will not come to it again."""
+        self._when_due |= self._not_due
+        self._not_due.clear()
+
     def forget(self, uids: set[str]) -> None:
         """Objects that are gone."""
         self.repair.forget(uids)
         for uid in uids:
-            for kept in (self._at_once, self._when_due, self._written_at_seconds):
+            for kept in (self._at_once, self._when_due, self._not_due, self._written_at_seconds):
                 kept.pop(uid, None)
 
     async def run(self) -> None:
@@ -184,17 +192,12 @@ class StatusWriter:
             self._news.set()
             await self._idle.wait()
 
-    async def put_on_record(self, ref: ObjectRef, status: Json) -> None:
-        """Write now and tell the caller when it fails: for what must be known before something is done.
+    async def write(self, ref: ObjectRef, status: Json) -> None:
+        """Write it now, without what the API server does not take.
 
         Raises:
-            RequestError: It is not on record.
+            RequestError: Nothing of it was written.
         """
-        await self._bucket.take(urgent=True)
-        await self._write(ref, status)
-
-    async def _write(self, ref: ObjectRef, status: Json) -> None:
-        """Write it, without what the API server does not take."""
         while True:
             found = self._known(ref) or {}
             try:
@@ -223,6 +226,7 @@ class StatusWriter:
         if not self._may_write():
             self._at_once.clear()
             self._when_due.clear()
+            self._not_due.clear()
         self._turn += 1
         first, second = self._at_once, self._when_due
         if self._turn % NUMBERS_TURN == 0:
@@ -233,7 +237,7 @@ class StatusWriter:
         uid = next(iter(waiting))
         wanted = waiting.pop(uid)
         try:
-            await self._write(wanted.ref, wanted.status)
+            await self.write(wanted.ref, wanted.status)
         except RequestError as error:
             if error.overloaded:
                 self._bucket.slow_down(error.retry_after_seconds)

@@ -188,6 +188,7 @@ class _Operator:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self.events.flush()
+                self.statuses.hurry()
                 await self.statuses.flush()
         except TimeoutError:
             logger.warning("Some statuses or Events were not written any more.")

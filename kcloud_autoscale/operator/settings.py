@@ -76,7 +76,8 @@ class Settings:
     pod_namespace: str = _variable(
         "POD_NAMESPACE",
         TEXT,
-        "Where the Lease lives. Read from the service account's mount when not set.",
+        "Where the Lease and the record of what was spent live: tenants must not write there. Read from the service "
+        "account's mount when not set.",
         "",
         "of the service account, else `default`",
     )

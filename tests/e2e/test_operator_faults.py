@@ -214,11 +214,17 @@ def test_the_service_account_may_scale_and_nothing_more(cluster: Cluster, operat
         ("create", "pods", "--subresource=eviction"),
         ("get", "secrets"),
         ("get", "configmaps"),
+        ("update", "configmaps"),
         ("patch", "costpolicies.kcloud.io"),
         ("delete", "workloadoptimizers.kcloud.io"),
         ("update", "leases.coordination.k8s.io"),
     ):
         assert not may(*words), words
+    # What was spent is written in the operator's own namespace, and there by name.
+    namespace = release.NAMESPACE
+    assert may("update", f"configmaps/{release.NAME}-ledger-0")
+    assert not may("update", "configmaps/another")
+    assert not may("delete", f"configmaps/{release.NAME}-ledger-0")
 
 
 def test_series_that_vanish_from_under_a_range_scale_nothing_down(world: World):

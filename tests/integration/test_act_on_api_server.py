@@ -143,8 +143,8 @@ async def test_a_status_is_patched_where_it_differs(cluster: Cluster, namespace:
     body = known(None)  # type: ignore[arg-type]
     ref = ObjectRef(body["apiVersion"], body["kind"], namespace, "llm", body["metadata"]["uid"])
     statuses = StatusWriter(rest, TokenBucket(), known, lambda ref, answer: None)
-    await statuses.put_on_record(ref, {"replicas": 2, "desiredReplicas": 3})
-    await statuses.put_on_record(ref, {"desiredReplicas": 4})
+    await statuses.write(ref, {"replicas": 2, "desiredReplicas": 3})
+    await statuses.write(ref, {"desiredReplicas": 4})
     assert known(ref)["status"] == {"desiredReplicas": 4}
     assert known(ref)["metadata"]["generation"] == body["metadata"]["generation"]
 
@@ -161,7 +161,7 @@ async def test_a_status_that_the_server_refuses_is_written_without_what_it_objec
         refused=lambda ref, why: told.append(why),
     )  # fmt: skip
     broken = {"desiredReplicas": 3, "conditions": [], "savings": {"usd": "much"}, "currentCost": float("inf")}
-    await statuses.put_on_record(ref, broken)
+    await statuses.write(ref, broken)
     status = cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)["status"]
     assert status["desiredReplicas"] == 3
     assert "savings" not in status
@@ -178,7 +178,7 @@ async def test_a_status_never_reaches_the_successor_of_its_object(cluster: Clust
     cluster.kubectl.apply([optimizer(namespace, "llm")])
     statuses = StatusWriter(rest, TokenBucket(), lambda _: old, lambda ref, answer: None)  # the watch lags behind
     with pytest.raises(RequestError) as caught:
-        await statuses.put_on_record(ref, {"desiredReplicas": 9})
+        await statuses.write(ref, {"desiredReplicas": 9})
     assert caught.value.status == 409
     assert "status" not in cluster.kubectl.get("workloadoptimizer", "llm", "-n", namespace)
 

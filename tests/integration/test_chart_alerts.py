@@ -29,6 +29,9 @@ WELL = {
     f'kcloud_scale_actions_total{{{OPERATOR}, outcome="Written"}}': "0+1x600",
     f"kcloud_invalid_objects{{{OPERATOR}}}": "0x600",
     f"kcloud_statuses_incomplete{{{OPERATOR}}}": "0x600",
+    f"kcloud_ledger_written_timestamp_seconds{{{OPERATOR}}}": "0+60x600",
+    f"kcloud_ledger_written_timestamp_seconds{{{STANDBY}}}": "0x600",
+    f"kcloud_clock_error_seconds{{{OPERATOR}}}": "0x600",
     f'kcloud_forecast_worker_deaths_total{{{OPERATOR}, reason="Killed"}}': "0x600",
     f"kcloud_actual_demand_missed_total{{{WORKLOAD}}}": "0+10x600",
     f"kcloud_actual_demand_served_total{{{WORKLOAD}}}": "0+990x600",
@@ -72,6 +75,12 @@ FAULTS = [
         {f'kcloud_scale_actions_total{{{OPERATOR}, outcome="Refused"}}': "0x500 0+1x100"},
         OF_THE_OPERATOR,
     ),
+    Fault(
+        "KcloudLedgerNotWritten",
+        {f"kcloud_ledger_written_timestamp_seconds{{{OPERATOR}}}": "0+60x580 34800x20"},
+        OF_THE_OPERATOR,
+    ),
+    Fault("KcloudClockWrong", {f"kcloud_clock_error_seconds{{{OPERATOR}}}": "0x500 -86400x100"}, OF_THE_OPERATOR),
     Fault("KcloudStatusRefused", {f"kcloud_statuses_incomplete{{{OPERATOR}}}": "0x500 1x100"}, OF_THE_OPERATOR),
     Fault("KcloudInvalidObjects", {f"kcloud_invalid_objects{{{OPERATOR}}}": "0x500 2x100"}, OF_THE_OPERATOR),
     Fault(

@@ -199,11 +199,19 @@ async def test_one_refusal_does_not_stop_the_writer():
     assert await world.want({"desiredReplicas": 4}) == [{"desiredReplicas": 4}]
 
 
-async def test_what_must_be_on_record_says_when_it_is_not():
+async def test_numbers_that_are_not_due_are_written_when_there_is_no_later():
+    world = World()
+    await world.want({"desiredReplicas": 3, "savings": {"usd": 1.0}})
+    assert await world.want({"desiredReplicas": 3, "savings": {"usd": 2.0}}) == []
+    world.writer.hurry()
+    assert await world.want() == [{"savings": {"usd": 2.0}}]
+
+
+async def test_a_write_that_is_refused_says_so():
     world = World()
     world.rest.refuse = lambda verb, path: RequestError(403, "Forbidden", "no")
     with pytest.raises(RequestError):
-        await world.writer.put_on_record(REF, {"originalReplicas": 2})
+        await world.writer.write(REF, {"originalReplicas": 2})
 
 
 async def test_a_refused_part_is_left_out_and_told():
@@ -222,9 +230,9 @@ async def test_a_refused_part_is_left_out_and_told():
     assert told == ["llm: savings.usd: must be a number"]
 
 
-async def test_a_count_goes_on_record_whatever_else_of_the_status_is_refused():
+async def test_a_count_is_shown_whatever_else_of_the_status_is_refused():
     world = World()
     refusals = iter([RequestError(422, "Invalid", "no", fields=("status.forecast.peak",))])
     world.rest.refuse = lambda verb, path: next(refusals, None)
-    await world.writer.put_on_record(REF, {"originalReplicas": 2, "forecast": {"peak": 1.0}})
+    await world.writer.write(REF, {"originalReplicas": 2, "forecast": {"peak": 1.0}})
     assert world.rest.written("PATCH")[-1]["status"]["originalReplicas"] == 2
