@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help deps lock cluster-deps generate manifests build image run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions all clean
+.PHONY: help deps lock cluster-deps generate manifests build image run install deploy demo check test test-unit test-replay test-integration test-e2e bench bench-forecast bench-decisions bench-writes mutation all clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -83,6 +83,12 @@ bench-forecast: deps ## forecasters on the same series: accuracy and cost (BENCH
 
 bench-decisions: deps ## every policy on the same traces: violations, replica-hours, changes (BENCH="--most 2")
 	$(PY) -m hack.bench decisions $(BENCH)
+
+bench-writes: cluster-deps ## a step of everybody's load on a real API server: whose write comes when (BENCH="--workloads 200")
+	$(PY) -m hack.bench writes $(BENCH)
+
+mutation: deps ## small faults in decide, tick, act, account, observe that no unit test notices (MUTATION="--rooms decide")
+	$(PY) -m hack.mutation $(MUTATION)
 
 all: generate check test build ## everything, and the wheel
 
