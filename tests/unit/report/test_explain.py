@@ -309,14 +309,35 @@ def test_a_conflict_is_bad_though_it_is_true() -> None:
 
 @pytest.mark.parametrize(
     ("reason", "message"),
-    [("Off", "mode Off: observed, never scaled"), ("Paused", "the target was set to 0 replicas by hand")],
+    [
+        ("Off", "mode Off: observed, never scaled"),
+        ("Paused", "the target was set to 0 replicas by hand"),
+        ("NothingToScaleOn", "no demand source is set: 2 replicas are held"),
+    ],
 )
-def test_off_and_paused_are_no_fault(reason: str, message: str) -> None:
+def test_to_be_held_on_purpose_is_no_fault(reason: str, message: str) -> None:
     unasked = ConditionFact("ForecastTrusted", False, "NoForecast", "nobody has forecast this workload yet; reactive")
     facts = (ConditionFact("Ready", True, reason, message), *FACTS[1:3], unasked)
     text = told_of(decision=held(reason, message, facts))
     assert f"Held at 2 replicas, {reason}: {message}." in text
     assert "Nothing: every condition is as it should be." in text
+
+
+def test_a_namespace_where_nothing_is_scaled_is_told_first_and_how_to_leave_it() -> None:
+    excluded = ConditionFact("Ready", False, "NamespaceExcluded", "nothing is scaled in namespace kube-system: …")
+    text = told(workload_status(outcome(facts=(excluded,)), {}, remembered(2)))
+    assert text.splitlines()[1] == "Not scaled, NamespaceExcluded: nothing is scaled in namespace kube-system: …."
+    assert "excludedNamespaces" in part(text, "What to do")
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [("vllm, found", "vllm, found: its metrics name the pods"), ("vllm", "vllm"), ("query", "query")],
+)
+def test_where_the_demand_is_read_is_told(source: str, line: str) -> None:
+    status = {**workload_status(outcome(), {}, remembered(2)), "demandSource": source}
+    (told_line,) = [each for each in told(status).splitlines() if "demand source" in each]
+    assert told_line.split("demand source")[1].strip() == line
 
 
 UNPRICED = (
