@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.fetch import Subject, subject
 from kcloud_autoscale.observe.history import Span, rate_window_seconds
 from kcloud_autoscale.observe.presets import PRESETS, Preset
+from kcloud_autoscale.observe.prometheus_response import Point
 from kcloud_autoscale.observe.promql import PodNaming, pod_naming
 from kcloud_autoscale.observe.query_session import QuerySession
 from kcloud_autoscale.observe.scrapes import scrape_seconds
@@ -41,7 +41,6 @@ LAST_AGAIN_SECONDS = 600.0
 _OF_THE_STACK = frozenset({"latency", "queue", "requests"})
 
 Targets = Mapping[WorkloadKey, TargetRef]
-Answer = TypeVar("Answer")
 
 
 def leaves_source_open(policy: WorkloadPolicy) -> bool:
@@ -54,10 +53,10 @@ def leaves_source_open(policy: WorkloadPolicy) -> bool:
 
 @dataclass(slots=True)
 class _Look:
-    """At one workload: what was found, and when to look again."""
+    """At one workload: the preset that was found, or why there is none, and when to look again."""
 
     target: TargetRef
-    preset: str | None
+    found: str | Missing
     again_at_seconds: float
     pause_seconds: float
 
@@ -71,42 +70,33 @@ class DemandSources:
     async def of(self, asker: QuerySession, targets: Targets) -> dict[WorkloadKey, str | Missing]:
         """Name of the preset whose metrics name the workload at present, or why there is none.
 
-        What was found stays while it is not found elsewhere: a stack that is silent for once is not replaced by
-        nothing, and where Prometheus fails everything stays as it was.
+        What was found stays until another is found: a stack that is silent for once, or a Prometheus that fails, does
+        not replace it by nothing.
         """
         self._looks = {key: look for key, look in self._looks.items() if targets.get(key) == look.target}
         due = {key: ref for key, ref in targets.items() if self._due(key, asker.now_seconds)}
-        failed: Missing | None = None
         if due:
-            try:
-                self._take(due, await _exporting(asker, due), asker.now_seconds)
-            except ObservationError as error:
-                failed = Missing(MissingReason.SOURCE_ERROR, f"demand source: {error}")
-        return {key: self._told(key, ref, failed) for key, ref in targets.items()}
+            answers = await _exporting(asker, due)
+            for key, ref in due.items():
+                self._looks[key] = _next_look(self._looks.get(key), ref, answers[key], asker.now_seconds)
+        return {key: self._looks[key].found for key in targets}
 
     def _due(self, key: WorkloadKey, now_seconds: float) -> bool:
         look = self._looks.get(key)
         # A clock that was set back must not put it off until it has caught up.
         return look is None or not 0.0 < look.again_at_seconds - now_seconds <= look.pause_seconds
 
-    def _take(self, due: Targets, found: Mapping[WorkloadKey, str], now_seconds: float) -> None:
-        for key, ref in due.items():
-            before = self._looks.get(key)
-            preset = found.get(key) or (before.preset if before else None)
-            pause = FOUND_AGAIN_SECONDS
-            if key not in found:
-                pause = min(2.0 * before.pause_seconds, LAST_AGAIN_SECONDS) if before else FIRST_AGAIN_SECONDS
-            self._looks[key] = _Look(ref, preset, now_seconds + pause, pause)
 
-    def _told(self, key: WorkloadKey, ref: TargetRef, failed: Missing | None) -> str | Missing:
-        look = self._looks.get(key)
-        if look is not None and look.preset is not None:
-            return look.preset
-        if look is None and failed is not None:
-            return failed
-        names = ", ".join(PRESETS)
-        why = f"spec.autoScaling.demand is not set, and no serving stack's metrics name {ref.kind} {ref.name} ({names})"
-        return Missing(MissingReason.NO_DATA, why)
+def _next_look(before: _Look | None, ref: TargetRef, answer: str | Missing, now_seconds: float) -> _Look:
+    """What to go by from now on: a stack is looked at hourly, none at growing pauses."""
+    found, pause = answer, FOUND_AGAIN_SECONDS
+    if isinstance(answer, Missing):
+        pause = FIRST_AGAIN_SECONDS
+        if before is not None and answer.reason is not MissingReason.SOURCE_ERROR:
+            pause = min(2.0 * before.pause_seconds, LAST_AGAIN_SECONDS)
+        if before is not None and isinstance(before.found, str):
+            found = before.found
+    return _Look(ref, found, now_seconds + pause, pause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +121,9 @@ async def demand_signals(asker: QuerySession, targets: Targets, days: float) -> 
     end = np.floor(asker.now_seconds / LOOK_SECONDS) * LOOK_SECONDS
     steps = max(1, round(days * 86_400.0 / LOOK_SECONDS))
     span = Span(float(end - steps * LOOK_SECONDS), steps, LOOK_SECONDS)
-    answers = await _of_each_preset(lambda preset: _known_fractions(asker, preset, targets, span))
+    answers = await asyncio.gather(*(_known_fractions(asker, preset, targets, span) for preset in PRESETS.values()))
     found: dict[WorkloadKey, list[Signal]] = {key: [] for key in targets}
-    for preset, fractions in answers.items():
+    for preset, fractions in zip(PRESETS, answers, strict=True):
         for key, fraction in fractions.items():
             if fraction > 0.0:
                 found[key].append(Signal(preset, fraction))
@@ -144,23 +134,32 @@ async def demand_signals(asker: QuerySession, targets: Targets, days: float) -> 
     }
 
 
-async def _exporting(asker: QuerySession, targets: Targets) -> dict[WorkloadKey, str]:
+async def _exporting(asker: QuerySession, targets: Targets) -> dict[WorkloadKey, str | Missing]:
     """The first preset, servers before meshes, that has a fresh sample of each workload, with or without traffic.
 
-    Raises:
-        ObservationError: Prometheus failed.
+    A query that fails for one workload, as by odd series of its own, leaves the others theirs.
     """
 
-    async def exporting(preset: Preset) -> dict[WorkloadKey, float]:
+    async def newest(preset: Preset) -> dict[WorkloadKey, Point | Missing]:
         what = f"demand source ({preset.name})"
-        newest = await asker.grouped(lambda part: queries.newest_sample(preset, part), _subjects(preset, targets), what)
-        return {key: point.value for key, point in _told_by(newest).items() if math.isfinite(point.value)}
+        return await asker.grouped(lambda part: queries.newest_sample(preset, part), _subjects(preset, targets), what)
 
-    found: dict[WorkloadKey, str] = {}
-    for preset, keys in (await _of_each_preset(exporting)).items():
-        for key in keys:
-            found.setdefault(key, preset)
+    answers = await asyncio.gather(*(newest(preset) for preset in PRESETS.values()))
+    found: dict[WorkloadKey, str | Missing] = {}
+    for key, ref in targets.items():
+        told = {preset: answer[key] for preset, answer in zip(PRESETS, answers, strict=True)}
+        names = (name for name, each in told.items() if not isinstance(each, Missing) and math.isfinite(each.value))
+        failed = (
+            each for each in told.values() if isinstance(each, Missing) and each.reason is MissingReason.SOURCE_ERROR
+        )
+        found[key] = next(names, None) or next(failed, None) or _not_found(ref)
     return found
+
+
+def _not_found(ref: TargetRef) -> Missing:
+    names = ", ".join(PRESETS)
+    why = f"spec.autoScaling.demand is not set, and no serving stack's metrics name {ref.kind} {ref.name} ({names})"
+    return Missing(MissingReason.NO_DATA, why)
 
 
 async def _known_fractions(
@@ -172,34 +171,18 @@ async def _known_fractions(
         span,
         f"demand ({preset.name})",
     )
-    return {key: float(np.isfinite(each).mean()) for key, each in _told_by(values).items()}
-
-
-async def _of_each_preset(
-    ask: Callable[[Preset], Awaitable[dict[WorkloadKey, float]]],
-) -> dict[str, dict[WorkloadKey, float]]:
-    """Answers by name, in the order of the presets."""
-    answers = await asyncio.gather(*(ask(preset) for preset in PRESETS.values()))
-    return dict(zip(PRESETS, answers, strict=True))
+    found = {}
+    for key, each in values.items():
+        if isinstance(each, Missing):
+            if each.reason is MissingReason.SOURCE_ERROR:
+                raise ObservationError(each.message)
+            continue  # several series of one workload: this stack cannot tell it
+        found[key] = float(np.isfinite(each).mean())
+    return found
 
 
 def _subjects(preset: Preset, targets: Targets) -> list[Subject]:
     return [subject(key, ref.name, pod_naming(ref.kind), preset, ()) for key, ref in targets.items()]
-
-
-def _told_by(answers: Mapping[WorkloadKey, Answer | Missing]) -> dict[WorkloadKey, Answer]:
-    """Those with an answer; of several series of one workload the stack cannot tell which is meant.
-
-    Raises:
-        ObservationError: Prometheus failed: what it did not tell must not read as "there is no signal".
-    """
-    told = {}
-    for key, each in answers.items():
-        if not isinstance(each, Missing):
-            told[key] = each
-        elif each.reason is MissingReason.SOURCE_ERROR:
-            raise ObservationError(each.message)
-    return told
 
 
 async def ready_replicas(

@@ -112,7 +112,7 @@ async def test_the_operator_finds_the_server_before_the_mesh_and_asks_no_more() 
     assert await sources.of(asker(told, NOW + 9_000.0), TARGETS) == {LLM: "vllm"}
     # Another stack that speaks replaces one that does not.
     told.known, told.error = {"sglang:num_running_reqs": 1}, None
-    assert await sources.of(asker(told, NOW + 9_001.0), TARGETS) == {LLM: "sglang"}
+    assert await sources.of(asker(told, NOW + 9_015.0), TARGETS) == {LLM: "sglang"}
 
 
 async def test_what_is_not_found_is_looked_for_again_at_growing_pauses() -> None:
@@ -132,13 +132,28 @@ async def test_what_is_not_found_is_looked_for_again_at_growing_pauses() -> None
     assert told.asked > before
 
 
-async def test_a_prometheus_that_is_away_says_so_and_is_asked_again_at_once() -> None:
+async def test_a_query_that_fails_says_so_and_is_tried_again_soon() -> None:
     told, sources = Told({"vllm:": 1}, PrometheusError("away", about_query=False)), DemandSources()
-    found = (await sources.of(asker(told), TARGETS))[LLM]
-    assert isinstance(found, Missing)
-    assert found.reason is MissingReason.SOURCE_ERROR
+    for at in (NOW, NOW + 15.0, NOW + 30.0):
+        found = (await sources.of(asker(told, at), TARGETS))[LLM]
+        assert isinstance(found, Missing)
+        assert found.reason is MissingReason.SOURCE_ERROR
     told.error = None
-    assert await sources.of(asker(told, NOW + 1.0), TARGETS) == {LLM: "vllm"}
+    assert await sources.of(asker(told, NOW + 45.0), TARGETS) == {LLM: "vllm"}
+
+
+async def test_a_workload_whose_series_break_a_query_breaks_it_for_nobody_else() -> None:
+    class Odd(Told):
+        async def query(self, promql: str, *rest: float | None) -> list[Point]:  # type: ignore[override]
+            if "odd" in promql and "istio" in promql:
+                raise PrometheusError("many-to-many matching", about_query=True)
+            return await super().query(promql, NOW)
+
+    odd = WorkloadKey("ai", "odd")
+    both = {**TARGETS, odd: TargetRef("apps/v1", "Deployment", "odd")}
+    found = await DemandSources().of(asker(Odd({"vllm:num_requests_running": 1})), both)
+    assert found[LLM] == "vllm"
+    assert isinstance(found[odd], Missing)
 
 
 LATENCY = MetricTarget("latency", MetricKind.VALUE, 0.1, 0.95)
