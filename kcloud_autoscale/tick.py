@@ -19,6 +19,7 @@ from kcloud_autoscale.account.settle import Past, settle
 from kcloud_autoscale.account.worth import Worth, replica_worth
 from kcloud_autoscale.decide.pipeline import decide_fleet
 from kcloud_autoscale.decide.record import state_after_write
+from kcloud_autoscale.decide.zero import paused
 from kcloud_autoscale.domain.capacity import Capacity, sizing_capacity
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision, ScaleResult
@@ -317,15 +318,15 @@ def _choose_levels(
         look.lead_time_seconds,
         policy.cycle_seconds,
         now_seconds,
-        _ours(workload, seen, seen.target.desired_replicas),
+        _ours(look, seen.target),
     )
     return level.choose(state.level, moment)
 
 
-def _ours(workload: WorkloadPolicy, seen: WorkloadObservation, replicas: int) -> bool:
+def _ours(look: _Look, target: TargetObservation) -> bool:
     """Whether what runs is what was decided: acted on, by nobody else as well, and not set to 0 by hand."""
-    paused = replicas == 0 and workload.min_replicas > 0
-    return workload.mode is Mode.AUTO and seen.conflict is None and not paused
+    by_hand = paused(look.policy, look.state.decided, target)
+    return look.policy.mode is Mode.AUTO and look.seen.conflict is None and not by_hand
 
 
 def _state(known: _Known, decided: DecisionState) -> WorkloadState:

@@ -16,6 +16,7 @@ from kcloud_autoscale.act.rate import TokenBucket
 from kcloud_autoscale.act.rest import Json, RequestError, Rest
 from kcloud_autoscale.act.scale_paths import NotScalableError, ScalePaths
 from kcloud_autoscale.domain.decision import ScaleAction, ScaleOutcome, ScaleResult
+from kcloud_autoscale.domain.workload import FIELD_MANAGER
 
 # An overloaded API server is asked again this often, as long as the time of the batch lasts. So is one that found the
 # object changed between look and write: it is looked at again, and left alone when it is the count that has changed.
@@ -83,7 +84,8 @@ class ScaleWriter:
             "metadata": {"uid": action.target_uid, "resourceVersion": scale["metadata"]["resourceVersion"]},
             "spec": {"replicas": replicas},
         }
-        await self._rest.patch(path, body, [("dryRun", "All")] if self._dry_run else [])
+        query = [("fieldManager", FIELD_MANAGER), *([("dryRun", "All")] if self._dry_run else [])]
+        await self._rest.patch(path, body, query)
         self._bucket.went_well()
         outcome = ScaleOutcome.DRY_RUN if self._dry_run else ScaleOutcome.WRITTEN
         message = "the API server checked the write and kept nothing" if self._dry_run else ""

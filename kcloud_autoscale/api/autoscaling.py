@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
 from kcloud_autoscale.api.base import MAP_BY_TYPE, ApiModel
-from kcloud_autoscale.api.rules import Rule, when
+from kcloud_autoscale.api.rules import Rule, Said, when
 from kcloud_autoscale.api.signals import Demand, Metric
+from kcloud_autoscale.domain.policy import GATEWAY_PRESETS
 
 MAX_REPLICAS = 10_000
 
@@ -118,10 +120,35 @@ class FallbackSpec(ApiModel):
     )
 
 
+_GATEWAYS = sorted(GATEWAY_PRESETS)
+
+
+def _cannot_wake(scaling: Mapping[str, Any]) -> Said:
+    demand = scaling.get("demand") or {}
+    if scaling["minReplicas"] > 0 or "query" in demand or demand.get("preset") in _GATEWAYS:
+        return None
+    if any(each["type"] in ("requests", "queue") and "query" in each for each in scaling.get("metrics") or ()):
+        return None
+    return (f"the series of preset {demand['preset']} end with them" if "preset" in demand else "none is set",)
+
+
 class AutoScaling(ApiModel):
     """How many replicas run, decided from observed and forecast demand."""
 
     rules = (
+        Rule(
+            cel="self.minReplicas > 0 || has(self.demand) && (has(self.demand.query) || has(self.demand.preset) && "
+            f"self.demand.preset in {_GATEWAYS}) || "
+            "has(self.metrics) && self.metrics.exists(m, m.type in ['requests', 'queue'] && has(m.query))",
+            check=_cannot_wake,
+            text="minReplicas 0 needs a signal that lives without pods, or nothing wakes the target again, and {}; set "
+            "demand.query, the preset istio or nginx, or a metric requests or queue with a query, or minReplicas 1",
+            says=(
+                "has(self.demand) && has(self.demand.preset) ? 'the series of preset ' + self.demand.preset + "
+                "' end with them' : 'none is set'",
+            ),
+            field=".minReplicas",
+        ),
         Rule(
             cel="self.minReplicas <= self.maxReplicas",
             check=when(lambda a: a["minReplicas"] > a["maxReplicas"], "minReplicas", "maxReplicas"),
@@ -160,10 +187,18 @@ class AutoScaling(ApiModel):
     )
     min_replicas: int = Field(
         default=1,
-        ge=1,
+        ge=0,
         le=MAX_REPLICAS,
-        description="The fewest replicas. No cost limit goes below it. (0 is not offered: a target that somebody "
-        "scales to 0 by hand counts as paused and is left alone.)",
+        description="The fewest replicas. No cost limit goes below it. 0 lets the target sleep while there is no "
+        "demand; that takes a signal that lives without its pods: demand.query, the preset istio or nginx, or a metric "
+        "requests or queue with a query. A target that somebody else sets to 0 counts as paused and is left alone.",
+    )
+    cooldown_seconds: int = Field(
+        default=300,
+        ge=0,
+        le=86_400,
+        description="Where minReplicas is 0: how long there must have been no demand at all before the last replica "
+        "goes.",
     )
     max_replicas: int = Field(ge=1, le=MAX_REPLICAS, description="The most replicas.")
     metrics: list[Metric] = Field(

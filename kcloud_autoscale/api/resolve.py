@@ -100,6 +100,7 @@ def resolve_workload(optimizer: WorkloadOptimizer, names: ResourceNames | None =
         priority=spec.priority,
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
+        cooldown_seconds=float(scaling.cooldown_seconds),
         targets=targets,
         ceilings=_ceilings(spec, scaling),
         demand=_demand(scaling),

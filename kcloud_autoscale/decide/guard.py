@@ -6,9 +6,11 @@ from enum import Enum
 
 from kcloud_autoscale.decide.counting import unchanged
 from kcloud_autoscale.decide.signals import Signals, read_signals
+from kcloud_autoscale.decide.zero import paused, silent_at_zero
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
+from kcloud_autoscale.domain.observation import TargetObservation
 from kcloud_autoscale.domain.policy import FleetPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import Mode
@@ -68,7 +70,7 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
     if case.policy.restoring and case.seen.conflict is None and case.state.original_replicas is not None:
         step = unchanged(Stage.GUARD, current, RESTORED, "the optimizer was deleted: no load is looked at any more")
         return Guarded(current, Control.ACT, False, False, "", _NOTHING, None, None, step)
-    hands_off = _hands_off(case, current)
+    hands_off = _hands_off(case)
     if hands_off is not None:
         # Whoever takes over again has not watched meanwhile: a full window from then on.
         reason = hands_off.reason
@@ -94,12 +96,14 @@ def guard(case: Case, current: int, fleet: FleetPolicy, now_seconds: float) -> G
     return Guarded(current, control, True, settled, "", signals, good_since, None, step)
 
 
-def _hands_off(case: Case, current: int) -> Step | None:
+def _hands_off(case: Case) -> Step | None:
+    target = case.seen.target
+    current = target.desired_replicas if isinstance(target, TargetObservation) else 0
     if case.policy.mode is Mode.OFF:
         return unchanged(Stage.GUARD, current, OFF, "mode Off: observed, never scaled")
     if case.seen.conflict is not None:
         return Step(Stage.GUARD, current, current, CONFLICT, "{} scales the same target", (case.seen.conflict,))
-    if current == 0 and case.policy.min_replicas > 0:
+    if isinstance(target, TargetObservation) and paused(case.policy, case.state.decided, target):
         return unchanged(Stage.GUARD, 0, PAUSED, "the target was set to 0 replicas by hand; set it to 1 to resume")
     return None
 
@@ -139,6 +143,8 @@ def _hold(case: Case, signals: Signals, current: int, unknown_seconds: float) ->
         text = "unknown for more than {:g} s: {}; at least {} replicas"
         values = (fallback.after_seconds, _names(signals), fallback.replicas)
         return Step(Stage.GUARD, current, max(current, fallback.replicas), FALLBACK, text, values)
+    if current == 0 and (woken := silent_at_zero(case, unknown_seconds)) is not None:
+        return woken
     # No clock in it: the sentence stands in a condition, which is written when it changes and has a time of its own.
     return Step(Stage.GUARD, current, current, UNKNOWN, "unknown: {}", (_names(signals),))
 

@@ -17,7 +17,7 @@ from kcloud_autoscale.decide.counting import count_pods, unchanged
 from kcloud_autoscale.decide.guard import RESTORED, Control, guard
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import events_that_happened
-from kcloud_autoscale.decide.record import decision_of, missing_target, state_after
+from kcloud_autoscale.decide.record import decision_of, idle_since, missing_target, state_after
 from kcloud_autoscale.decide.refusal import forbids, standing
 from kcloud_autoscale.decide.room import Room
 from kcloud_autoscale.decide.share import share
@@ -25,6 +25,7 @@ from kcloud_autoscale.decide.size import size
 from kcloud_autoscale.decide.slots import limited, look
 from kcloud_autoscale.decide.stabilize import bounded, stabilize
 from kcloud_autoscale.decide.stage import stage
+from kcloud_autoscale.decide.zero import first_replica, last_replica
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import FleetDecision, Stage, Step
 from kcloud_autoscale.domain.frozen import frozen
@@ -147,9 +148,21 @@ def _soft_rules(plan: Plan, fleet: FleetPolicy, now_seconds: float) -> None:
         now_seconds,
     )
     plan.steps.extend(stabilized.steps)
+    _around_zero(plan, sized.wanted, now_seconds)
     # As in HPA, a smaller count that rests on a part of the metrics is not remembered: no up window waits for it.
     if plan.guarded.signals.complete or sized.wanted >= current:
         plan.recommendations = stabilized.recommendations
+
+
+def _around_zero(plan: Plan, wanted: int, now_seconds: float) -> None:
+    """The first replica comes at once, the last one goes after a quiet time."""
+    after = plan.steps[-1].after
+    if plan.current == 0 and wanted > 0 and after == 0:
+        plan.steps.append(first_replica())
+    elif plan.current > 0 and after == 0:
+        kept = last_replica(plan.case, idle_since(plan, now_seconds), now_seconds)
+        if kept is not None:
+            plan.steps.append(kept)
 
 
 def _restore(plan: Plan) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from kcloud_autoscale.decide import refusal
 from kcloud_autoscale.decide.conditions import facts, facts_without_target
-from kcloud_autoscale.decide.guard import NOTHING
+from kcloud_autoscale.decide.guard import NOTHING, PAUSED
 from kcloud_autoscale.decide.plan import Plan
 from kcloud_autoscale.decide.rate import remembered
+from kcloud_autoscale.decide.zero import NO_SIGNAL, asleep_after, idle
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.decision import Decision, Input, ScaleAction, ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import TargetObservation
@@ -61,12 +62,32 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         recommendations=plan.recommendations,
         scale_events=events,
         last_desired=plan.asked,
+        asleep=asleep_after(guarded.hold_reason == PAUSED, plan.current, plan.asked),
+        idle_since_seconds=idle_since(plan, now_seconds),
+        kept_awake_generation=_kept_awake(plan),
         waiting_since_seconds=plan.waiting_since_seconds,
         tried_seconds=plan.case.state.decided.tried_seconds,
         refusal=plan.case.state.decided.refusal,
         held=HeldCount(guarded.replicas, plan.current, plan.asked) if guarded.hold_reason == NOTHING else None,
         slots=plan.slots.state,
     )
+
+
+def idle_since(plan: Plan, now_seconds: float) -> float | None:
+    """Since when nobody has asked anything; None where somebody does, or where it is not known."""
+    signals = plan.guarded.signals
+    values = {target.name: value for target, _, value in signals.metrics}
+    if not idle(plan.case, signals.demand, signals.complete, values):
+        return None
+    before = plan.case.state.decided.idle_since_seconds
+    return now_seconds if before is None else before
+
+
+def _kept_awake(plan: Plan) -> int | None:
+    """The generation of a spec whose signal was found to go with the pods."""
+    if plan.guarded.step.reason == NO_SIGNAL:
+        return plan.case.policy.generation
+    return plan.case.state.decided.kept_awake_generation
 
 
 def state_after_write(
@@ -93,7 +114,8 @@ def _undone(state: DecisionState, action: ScaleAction, now_seconds: float) -> De
     events = state.scale_events
     if events and events[-1] == ScaleEvent(now_seconds, action.to_replicas - action.from_replicas):
         events = events[:-1]
-    return replace(state, scale_events=events, last_desired=action.from_replicas)
+    asleep = state.asleep and action.from_replicas == 0
+    return replace(state, scale_events=events, last_desired=action.from_replicas, asleep=asleep)
 
 
 def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, DecisionState]:

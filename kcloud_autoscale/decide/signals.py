@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kcloud_autoscale.decide.metered import metered
 from kcloud_autoscale.domain.case import Case
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.observation import MetricObservation, TargetObservation, WorkloadObservation
-from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
+from kcloud_autoscale.domain.policy import MetricKind, MetricTarget, demand_lives_without_pods, wakes
 from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason
 
 Metrics = tuple[tuple[MetricTarget, MetricObservation, float], ...]
@@ -34,19 +36,24 @@ class Signals:
 def read_signals(case: Case, max_age_seconds: float, now_seconds: float) -> Signals:
     """Sort the readings of a workload into usable and unknown.
 
-    Demand counts only where the capacity of a replica is known: without it no count follows from a load.
+    Demand counts only where the capacity of a replica is known: without it no count follows from a load. At 0 replicas
+    any demand asks for one; and there only what lives without pods counts, since nothing else can be known.
     """
+    at_zero = isinstance(case.seen.target, TargetObservation) and case.seen.target.desired_replicas == 0
     seen, unknown = case.seen, []
     demand, problem = _value(seen.demand, max_age_seconds, now_seconds)
     bounded = isinstance(seen.demand, AtLeast)
     configured = not (isinstance(seen.demand, Missing) and seen.demand.reason is MissingReason.NOT_CONFIGURED)
+    configured = configured and (not at_zero or demand_lives_without_pods(case.policy))
+    counts = at_zero or case.capacity_per_replica is not None
     if problem is not None and configured:
         unknown.append(("demand", *problem))
-    sized_by_demand = demand is not None and case.capacity_per_replica is not None
-    complete = (sized_by_demand or not (configured and case.capacity_per_replica is not None)) and not bounded
-    if not case.policy.targets:
+    sized_by_demand = demand is not None and counts
+    complete = (sized_by_demand or not (configured and counts)) and not bounded
+    targets = tuple(target for target in case.policy.targets if wakes(target)) if at_zero else case.policy.targets
+    if not targets:
         return Signals(demand, (), tuple(unknown), complete and sized_by_demand, sized_by_demand)
-    metrics, missing = _metrics(case, None if bounded else demand, max_age_seconds, now_seconds)
+    metrics, missing = _metrics(case, targets, None if bounded else demand, max_age_seconds, now_seconds)
     return Signals(
         demand,
         metrics,
@@ -57,11 +64,11 @@ def read_signals(case: Case, max_age_seconds: float, now_seconds: float) -> Sign
 
 
 def _metrics(
-    case: Case, demand: float | None, max_age_seconds: float, now_seconds: float
+    case: Case, targets: Sequence[MetricTarget], demand: float | None, max_age_seconds: float, now_seconds: float
 ) -> tuple[Metrics, list[tuple[str, str, str]]]:
     by_name = {metric.name: metric for metric in case.seen.metrics}
     known, missing = [], []
-    for target in case.policy.targets:
+    for target in targets:
         metric = by_name.get(target.name)
         if metric is None:
             missing.append((target.name, MissingReason.NO_DATA.value, "it was not observed"))

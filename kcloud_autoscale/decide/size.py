@@ -20,18 +20,25 @@ from kcloud_autoscale.domain.policy import FleetPolicy, MetricKind, MetricTarget
 from kcloud_autoscale.domain.reading import Missing
 from kcloud_autoscale.domain.series import Forecast
 
-OBSERVED, FORECAST, KEEP, DEMAND = "observed-demand", "forecast", "keep", "demand"
+OBSERVED, FORECAST, KEEP, DEMAND, WAKE = "observed-demand", "forecast", "keep", "demand", "wake"
 # Latency and queues are not proportional to load: near saturation a tenth more load makes them ten times as long.
 # One correction adds at most half of what serves now, and the next waits until that serves.
 MOST_CORRECTION = 1.5
 # Utilizations of what the pods request, HPA's `Resource` metrics; those of devices are to it a number per pod.
 OF_REQUESTS = frozenset({"cpu", "memory"})
 
-_REASON = {OBSERVED: "ObservedNeed", FORECAST: "ForecastNeed", KEEP: "Kept", DEMAND: "ReactiveNeed"}
+_REASON = {
+    OBSERVED: "ObservedNeed",
+    FORECAST: "ForecastNeed",
+    KEEP: "Kept",
+    DEMAND: "ReactiveNeed",
+    WAKE: "DemandAtZero",
+}
 _OBSERVED_TEXT = "{:.6g} per second now at {:.6g} each"
 _FORECAST_TEXT = "{:.6g} per second at most within {:.0f} s (quantile {:.3g}) at {:.6g} each"
 _KEEP_TEXT = "of what runs, {:.6g} per second at most within {:.0f} s (quantile {:.3g}) at {:.6g} each may need it"
 _DEMAND_TEXT = "{:.6g} per second at {:.6g} each ({:.0%} of capacity)"
+_WAKE_TEXT = "{:.6g} per second, and nothing runs"
 _METRIC_TEXT = "{:.6g} against {:.6g} on {} ready replicas"
 _CEILING_TEXT = "{} asks for {}; the {} ceiling of {:g} leaves headroom up to {}"
 
@@ -67,7 +74,7 @@ def size(case: Case, signals: Signals, current: int, pods: PodCounts, fleet: Fle
     """
     kappa, demand, forecast = case.capacity_per_replica, signals.demand, case.forecast
     if kappa is not None and demand is not None and forecast is not None and forecast.trusted:
-        return _predictive(case, signals, forecast, kappa, demand, current, pods)
+        return _predictive(case, signals, forecast, kappa, demand, current, pods, fleet.step_seconds)
     proposals: list[Proposal] = []
     observed = None
     if kappa is not None and demand is not None:
@@ -78,6 +85,8 @@ def size(case: Case, signals: Signals, current: int, pods: PodCounts, fleet: Fle
     for metric, seen, reading in signals.metrics:
         asked = metric_need(case, metric, seen, reading, current, pods)
         proposals.append(Proposal(metric.name, asked, _METRIC_TEXT, (reading, metric.threshold, pods.ready)))
+    if current == 0 and demand is not None and kappa is None:
+        proposals.append(Proposal(WAKE, int(demand > 0.0), _WAKE_TEXT, (demand,)))
     best = _largest(proposals)
     return Sized(best.replicas, tuple(proposals), observed, None, _step(current, best))
 
@@ -108,18 +117,25 @@ def _utilization(
 
 
 def _predictive(
-    case: Case, signals: Signals, forecast: Forecast, kappa: float, demand: float, current: int, pods: PodCounts
+    case: Case,
+    signals: Signals,
+    forecast: Forecast,
+    kappa: float,
+    demand: float,
+    current: int,
+    pods: PodCounts,
+    step_seconds: float,
 ) -> Sized:
     """The larger of the observed and the forecast need; a metric beyond its threshold may ask for more."""
     level = case.policy.planned_quantile() if case.levels is None else case.levels.order
     peak = forecast.at(level)
-    observed, ahead = replicas_for(demand, kappa), replicas_for(peak, kappa)
+    observed, ahead = replicas_for(demand, kappa), _need_ahead(peak, kappa, step_seconds)
     proposals = [
         Proposal(OBSERVED, observed, _OBSERVED_TEXT, (demand, kappa)),
         Proposal(FORECAST, ahead, _FORECAST_TEXT, (peak, forecast.horizon_seconds, level, kappa)),
     ]
     if case.levels is not None:
-        proposals.append(_kept(case.levels.keep, forecast, kappa, current))
+        proposals.append(_kept(case.levels.keep, forecast, kappa, current, step_seconds))
     for metric, seen, reading in signals.metrics:
         correction = _correction(case, metric, seen, reading, current, pods, observed)
         if correction is not None:
@@ -132,14 +148,23 @@ def _predictive(
     return Sized(best.replicas, tuple(proposals), observed, level, _step(current, best))
 
 
-def _kept(level: float, forecast: Forecast, kappa: float, current: int) -> Proposal:
+def _need_ahead(peak: float, kappa: float, step_seconds: float) -> int:
+    """Replicas for a peak of the forecast; none for one of less than a request in a whole step.
+
+    A quantile of what has been idle for hours is small and never 0: 0.004 per second are a quarter of a request in a
+    minute, and would keep a replica for ever that nobody asks anything.
+    """
+    return replicas_for(peak, kappa) if peak * step_seconds >= 1.0 else 0
+
+
+def _kept(level: float, forecast: Forecast, kappa: float, current: int, step_seconds: float) -> Proposal:
     """What runs, up to what a peak at the keep level needs; it never asks for more than runs.
 
     At κ 10 with 7 running, an order level of 48 per second and a keep level of 61: 7 stay, where 9 would become 7.
     """
     peak = forecast.at(level)
     values = (peak, forecast.horizon_seconds, level, kappa)
-    return Proposal(KEEP, min(current, replicas_for(peak, kappa)), _KEEP_TEXT, values)
+    return Proposal(KEEP, min(current, _need_ahead(peak, kappa, step_seconds)), _KEEP_TEXT, values)
 
 
 def _correction(

@@ -127,6 +127,7 @@ class TargetObservation:
         existing_replicas: Pods that its controller says it has made; None where it does not say.
         creation_refused: Why its controller cannot make more, in the API server's words (a quota, a webhook); empty
             when it can.
+        replicas_are_ours: The API server says that its present count was written by us.
     """
 
     ref: TargetRef
@@ -136,6 +137,7 @@ class TargetObservation:
     pods: Pods = NO_PODS
     existing_replicas: int | None = None
     creation_refused: str = ""
+    replicas_are_ours: bool = False
 
     @property
     def ready_replicas(self) -> int:
@@ -245,6 +247,7 @@ class WorkloadObservation:
         conflict: Name of another autoscaler on the same target; None when there is none.
         demand: Load per second right now, or at least.
         demand_source: Where it is read, for people: a preset, one that was found by its metrics, or a query.
+        demand_of_pods: The demand is read from series that the target's own pods export.
         demand_history: The steps not fed to the forecaster before: two weeks for a new workload, then one or two.
         capacity_history: New pairs to learn the capacity of a replica from, per target metric.
         metrics: In the order of the policy's targets.
@@ -266,6 +269,7 @@ class WorkloadObservation:
     conflict: str | None = None
     demand: BoundedReading = NOT_ASKED
     demand_source: str = ""
+    demand_of_pods: bool = False
     demand_history: DemandHistory | None = None
     capacity_history: tuple[CapacityHistory, ...] = ()
     metrics: tuple[MetricObservation, ...] = ()

@@ -170,8 +170,9 @@ class WorkloadPolicy:
         target: Named by the user; None lets observation look for the default one.
         mode: ``Off`` also when the optimizer has no ``autoScaling`` block: it is observed, never scaled.
         priority: 0-100; larger gives way later.
-        min_replicas: Floor; never cut by money.
+        min_replicas: Floor; never cut by money. 0 lets it sleep.
         max_replicas: Ceiling.
+        cooldown_seconds: Without any demand for so long, the last replica goes where `min_replicas` is 0.
         lead_time_seconds: Fixed by the user; None means learned from pod start-ups.
         capacity_per_replica: Load per second one replica serves within the objective; None means learned.
         created_seconds: Creation of the optimizer; a ``Total`` budget counts from here.
@@ -187,6 +188,7 @@ class WorkloadPolicy:
     priority: int = 50
     min_replicas: int = 1
     max_replicas: int = 1
+    cooldown_seconds: float = 300.0
     targets: tuple[MetricTarget, ...] = ()
     ceilings: tuple[Ceiling, ...] = ()
     demand: DemandSource = field(default_factory=DemandSource)
@@ -210,6 +212,20 @@ class WorkloadPolicy:
         if self.forecast.quantile is not None:
             return self.forecast.quantile
         return 0.80 + 0.19 * self.priority / 100.0
+
+
+GATEWAY_PRESETS = frozenset({"istio", "nginx"})
+"""Serving stacks whose load is told by a gateway, with or without pods of the target behind it."""
+
+
+def demand_lives_without_pods(policy: WorkloadPolicy) -> bool:
+    """Whether the demand of a target at 0 replicas can be read: from a gateway, or by a query of the user's own."""
+    return policy.demand.query is not None or policy.demand.preset in GATEWAY_PRESETS
+
+
+def wakes(target: MetricTarget) -> bool:
+    """Whether a target metric can tell of demand at 0 replicas: an amount of work, and read by the user's own query."""
+    return target.kind is MetricKind.AVERAGE_VALUE and target.query is not None
 
 
 class CapUnit(StrEnum):

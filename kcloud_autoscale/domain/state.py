@@ -349,6 +349,9 @@ class DecisionState:
         recommendations: Within the longest stabilization window.
         scale_events: Within the longest rate-limit period.
         last_desired: What the previous tick asked for; what runs, where that was not written.
+        asleep: The target is at 0 replicas, or is to be, because we decided so; None where nothing is remembered.
+        idle_since_seconds: Since when every signal that could wake it has been 0; None while one is not.
+        kept_awake_generation: Of the spec whose signal was gone at 0 replicas: it is not put to sleep again.
         waiting_since_seconds: Tick since which a change waits for its turn to be written; None while none does.
         tried_seconds: When a write was last tried; None before the first.
         refusal: The last write, when it was refused; None after one that was not.
@@ -362,6 +365,9 @@ class DecisionState:
     recommendations: tuple[Recommendation, ...] = ()
     scale_events: tuple[ScaleEvent, ...] = ()
     last_desired: int | None = None
+    asleep: bool | None = None
+    idle_since_seconds: float | None = None
+    kept_awake_generation: int | None = None
     waiting_since_seconds: float | None = None
     tried_seconds: float | None = None
     refusal: WriteRefusal | None = None

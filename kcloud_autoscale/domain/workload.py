@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+FIELD_MANAGER = "kcloud-autoscale"
+"""The name that our writes of a count are kept under in the target's ``metadata.managedFields``."""
+
 
 class WorkloadKey(NamedTuple):
     """Namespace and name of a WorkloadOptimizer; the identity used from observation to ledger.

@@ -255,13 +255,15 @@ class Gatherer:
         key, target = each.key, each.target
         pods = target.pods
         newest = newest_pod(pods)
-        requests = newest.requests if newest is not None else Requests()
+        # At 0 replicas the template alone says what one would hold, and so what it will cost.
+        requests = newest.requests if newest is not None else target.requests or Requests()
         return WorkloadObservation(
             key=key,
             target=target.seen,
             conflict=target.conflict,
             demand=found.demand[key],
             demand_source=each.demand_source,
+            demand_of_pods=found.demand_of_pods(each),
             demand_history=past.demand.get(key),
             capacity_history=past.capacity.get(key, ()),
             metrics=metrics_of(each, found, signals, max_age_seconds, now_seconds),

@@ -11,7 +11,7 @@ from typing import Any
 
 from kcloud_autoscale.domain.device import device_resource, is_accelerator
 from kcloud_autoscale.domain.observation import NodeObservation, PodObservation, PodPhase
-from kcloud_autoscale.domain.workload import TargetRef
+from kcloud_autoscale.domain.workload import FIELD_MANAGER, TargetRef
 from kcloud_autoscale.observe.reader import Json
 from kcloud_autoscale.observe.selectors import LabelSelector, from_object
 
@@ -84,7 +84,17 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Scalable:
-    """A Deployment, a StatefulSet, or any object's Scale."""
+    """A Deployment, a StatefulSet, or any object's Scale.
+
+    Attributes:
+        ref: What it is.
+        uid: Of this object of the name.
+        resource_version: Of its Scale.
+        replicas: ``spec.replicas``.
+        selector: Of its pods.
+        replicas_are_ours: Its managed fields say that we wrote the present count.
+        requests: Of its pod template, for what a replica asks for while there is none; None where it has no template.
+    """
 
     ref: TargetRef
     uid: str
@@ -93,6 +103,8 @@ class Scalable:
     selector: LabelSelector
     existing: int | None = None
     creation_refused: str = ""
+    replicas_are_ours: bool = False
+    requests: Requests | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,7 @@ def scalable(kind: str) -> Any:
         selector = from_object(spec.get("selector"))
         status = item.get("status") or {}
         # The Scale of a Deployment carries the Deployment's own resourceVersion.
+        template = (spec.get("template") or {}).get("spec")
         return Scalable(
             ref,
             meta["uid"],
@@ -174,9 +187,19 @@ def scalable(kind: str) -> Any:
             selector,
             int(status.get("replicas", 0)),
             _creation_refused(status.get("conditions") or ()),
+            _replicas_are_ours(meta),
+            pod_requests(template) if template is not None else None,
         )
 
     return slim
+
+
+def _replicas_are_ours(meta: Json) -> bool:
+    """Whether we were the last to change ``spec.replicas``: whoever does takes the field over from all others."""
+    return any(
+        entry.get("manager") == FIELD_MANAGER and "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        for entry in meta.get("managedFields") or ()
+    )
 
 
 def hpa(item: Json) -> Autoscaler:

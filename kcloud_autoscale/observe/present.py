@@ -12,7 +12,15 @@ import numpy as np
 from kcloud_autoscale.domain.bounds import POD_CPU_CORES, POD_MEMORY_BYTES, Bound
 from kcloud_autoscale.domain.observation import MetricObservation
 from kcloud_autoscale.domain.policy import MetricKind, MetricTarget
-from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, Missing, MissingReason, Reading, Sample
+from kcloud_autoscale.domain.reading import (
+    AtLeast,
+    BoundedReading,
+    Missing,
+    MissingReason,
+    Reading,
+    Sample,
+    as_lower_bound,
+)
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.observe import queries
 from kcloud_autoscale.observe.coverage import covered_now, instants
@@ -74,6 +82,10 @@ class Present:
     def unfilled(self) -> frozenset[TenantQuery]:
         """Users' own queries whose ranges samples do not fill at present."""
         return frozenset(query for query, fresh in self.freshness.items() if fresh.unfilled)
+
+    def demand_of_pods(self, each: Watched) -> bool:
+        """Whether the samples of a workload's own demand query are its pods'."""
+        return each.query is not None and self.own_pods.get((each.key, each.query), SampledPods()).told
 
     @property
     def partial(self) -> frozenset[WorkloadKey]:
@@ -180,8 +192,16 @@ def _own_reading(
     fresh = found.freshness.get(query, Freshness())
     read = _fresh(found.own[query], what, fresh.newest_seconds, max_age_seconds, now, scale)
     if fresh.unfilled and isinstance(read, Sample):
-        return Missing(MissingReason.NO_DATA, f"{what}: {fresh.unfilled}")
+        why = f"{what}: {fresh.unfilled}"
+        if read.value > 0.0 and _at_zero(each):
+            return as_lower_bound(read, MissingReason.NO_DATA, why)  # something is asked, and nothing runs
+        return Missing(MissingReason.NO_DATA, why)
     return found.own_pods.get((each.key, query), SampledPods()).bound(read)
+
+
+def _at_zero(each: Watched) -> bool:
+    target = each.target.seen
+    return not isinstance(target, Missing) and target.desired_replicas == 0
 
 
 def _fresh(
@@ -244,7 +264,7 @@ async def _demand(
         read = _fresh(load, what, found.newest.get(key), max_age_seconds, now)
         # A stack that lacks the metric its samples are dated by is taken at its word.
         uncovered = np.isfinite(seen).any() and not covered_now(seen, at, interval_seconds)
-        found.demand[key] = _unfilled(what, window_seconds) if isinstance(read, Sample) and uncovered else read
+        found.demand[key] = _unfilled(what, window_seconds, read, preset.told_by_gateway) if uncovered else read
 
 
 async def _pods(
@@ -253,9 +273,15 @@ async def _pods(
     found.pods |= await preset_pods(asker, preset, members, interval_seconds)
 
 
-def _unfilled(what: str, window_seconds: float) -> Missing:
+def _unfilled(what: str, window_seconds: float, read: Reading, counts: bool) -> BoundedReading:
+    """A rate over a window that samples do not fill: too low by an unknown part.
+
+    Of requests that are merely counted, that is a lower bound: the first ever to a target at 0 replicas has no window.
+    """
     why = f"{what}: samples do not fill the last {window_seconds:g} s yet, so a rate over them would be too low"
-    return Missing(MissingReason.NO_DATA, why)
+    if counts and isinstance(read, Sample) and read.value > 0.0:
+        return as_lower_bound(read, MissingReason.NO_DATA, why)
+    return Missing(MissingReason.NO_DATA, why) if isinstance(read, Sample) else read
 
 
 async def _latency(

@@ -32,6 +32,21 @@ def finished(metric: str) -> Load:
     return lambda m, window: f"rate({metric}{{{m}}}[{seconds(window)}])"
 
 
+def counted(metric: str) -> Load:
+    """A gateway's counter of requests, as the rate over the window, its first request included.
+
+    A series that is born with a request has no sample before it, and no rate tells of that one: a target at 0 replicas
+    would sleep through it. So each series that was not there a window ago counts one request.
+    """
+
+    def load(m: str, window: float) -> str:
+        born = f"({metric}{{{m}}} unless {metric}{{{m}}} offset {seconds(window)}) > bool 0"
+        first = f'label_replace(({born}) / {window:g}, "kcloud_born", "1", "", "")'
+        return f"(rate({metric}{{{m}}}[{seconds(window)}]) or {first})"
+
+    return load
+
+
 def arrived(finished_metric: str, *in_flight: str) -> Load:
     """Arrivals from a counter of finished requests and gauges of those in flight.
 
@@ -68,6 +83,8 @@ class Preset:
         identities: Where its metrics name the workload.
         exported_by_pods: The series are the pods' own, so that a pod which is not scraped takes its load out of them.
         silent_when_idle: A pod has no series before its first request.
+        gateway_loads: Load per second as a gateway tells it, pods or not; counts where `loads` have no data.
+        gateway_identities: Where the gateway's series of the proof name the workload.
         name_label: Label of ``demand.labels`` that replaces the target's name, as an Ingress' service.
     """
 
@@ -80,7 +97,14 @@ class Preset:
     identities: tuple[Identity, ...] = POD
     exported_by_pods: bool = True
     silent_when_idle: bool = False
+    gateway_loads: tuple[Load, ...] = ()
+    gateway_identities: tuple[Identity, ...] = ()
     name_label: str = ""
+
+    @property
+    def told_by_gateway(self) -> bool:
+        """Whether the load of a target without pods can be read."""
+        return bool(self.gateway_loads) or not self.exported_by_pods
 
 
 def _vllm(prefix: str) -> Load:
@@ -92,6 +116,11 @@ def _vllm(prefix: str) -> Load:
 def _istio_load(m: str, window: float) -> str:
     # Both proxies of a call report it; the server's side also sees clients outside the mesh.
     return f'rate(istio_requests_total{{reporter="destination", {m}}}[{seconds(window)}])'
+
+
+def _istio_clients_load(m: str, window: float) -> str:
+    # Without pods there is no server's side, and no workload that a request went to: the service is all that is known.
+    return counted("istio_requests_total")(f'reporter="source", {m}', window)
 
 
 _VLLM = Preset(
@@ -154,12 +183,14 @@ _ISTIO = Preset(
     proof=("istio_requests_total",),
     latencies=(Histogram("istio_request_duration_milliseconds", 1000.0),),
     identities=(Identity("destination_workload_namespace", "destination_workload", is_pod=False),),
+    gateway_loads=(_istio_clients_load,),
+    gateway_identities=(Identity("destination_service_namespace", "destination_service_name", is_pod=False),),
     silent_when_idle=True,
 )
 
 _NGINX = Preset(
     name="nginx",
-    loads=(finished("nginx_ingress_controller_requests"),),
+    loads=(counted("nginx_ingress_controller_requests"),),
     proof=("nginx_ingress_controller_requests",),
     latencies=(Histogram("nginx_ingress_controller_request_duration_seconds"),),
     identities=(

@@ -35,19 +35,27 @@ def demand(preset: Preset, window_seconds: float, selection: Selection) -> str:
         by_workload("sum", lambda m, load=load: load(m, window_seconds), selection, preset.identities)  # type: ignore[misc]
         for load in preset.loads
     ]
+    parts += [
+        by_workload(
+            "sum",
+            lambda m, load=load: load(m, window_seconds),  # type: ignore[misc]
+            selection,
+            preset.gateway_identities,
+        )
+        for load in preset.gateway_loads
+    ]
     # Requests that died with their pod make the flow negative for a moment.
     return f"clamp_min({' or '.join(parts)}, 0)"
 
 
 def newest_sample(preset: Preset, selection: Selection) -> str:
     """Unix time of the newest sample per workload: how old the readings of this preset are."""
-    return _first_of("max", [f"timestamp({metric}{{%s}})" for metric in preset.proof], selection, preset.identities)
+    return _proven("max", "timestamp({}{{%s}})", preset, selection)
 
 
 def samples_counted(preset: Preset, window_seconds: float, selection: Selection) -> str:
     """Stored samples in the window per workload, of its most scraped series: their spacing is the scrape interval."""
-    counts = [f"count_over_time({metric}{{%s}}[{seconds(window_seconds)}])" for metric in preset.proof]
-    return _first_of("max", counts, selection, preset.identities)
+    return _proven("max", f"count_over_time({{}}{{{{%s}}}}[{seconds(window_seconds)}])", preset, selection)
 
 
 def exporting_pods(preset: Preset, selection: Selection) -> str:
@@ -316,6 +324,15 @@ def _gauge(metric: str) -> Expression:
 
 def _filled(text: str) -> Expression:
     return lambda m: text.replace("%s", m)
+
+
+def _proven(aggregate: str, template: str, preset: Preset, selection: Selection) -> str:
+    """What the samples that date a preset's readings tell, of its pods' series first."""
+    texts = [template.format(metric) for metric in preset.proof]
+    found = _first_of(aggregate, texts, selection, preset.identities)
+    if not preset.gateway_loads:
+        return found
+    return f"{found} or {_first_of(aggregate, texts, selection, preset.gateway_identities)}"
 
 
 def _first_of(aggregate: str, texts: Sequence[str], selection: Selection, identities: Sequence[Identity]) -> str:

@@ -11,7 +11,7 @@ from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import TargetRef, WorkloadKey
 from kcloud_autoscale.observe.kubernetes import Informers
-from kcloud_autoscale.observe.objects import OPTIMIZER_LABEL, Pod, Scalable, group_of
+from kcloud_autoscale.observe.objects import OPTIMIZER_LABEL, Pod, Requests, Scalable, group_of
 from kcloud_autoscale.observe.reader import Json, ReadError
 from kcloud_autoscale.observe.selectors import LabelSelector, Requirement, from_text
 
@@ -22,11 +22,12 @@ _APPS = ("Deployment", "StatefulSet")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an optimizer scales, or why it cannot be found; with its pods."""
+    """What an optimizer scales, or why it cannot be found; with its pods, and what its template asks for."""
 
     seen: TargetObservation | Missing
     pods: tuple[Pod, ...] = ()
     conflict: str | None = None
+    requests: Requests | None = None
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Targets:
             if isinstance(each, Scalable):
                 taken = others.get((key.namespace, group_of(each.ref.api_version), each.ref.kind, each.ref.name))
                 conflict = f"{taken.kind} {taken.name}" if taken else None
-                result[key] = Target(self._observed(key, each, pods[key]), tuple(pods[key]), conflict)
+                result[key] = Target(self._observed(key, each, pods[key]), tuple(pods[key]), conflict, each.requests)
             elif isinstance(each, Missing):
                 result[key] = Target(each)
         self._last = {key: each.seen for key, each in result.items() if isinstance(each.seen, TargetObservation)}
@@ -72,7 +73,14 @@ class Targets:
         if last is not None and last.pods == seen:
             seen = last.pods  # the same object tells the reader at a glance that nothing happened
         return TargetObservation(
-            each.ref, each.uid, each.resource_version, each.replicas, seen, each.existing, each.creation_refused
+            each.ref,
+            each.uid,
+            each.resource_version,
+            each.replicas,
+            seen,
+            each.existing,
+            each.creation_refused,
+            each.replicas_are_ours,
         )
 
     def _refs(self, policies: Mapping[WorkloadKey, WorkloadPolicy]) -> dict[WorkloadKey, TargetRef | Missing]:

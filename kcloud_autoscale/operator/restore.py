@@ -18,8 +18,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from kcloud_autoscale.account.scope import begun
+from kcloud_autoscale.api.conditions import READY
 from kcloud_autoscale.api.cost_policy import CostPolicyStatus
 from kcloud_autoscale.api.workload_status import MissesStatus, UsageStatus, WorkloadOptimizerStatus
+from kcloud_autoscale.decide.guard import PAUSED
 from kcloud_autoscale.domain.bounds import MOST_COUNTED
 from kcloud_autoscale.domain.periods import period_bounds
 from kcloud_autoscale.domain.policy import BudgetPeriod, WorkloadPolicy
@@ -40,7 +42,29 @@ from kcloud_autoscale.forecast.level import PRICES
 def restored_state(
     record: FleetRecord, policy: WorkloadPolicy, status: Mapping[str, Any], now_seconds: float
 ) -> WorkloadState:
-    """A state that holds, with what is on record of the workload and the gap since then."""
+    """A state that holds, with what is on record of the workload and the gap since then.
+
+    Whose zero it is where nothing runs is told by the status.
+    """
+    state = _recorded_state(record, policy, status, now_seconds)
+    return replace(state, decided=replace(state.decided, asleep=_asleep(status)))
+
+
+def _asleep(status: Mapping[str, Any]) -> bool | None:
+    """Whether the earlier process had decided on 0 replicas; None where it left no word of it."""
+    try:
+        read = WorkloadOptimizerStatus.model_validate(status)
+    except ValidationError:
+        return None
+    if read.desired_replicas is None:
+        return None
+    by_hand = any(each.type == READY and each.reason == PAUSED for each in read.conditions or ())
+    return read.desired_replicas == 0 and not by_hand
+
+
+def _recorded_state(
+    record: FleetRecord, policy: WorkloadPolicy, status: Mapping[str, Any], now_seconds: float
+) -> WorkloadState:
     one = record.workloads.get(policy.uid)
     if one is not None:
         ledger = None if one.ledger is None else _not_ahead(one.ledger, now_seconds)

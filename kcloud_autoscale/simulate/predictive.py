@@ -21,7 +21,7 @@ from kcloud_autoscale.domain.observation import (
     TargetObservation,
     WorkloadObservation,
 )
-from kcloud_autoscale.domain.policy import Caps, CostScope, FleetPolicy, PriceOverride, WorkloadPolicy
+from kcloud_autoscale.domain.policy import Caps, CostScope, DemandSource, FleetPolicy, PriceOverride, WorkloadPolicy
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Reading, Sample
 from kcloud_autoscale.domain.series import DemandHistory, FloatArray
 from kcloud_autoscale.domain.workload import Mode, TargetRef, WorkloadKey
@@ -72,6 +72,8 @@ def simulated_workload(
         max_replicas=rules.max_replicas,
         capacity_per_replica=rules.capacity_per_replica,
         lead_time_seconds=rules.startup_seconds,
+        # A trace is told whether pods run or not, unless it stands for a load that is known to come from them.
+        demand=workload.demand if workload.demand.preset else DemandSource(query="trace"),
         # A trace is demand and nothing else: what other metrics would have said is not known.
         targets=(),
         ceilings=(),

@@ -103,7 +103,16 @@ BROKEN = [
     # bounds
     _broken("priority above 100", "spec.priority", 101, "101", "100"),
     _broken("negative priority", "spec.priority", -1, "-1", "0"),
-    _broken("zero replicas", f"{AS}.minReplicas", 0, "0", "1"),
+    _broken("negative replicas", f"{AS}.minReplicas", -1, "-1", "0"),
+    _broken("asleep with a signal of the pods", f"{AS}.minReplicas", 0, "0", "end with them", "nginx"),
+    _broken(
+        "asleep without a signal",
+        f"{AS}.minReplicas",
+        0,
+        "none is set",
+        "demand.query",
+        also={f"{AS}.demand": REMOVED},
+    ),
     _broken("a million replicas", f"{AS}.maxReplicas", 1_000_000, "1000000", "10000", server=("1000000", "10000")),
     _broken("negative cost cap", "spec.costConstraints.maxCostPerHour", -5.5, "-5.5", "0"),
     _broken("zero cost cap", "spec.costConstraints.maxCostPerHour", 0, "0", "greater than 0"),

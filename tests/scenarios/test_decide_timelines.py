@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from kcloud_autoscale.decide.pipeline import decide_fleet
-from kcloud_autoscale.domain.policy import Caps
+from kcloud_autoscale.domain.policy import Caps, DemandSource
 from kcloud_autoscale.domain.reading import Sample
 from kcloud_autoscale.domain.state import DecisionState
 from tests.builders.deciding import NOW, UNKNOWN, a_case, a_fleet
@@ -14,13 +16,14 @@ Minute = tuple[float | None, float, Caps]
 FREE = Caps()
 
 
-def live(story: Iterable[Minute], start: int) -> list[int]:
+def live(story: Iterable[Minute], start: int, **policy: Any) -> list[int]:
     """Counts after each minute of (demand, forecast peak, caps); None is an outage. Every write is carried out."""
     state, running, counts = DecisionState(NOW), start, []
     for minute, (demand, peak, caps) in enumerate(story):
         now = NOW + 60.0 * minute
         reading = UNKNOWN if demand is None else Sample(demand, now)
         case = a_case(reading, running, peak, state=state, caps=caps)
+        case = replace(case, policy=replace(case.policy, **policy))
         outcome = decide_fleet((case,), a_fleet(case), now)
         state = outcome.states[0]
         for action in outcome.fleet.actions:
@@ -66,3 +69,26 @@ def test_a_load_that_trembles_around_a_whole_count_does_not_flap():
 
     assert counts[0] == 5
     assert set(counts) == {5}
+
+
+def test_a_target_sleeps_after_a_quiet_time_wakes_with_the_first_demand_and_before_a_forecast_one():
+    quiet, some, foreseen = (0.0, 0.002), (0.4, 0.4), (0.0, 12.0)
+    story = [some] * 3 + [quiet] * 9 + [some] + [quiet] * 8 + [foreseen] * 2 + [(11.0, 12.0)]
+    gateway = {"min_replicas": 0, "demand": DemandSource(query="gateway")}
+    counts = live([(*minute, FREE) for minute in story], start=2, **gateway)
+
+    assert counts[:3] == [2, 2, 2]
+    # The window begins with the 2 that ran, forgotten in minute 5. Quiet since minute 3: the last one goes in minute 8.
+    assert counts[3:12] == [2, 2, 1, 1, 1, 0, 0, 0, 0]
+    assert counts[12] == 1  # in the very cycle
+    assert counts[13:21] == [1] * 5 + [0] * 3
+    assert counts[21:] == [2, 2, 2]  # nobody has asked yet
+
+
+def test_an_outage_of_prometheus_neither_wakes_nor_sleeps():
+    story = [(0.0, 0.0)] * 8 + [(None, 0.0)] * 12 + [(5.0, 5.0)] + [(None, 0.0)] * 12
+    gateway = {"min_replicas": 0, "demand": DemandSource(query="gateway")}
+    counts = live([(*minute, FREE) for minute in story], start=1, **gateway)
+
+    assert counts[7:20] == [0] * 13
+    assert counts[20:] == [1] * 13

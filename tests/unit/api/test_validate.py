@@ -55,6 +55,24 @@ def test_rules_see_defaults():
     assert check(changed(manifest, "spec.autoScaling.fallback.replicas", 1)) == []
 
 
+@pytest.mark.parametrize(
+    ("demand", "metrics"),
+    [
+        ({"query": "sum(rate(gateway_requests_total[1m]))"}, None),
+        ({"preset": "nginx", "labels": {"service": "llm"}}, None),
+        ({"preset": "istio"}, None),
+        ({"preset": "vllm"}, [{"type": "queue", "threshold": 5, "query": "sum(queue_depth)"}]),
+        (REMOVED, [{"type": "requests", "threshold": 5, "query": "sum(rate(gateway_requests_total[1m]))"}]),
+    ],
+)
+def test_a_target_may_sleep_where_something_lives_on_without_pods(demand, metrics):
+    manifest = changed(FULL["WorkloadOptimizer"], "spec.autoScaling.minReplicas", 0)
+    manifest = changed(manifest, "spec.autoScaling.demand", demand)
+    if metrics is not None:
+        manifest = changed(manifest, "spec.autoScaling.metrics", metrics)
+    assert check(manifest) == []
+
+
 def test_null_is_the_same_as_absent():
     assert check(changed(FULL["WorkloadOptimizer"], "spec.costConstraints.maxCostPerHour", None)) == []
     assert check(changed(FULL["WorkloadOptimizer"], "spec.priority", None)) == []

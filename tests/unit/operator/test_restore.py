@@ -97,7 +97,7 @@ def test_a_first_process_goes_on_from_what_the_status_shows():
     kept: Account = account()
     state = from_status(workload_status(outcome(), {}, remembered(3)), NOW + 30.0)
     assert state.original_replicas == 3
-    assert state.decided == DecisionState(NOW + 30.0)
+    assert state.decided == DecisionState(NOW + 30.0, asleep=False)
     assert state.ledger is not None
     assert (state.ledger.compared, state.ledger.baseline) == (kept.ledger.compared, kept.ledger.baseline)
     # 40 $ are shown of the period beside 6 $ in all: the larger is believed.
