@@ -61,7 +61,7 @@ class FakeRest(Rest):
         known = self.objects.get(path)
         if known is None:
             raise RequestError(404, "NotFound", f"{path} not found")
-        if not query:
+        if ("dryRun", "All") not in query:
             for key, value in body.items():
                 known[key] = {**known.get(key, {}), **value} if isinstance(value, dict) else value
         return known
