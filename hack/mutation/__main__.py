@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from hack.mutation.mutants import Mutant, mutants_of
 PACKAGE = Path(__file__).resolve().parents[2] / "kcloud_autoscale"
 ROOMS = ["decide", "tick", "act", "account", "observe"]
 # Killed stays killed while the module does not change; tests change often, and rarely for the worse.
-CACHE = Path(__file__).resolve().parents[2] / "out" / "mutation.json"
+CACHE = Path(__file__).resolve().parents[2] / "out" / "mutants-killed"
 
 
 def main() -> int:
@@ -26,16 +25,14 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each Nth mutant")
     args = parser.parse_args()
     modules = trial.modules_of(PACKAGE, args.rooms)
-    killed: set[str] = set(json.loads(CACHE.read_text(encoding="utf-8"))) if CACHE.is_file() else set()
+    CACHE.parent.mkdir(exist_ok=True)
+    killed = set(CACHE.read_text(encoding="utf-8").split()) if CACHE.is_file() else set()
     mutants = [mutant for file, name in modules.items() for mutant in mutants_of(Path(file), name)][:: args.every]
     waiting = [mutant for mutant in mutants if mutant.id not in killed]
     print(f"{len(mutants)} mutants, {len(mutants) - len(waiting)} known to be killed", file=sys.stderr, flush=True)
     calls = trial.load(_folders(args.rooms), modules)
     expected = counts.told()
     survivors = list(_tried(waiting, calls, args.workers))
-    alive = {mutant.id for mutant in survivors}
-    CACHE.parent.mkdir(exist_ok=True)
-    CACHE.write_text(json.dumps(sorted({mutant.id for mutant in mutants} - alive)), encoding="utf-8")
     counting = [mutant for mutant in survivors if counts.changes_a_count(mutant, expected)]
     for title, listed in (("change a count", counting), ("change none", [m for m in survivors if m not in counting])):
         print(f"\n{len(listed)} survivors {title}")
@@ -57,11 +54,11 @@ def _tried(mutants: list[Mutant], calls: trial.Calls, workers: int) -> Iterator[
     for worker in range(workers):
         read, write = os.pipe()
         if os.fork() == 0:
-            with os.fdopen(write, "w") as answers:
+            with os.fdopen(write, "w") as answers, CACHE.open("a", encoding="utf-8") as killed:
                 for mutant in mutants[worker::workers]:
                     tests = calls.tests_of(mutant)
-                    if not tests or trial.survives(mutant, tests):
-                        print(mutant.id, file=answers, flush=True)
+                    alive = not tests or trial.survives(mutant, tests)
+                    print(mutant.id, file=answers if alive else killed, flush=True)
             os._exit(0)
         os.close(write)
         pipes.append(read)
