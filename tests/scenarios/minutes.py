@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kcloud_autoscale.decide.pipeline import decide_fleet
@@ -22,7 +23,7 @@ AS_FORECAST = object()
 def at(load: float | Missing, forecast: object = AS_FORECAST, **knobs: Any) -> Minute:
     """One minute: the load per second, the peak that is forecast (the load itself unless told), and what else is so.
 
-    ``metrics`` are values by name; the rest goes to `a_case`.
+    ``metrics`` are values by name, ``source`` is where the demand is told; the rest goes to `a_case`.
     """
     return {"load": load, "forecast": load if forecast is AS_FORECAST else forecast, **knobs}
 
@@ -95,4 +96,6 @@ def _case(minute: Minute, running: int, now: float) -> Any:
     reading = load if isinstance(load, Missing) else Sample(load, now)
     peak = None if isinstance(forecast, Missing) else forecast
     seen = [metric(name, Sample(value, now) if isinstance(value, float) else value) for name, value in values.items()]
-    return a_case(reading, running, peak, metrics=seen, **given)
+    source = given.pop("source", None)
+    case = a_case(reading, running, peak, metrics=seen, **given)
+    return case if source is None else replace(case, policy=replace(case.policy, demand=source))

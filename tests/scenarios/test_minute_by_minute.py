@@ -6,7 +6,16 @@ a window of 5 minutes.
 
 from __future__ import annotations
 
-from kcloud_autoscale.domain.policy import Caps, CapUnit, Fallback, PolicySelect, RatePolicy, ScalingRules, SharedCap
+from kcloud_autoscale.domain.policy import (
+    Caps,
+    CapUnit,
+    DemandSource,
+    Fallback,
+    PolicySelect,
+    RatePolicy,
+    ScalingRules,
+    SharedCap,
+)
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.domain.workload import WorkloadKey
 from tests.builders.deciding import LATENCY, QUEUE
@@ -14,6 +23,7 @@ from tests.scenarios.minutes import at, lived, lived_together
 
 AWAY = Missing(MissingReason.SOURCE_ERROR, "Prometheus did not answer")
 NOT_CONFIGURED = Missing(MissingReason.NOT_CONFIGURED)
+GATEWAY = DemandSource(query="sum(rate(gateway_requests_total[1m]))")
 UNPRICED = Missing(MissingReason.NO_DATA, "no price is known")
 
 
@@ -160,20 +170,20 @@ def test_a_restart_in_mid_wave():
 
 
 def test_to_zero_and_awake():
-    """Nobody asks for five minutes: none runs. The first demand wakes one within its cycle."""
+    """A gateway tells the demand. After five minutes without any none runs; the first wakes one within its cycle."""
     story = [
         (10.0, 1, "NoChange"),
         (0.0, 1, "ScaleDownStabilized"),
         (0.0, 1, "ScaleDownStabilized"),
         (0.0, 1, "ScaleDownStabilized"),
         (0.0, 1, "ScaleDownStabilized"),
+        (0.0, 1, "CoolingDown"),  # four minutes of quiet, since minute 1
         (0.0, 0, "ObservedNeed"),
-        (0.0, 0, "NoChange"),
         (0.0, 0, "NoChange"),
         (0.5, 1, "ObservedNeed"),
         (20.0, 2, "ObservedNeed"),
     ]
-    told = lived([at(load) for load, _, _ in story], start=1, min_replicas=0)
+    told = lived([at(load) for load, _, _ in story], start=1, min_replicas=0, source=GATEWAY)
     assert told == [(count, reason) for _, count, reason in story]
 
 
