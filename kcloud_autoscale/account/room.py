@@ -22,7 +22,7 @@ from kcloud_autoscale.domain.state import BaselineState, Ledger, ScopeSpend, Slo
 from kcloud_autoscale.domain.units import SECONDS_PER_DAY
 from kcloud_autoscale.domain.workload import WorkloadKey
 
-# A pod is bound within a second or two where there is room. One that waits longer tells that there is none.
+# Where its scheduler says nothing: a pod is bound within a second or two where there is room for it.
 SCHEDULING_SECONDS = 30.0
 # Nodes come and go; what was not tried since is believed for a day. Too small a room only understates what was saved.
 REMEMBERED_SECONDS = SECONDS_PER_DAY
@@ -69,15 +69,18 @@ def rooms(
 
 
 def seen_slots(before: Slots | None, target: TargetObservation | Missing, now_seconds: float) -> Slots | None:
-    """What the cluster has room for, as its scheduler shows it: pods that wait for a node tell that the rest is all.
+    """What the cluster has room for, as it shows itself.
+
+    Where pods wait for a node, or a quota refuses more of them, what is bound is all there is.
 
     What was seen stands until more than that is bound, or for a day.
     """
     if isinstance(target, Missing):
         return before
-    bound = sum(pod.node is not None and not pod.finished for pod in target.pods)
+    bound = target.pods.held
     waiting = [pod for pod in target.pods if pod.node is None and pod.staying]
-    if any(now_seconds - pod.created_seconds >= SCHEDULING_SECONDS for pod in waiting):
+    refused = target.creation_refused or any(pod.unscheduled for pod in waiting)
+    if refused or any(now_seconds - pod.created_seconds >= SCHEDULING_SECONDS for pod in waiting):
         return Slots(bound, now_seconds)
     if before is None or bound > before.replicas or now_seconds - before.seen_seconds > REMEMBERED_SECONDS:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,6 +92,13 @@ def test_pods_that_wait_for_a_node_tell_that_the_cluster_is_full():
     assert seen_slots(None, target(pods), NOW) == Slots(4, NOW)
     full = Claim(a_policy(), target(pods), BaselineState(24, 24), WORTH, None)
     assert room(full) == {full.policy.key: 4}
+
+
+def test_what_the_scheduler_or_a_quota_refuses_counts_at_once():
+    told = replace(waiting(NOW - 1.0), unscheduled="0/4 nodes are available: 4 Insufficient nvidia.com/gpu")
+    assert seen_slots(None, target(Pods([*some_pods(4), told])), NOW) == Slots(4, NOW)
+    refused = replace(target(some_pods(3)), creation_refused="exceeded quota: gpus")
+    assert seen_slots(None, refused, NOW) == Slots(3, NOW)
 
 
 def test_a_pod_that_was_just_made_tells_nothing():
