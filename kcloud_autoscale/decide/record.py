@@ -62,7 +62,7 @@ def state_after(plan: Plan, cycle_seconds: float, now_seconds: float) -> Decisio
         recommendations=plan.recommendations,
         scale_events=events,
         last_desired=plan.asked,
-        asleep=asleep_after(guarded.hold_reason == PAUSED, plan.current, plan.asked),
+        asleep=asleep_after(guarded.hold_reason == PAUSED, plan.asked),
         idle_since_seconds=idle_since(plan, now_seconds),
         kept_awake_generation=_kept_awake(plan),
         waiting_since_seconds=plan.waiting_since_seconds,
@@ -105,6 +105,8 @@ def state_after_write(
     """
     if result.outcome is not ScaleOutcome.WRITTEN and result.outcome is not ScaleOutcome.FAILED:
         state = _undone(state, result.action, now_seconds)
+    if result.outcome is not ScaleOutcome.WRITTEN and result.action.from_replicas == 0:
+        state = replace(state, asleep=True)  # its wake-up did not come through, as far as anybody knows
     if result.outcome.tried:
         state = replace(state, waiting_since_seconds=None, tried_seconds=now_seconds)
     return replace(state, refusal=refusal.after(state.refusal, result, others_written, now_seconds))
@@ -114,8 +116,7 @@ def _undone(state: DecisionState, action: ScaleAction, now_seconds: float) -> De
     events = state.scale_events
     if events and events[-1] == ScaleEvent(now_seconds, action.to_replicas - action.from_replicas):
         events = events[:-1]
-    asleep = state.asleep and action.from_replicas == 0
-    return replace(state, scale_events=events, last_desired=action.from_replicas, asleep=asleep)
+    return replace(state, scale_events=events, last_desired=action.from_replicas, asleep=action.from_replicas == 0)
 
 
 def missing_target(case: Case, decision_id: str, now_seconds: float) -> tuple[Decision, DecisionState]:

@@ -33,9 +33,9 @@ def paused(policy: WorkloadPolicy, state: DecisionState, target: TargetObservati
     return policy.min_replicas > 0 if state.asleep is None else not state.asleep
 
 
-def asleep_after(paused_now: bool, current: int, asked: int) -> bool:
-    """What to remember of it: a zero that is there and no pause, or one that was just asked for."""
-    return not paused_now and (current == 0 or asked == 0)
+def asleep_after(paused_now: bool, asked: int) -> bool:
+    """What to remember of it: a zero that is asked for. Once a count is, a zero is somebody else's."""
+    return not paused_now and asked == 0
 
 
 def idle(case: Case, demand: float | None, complete: bool, metrics: dict[str, float]) -> bool:

@@ -32,22 +32,28 @@ class Demand:
     """Load per second by workload, as an exporter tells it; `body` replaces the whole answer when set.
 
     A workload has its load in every namespace that has a `World`; one named as `team-a/llm` in its own only. `more` is
-    told beside them.
+    told beside them, and so are `pages`, made anew at every scrape.
     """
 
     loads: dict[str, float | str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
     body: str | None = None
     more: str = ""
+    pages: dict[str, Callable[[], str]] = field(default_factory=dict)
     port: int = 0
 
     def text(self) -> str:
         if self.body is not None:
             return self.body
-        return self.more + "".join(
-            f'demo_load{{namespace="{namespace}",workload="{name.rpartition("/")[2]}"}} {value}\n'
-            for name, value in dict(self.loads).items()
-            for namespace in ([name.partition("/")[0]] if "/" in name else sorted(self.namespaces))
+        pages = "".join(page() for page in list(self.pages.values()))
+        return (
+            self.more
+            + pages
+            + "".join(
+                f'demo_load{{namespace="{namespace}",workload="{name.rpartition("/")[2]}"}} {value}\n'
+                for name, value in dict(self.loads).items()
+                for namespace in ([name.partition("/")[0]] if "/" in name else sorted(self.namespaces))
+            )
         )
 
     def scrape_config(self) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from kcloud_autoscale.decide.record import state_after_write
 from kcloud_autoscale.domain.case import Case
+from kcloud_autoscale.domain.decision import ScaleOutcome, ScaleResult
 from kcloud_autoscale.domain.observation import MetricObservation
 from kcloud_autoscale.domain.policy import (
     GATEWAY_PRESETS,
@@ -173,8 +175,12 @@ def test_whose_zero_it_is(asleep, ours, least, is_paused):
     decision = outcome.fleet.decisions[0]
     assert (decision.hold_reason == "Paused") is is_paused
     assert decision.desired_replicas == (0 if is_paused else 5)  # at 70 % of a replica each
-    # A pause stays one until somebody sets a count; a wake-up that is refused is tried again.
-    assert outcome.states[0].asleep is not is_paused
+    # Once a count was asked for, a zero is somebody else's; a wake-up that did not come through is tried again.
+    state = outcome.states[0]
+    assert state.asleep is False
+    for outcome_of_write in () if decision.action is None else (ScaleOutcome.FAILED, ScaleOutcome.STALE):
+        result = ScaleResult(decision.action, outcome_of_write)
+        assert state_after_write(state, result, False, NOW).asleep is True
 
 
 def test_a_sleep_is_remembered_and_a_pause_is_not_taken_for_one():
