@@ -153,7 +153,7 @@ def _cut_points(body: bytes, most_series: int) -> tuple[bytes, list[Point]]:
     if start < 0:
         return body, []
     start += len(_VECTOR) - 1
-    text, position = body[start:].decode(errors="replace"), 0
+    text, position = str(memoryview(body)[start:], "utf-8", "replace"), 0
     found: list[Point] = []
     decoder = json.JSONDecoder()
     try:

@@ -197,6 +197,7 @@ async def test_zero_nothing_stale_and_ambiguous_are_told_apart(server: Server, i
 
     assert isinstance(demand["zero"], Sample)
     assert demand["zero"].value == 0.0
+    assert isinstance(demand["unnamed"], Sample)  # its stack is found by what the target exports
     assert isinstance(demand["scalar"], Sample)
     assert demand["scalar"].value == 4.0  # two in each of two pods
     assert reasons == {
@@ -207,7 +208,6 @@ async def test_zero_nothing_stale_and_ambiguous_are_told_apart(server: Server, i
         "broken": MissingReason.REFUSED,
         "quiet": MissingReason.NO_DATA,
         "no-target": MissingReason.NO_DATA,
-        "unnamed": MissingReason.NOT_CONFIGURED,
     }
     several, broken = demand["several"], demand["broken"]
     assert isinstance(several, Missing)
