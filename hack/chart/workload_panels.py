@@ -78,6 +78,12 @@ ROWS = (
                 (_of("forecast_error", 'score="coverage"'), "coverage"),
             ),
             graph(
+                "Error of the forecast",
+                "Mean absolute error of the median over that of the last value, lately (MASE); below 1 beats it.",
+                "short",
+                (_of("forecast_error", 'score="mase"'), "MASE"),
+            ),
+            graph(
                 "Who is heard",
                 "Share of each forecaster in the forecast.",
                 "percentunit",

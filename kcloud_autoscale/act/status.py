@@ -28,7 +28,7 @@ from kcloud_autoscale.domain.decision import ConditionFact, Decision, ScaleOutco
 from kcloud_autoscale.domain.observation import TargetObservation, WorkloadObservation
 from kcloud_autoscale.domain.policy import WorkloadPolicy
 from kcloud_autoscale.domain.reading import BoundedReading, Sample, value_or_none
-from kcloud_autoscale.domain.series import Forecast
+from kcloud_autoscale.domain.series import Forecast, LiveScores
 from kcloud_autoscale.domain.state import Ledger, LevelState, Usage, WorkloadState
 from kcloud_autoscale.domain.workload import Mode
 
@@ -192,12 +192,6 @@ def _forecast(decision: Decision, demand: BoundedReading | None) -> ForecastStat
     forecast = decision.forecast
     if forecast is None:
         return None
-    scores = dict(forecast.scores)
-    errors = ForecastErrors(
-        pinball=rounded(scores.get("pinball")),
-        coverage=rounded(scores.get("coverage")),
-        mase=rounded(scores.get("mase")),
-    )
     return ForecastStatus(
         model=forecast.model,
         trusted=forecast.trusted,
@@ -207,8 +201,21 @@ def _forecast(decision: Decision, demand: BoundedReading | None) -> ForecastStat
         demand=rounded(demand.value) if isinstance(demand, Sample) else None,
         peak=None if decision.level is None else rounded(forecast.at(decision.level)),
         history_seconds=forecast.history_seconds,
-        error=errors if scores else None,
+        error=_errors(forecast.scores),
         asked=_asked(forecast),
+    )
+
+
+def _errors(scores: LiveScores | None) -> ForecastErrors | None:
+    if scores is None:
+        return None
+    return ForecastErrors(
+        quantile=scores.quantile,
+        coverage=rounded(scores.coverage),
+        pinball=rounded(scores.pinball),
+        pinball_last_value=rounded(scores.pinball_last_value),
+        mase=rounded(scores.mase),
+        windows=rounded(scores.windows),
     )
 
 

@@ -26,11 +26,20 @@ class Placement(StatusModel):
 
 
 class ForecastErrors(StatusModel):
-    """How well recent forecasts held; smaller is better, except coverage, which should equal the quantile."""
+    """How the forecasts of the last day or so held; absent until the first window is over.
 
-    pinball: float | None = _number("Mean pinball loss of the quantile, in load per second.")
-    coverage: float | None = _number("Share of lead windows whose peak stayed at or below the quantile, 0-1.")
-    mase: float | None = _number("Mean absolute error relative to the naive forecast; below 1 beats it.")
+    After a restart it is learned anew from the history, with the forecast.
+    """
+
+    quantile: float | None = _number("The quantile that coverage and pinball are of.")
+    coverage: float | None = _number("Share of lead windows whose peak stayed at or below it; should equal it.")
+    pinball: float | None = _number("Mean pinball loss at it, in load per second; smaller is better.")
+    pinball_last_value: float | None = _number("The same of the last value with calibrated intervals.")
+    mase: float | None = _number(
+        "Mean absolute error of the median over that of the last value; below 1 beats it. Absent where the last value "
+        "never erred."
+    )
+    windows: float | None = _number("Lead windows behind it; one a day old counts half.")
 
 
 class AskedModelStatus(StatusModel):

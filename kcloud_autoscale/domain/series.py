@@ -68,6 +68,28 @@ class AskedModel:
 
 
 @frozen
+class LiveScores:
+    """How the forecasts of the last day or so held, each against the peak that came; older ones count ever less.
+
+    Attributes:
+        quantile: The one that coverage and pinball loss are of.
+        coverage: Share of peaks at or below it; as much as itself is honest.
+        pinball: Mean pinball loss at it, load per second.
+        pinball_last_value: The same of the last value with calibrated intervals, on the same windows.
+        mase: Mean absolute error of the median over that of the last value, on the same windows; below 1 beats it,
+            infinite where the last value never erred and the median did.
+        windows: How many are behind it, an old one counting less than one.
+    """
+
+    quantile: float
+    coverage: float
+    pinball: float
+    pinball_last_value: float
+    mase: float
+    windows: float
+
+
+@frozen
 class Forecast:
     """Quantiles of the peak demand over the lead window of one workload.
 
@@ -81,7 +103,7 @@ class Forecast:
         reason: CamelCase token: ``Calibrated``, ``TooLittleHistory``, ``WorseThanLastValue``, ``CoverageDrift``, …
         history_seconds: Length of known demand behind the forecast.
         weights: Share of each expert in what was said.
-        scores: Live errors by name: ``pinball``, ``coverage``, ``mase``; absent until something has matured.
+        scores: How recent ones held; None until the first window is over.
         asked: The model that was asked for; None where none was.
     """
 
@@ -94,7 +116,7 @@ class Forecast:
     reason: str
     history_seconds: float = 0.0
     weights: tuple[tuple[str, float], ...] = ()
-    scores: tuple[tuple[str, float], ...] = ()
+    scores: LiveScores | None = None
     asked: AskedModel | None = None
 
     def at(self, level: float) -> float:

@@ -10,10 +10,11 @@ from typing import Protocol
 
 from scipy.special import ndtri
 
-from kcloud_autoscale.domain.series import Forecast, interpolated
+from kcloud_autoscale.domain.series import Forecast, LiveScores, interpolated
 from kcloud_autoscale.domain.workload import WorkloadKey
 from kcloud_autoscale.forecast.fleet import FleetForecast, Key
 from kcloud_autoscale.forecast.intervals import SCORES
+from kcloud_autoscale.forecast.ring import FloatArray
 from kcloud_autoscale.forecast.select import JUDGED_LEVEL, judge, model_name, named_weights
 from kcloud_autoscale.forecast.settings import LEVELS, FleetSettings
 
@@ -57,7 +58,7 @@ def domain_forecasts(
     """The same answers as `Forecast`, one per key."""
     verdicts = judge(answer, step_seconds * time_scale, settings)
     quantiles, weights = answer.quantiles.tolist(), answer.weights[:, :, JUDGED_LEVEL].tolist()
-    scores = answer.scores[:, :, JUDGED_LEVEL].tolist()
+    scores = live_scores(answer.scores, answer.scored)
     origins, known = ((answer.origin + 1) * step_seconds).tolist(), (answer.known * step_seconds).tolist()
     longest = (answer.horizon_steps * step_seconds).tolist()
     forecasts: dict[Key, Forecast] = {}
@@ -76,7 +77,7 @@ def domain_forecasts(
             reason=verdict.reason,
             history_seconds=known[index],
             weights=heard,
-            scores=_named_scores(scores[index]),
+            scores=scores[index],
             asked=asked,
         )
     return forecasts
@@ -97,12 +98,22 @@ def _place(level: float) -> tuple[int, tuple[float, ...]]:
     return at, (*LEVELS[:at], level, *LEVELS[at:])
 
 
-def _named_scores(scores: list[float]) -> tuple[tuple[str, float], ...]:
-    """Live errors at the judged level; empty until something has matured."""
-    ensemble, last_value, covered, error, naive_error = scores
+def live_scores(scores: FloatArray, scored: FloatArray) -> list[LiveScores | None]:
+    """Of each workload: coverage and pinball loss at the judged level, and the absolute error of the median.
+
+    Args:
+        scores: Shape (keys, 5, len(LEVELS)), as in `FleetForecast`.
+        scored: Shape (keys,).
+    """
+    rows = zip(
+        scores[:, :3, JUDGED_LEVEL].tolist(), scores[:, 3:, LEVELS.index(0.5)].tolist(), scored.tolist(), strict=True
+    )
+    return [_scores(at_level, errors, windows) for at_level, errors, windows in rows]
+
+
+def _scores(at_level: list[float], errors: list[float], windows: float) -> LiveScores | None:
+    (ensemble, last_value, covered), (error, naive_error) = at_level, errors
     if not math.isfinite(ensemble):
-        return ()
-    named = [("pinball", ensemble), ("pinball_last_value", last_value), ("coverage", covered)]
-    if naive_error > 0:
-        named.append(("error_ratio", error / naive_error))
-    return tuple(named)
+        return None
+    mase = error / naive_error if naive_error > 0.0 else 1.0 if error == 0.0 else math.inf
+    return LiveScores(LEVELS[JUDGED_LEVEL], covered, ensemble, last_value, mase, windows)

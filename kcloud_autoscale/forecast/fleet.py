@@ -64,7 +64,7 @@ class FleetForecast(Generic[Key]):
         quantiles: Shape (keys, len(LEVELS)), load per second.
         weights: Shape (keys, len(EXPERTS) + 1, len(LEVELS)); the last are those of the model that was asked for.
         scores: Shape (keys, 5, len(LEVELS)): mean pinball of the ensemble and of calibrated last value, share
-            covered, mean absolute error of both; NaN until something has matured.
+            covered, mean absolute error of the ensemble and of plain last value; NaN until something has matured.
         scored: Shape (keys,), decayed number of matured origins.
         asked: Per key, what there is to say of the model that was asked for; None where none was.
     """

@@ -103,7 +103,8 @@ def _score(
     live[:, :, 1] = losses[:, :, 0]
     live[:, :, 2] = peaks[:, :, None] <= quantiles
     live[:, :, 3] = np.abs(peaks[:, :, None] - quantiles)
-    live[:, :, 4] = np.abs(peaks[:, :, None] - said[:, :, 0])
+    present = np.exp(points[:, :, 0]) - state.floor[rows][:, None]
+    live[:, :, 4] = np.abs(peaks - present)[:, :, None]
     state.scores[rows] = state.scores[rows] * decay[:, None, None] + np.einsum("nm,nmsk->nsk", weight, live)
     state.score_weight[rows] = state.score_weight[rows] * decay + weight.sum(axis=1)
 

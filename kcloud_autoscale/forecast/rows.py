@@ -45,7 +45,8 @@ class Learned:
         offsets: (experts, levels) that calibrate each expert.
         losses, loss_weight: Decayed pinball sums behind the expert weights.
         weights: (experts, levels).
-        scores: Decayed sums per level: pinball of the ensemble and of last value, covered, absolute error of both.
+        scores: Decayed sums per level: pinball of the ensemble and of last value, covered, absolute error of the
+            ensemble and of plain last value.
         score_weight: Behind ``scores``.
         points: (experts,) at the clock; log demand.
         spread: Volatility at the clock.

@@ -11,6 +11,8 @@ from kcloud_autoscale.domain.capacity import CapacityAtLeast, KnownCapacity
 from kcloud_autoscale.domain.decision import CapState
 from kcloud_autoscale.domain.reading import AtLeast, BoundedReading, value_or_none
 
+_SCORES = ("coverage", "mase", "pinball", "pinball_last_value")
+
 Points = list[tuple[tuple[str, ...], float]]
 
 
@@ -130,7 +132,8 @@ def limits(outcome: Outcome) -> Points:
 
 def errors(outcome: Outcome) -> Points:
     forecast = outcome.decision.forecast
-    return [point for name, value in (forecast.scores if forecast else ()) for point in _one(value, name)]
+    scores = forecast.scores if forecast else None
+    return [] if scores is None else [point for name in _SCORES for point in _one(getattr(scores, name), name)]
 
 
 def weights(outcome: Outcome) -> Points:

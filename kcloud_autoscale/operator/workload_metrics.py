@@ -166,7 +166,8 @@ WORKLOAD_METRICS = (
     ),
     WorkloadMetric(
         "kcloud_forecast_error",
-        "Live errors of the forecast by score: pinball loss in load per second, coverage 0-1, others relative.",
+        "How recent forecasts held: coverage (0-1) and pinball loss (load per second) of the 0.95 quantile, the "
+        "loss of the last value beside it, mase of the median (below 1 beats the last value).",
         series.errors,
         ("score",),
     ),

@@ -100,5 +100,14 @@ def _asked(asked: AskedModelStatus) -> str:
 def _evidence(seen: ForecastStatus) -> Iterator[str]:
     if seen.history_seconds is not None:
         yield f"{duration(seen.history_seconds)} of known demand behind it"
-    if seen.error is not None and seen.error.coverage is not None:
-        yield f"{seen.error.coverage:.1%} of recent peaks stayed within it"
+    error = seen.error
+    if error is None:
+        yield "how it holds is not known yet: no window that it was made for is over"
+        return
+    if error.coverage is not None:
+        level = f", {error.quantile:.0%} are meant to" if error.quantile is not None else ""
+        yield f"{error.coverage:.1%} of recent peaks stayed within it{level}"
+    if error.mase is not None:
+        yield f"errs {error.mase:.2f} times as much as the last value (MASE)"
+    if error.pinball is not None and error.pinball_last_value is not None:
+        yield f"pinball loss {error.pinball:.3g} per second, the last value's {error.pinball_last_value:.3g}"

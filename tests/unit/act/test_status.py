@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ from kcloud_autoscale.api.workload_status import WorkloadOptimizerStatus
 from kcloud_autoscale.domain.decision import ConditionFact, ScaleOutcome, Stage, Step
 from kcloud_autoscale.domain.observation import WorkloadObservation
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.domain.series import AskedModel
+from kcloud_autoscale.domain.series import AskedModel, LiveScores
 from kcloud_autoscale.domain.state import WriteRefusal
 from kcloud_autoscale.domain.workload import Mode
 from tests.unit.act.outcomes import FACTS, KEY, NOW, account, decision, observation, outcome, remembered, result
@@ -25,6 +26,25 @@ def test_every_number_has_a_source():
     assert status["budget"]["remaining"] == 60.0
     assert (status["savings"]["usd"], status["savings"]["watts"]) == (3.0, 600.0)
     assert status["optimizationScore"] == 0.95
+
+
+def test_the_scores_of_the_forecast_are_written_and_absent_until_known():
+    forecast = decision().forecast
+    assert forecast is not None
+    assert "error" not in workload_status(outcome(), {}, remembered(1))["forecast"]
+    scored = replace(forecast, scores=LiveScores(0.95, 0.9375, 1.25, 2.5, 0.625, 192.0))
+    status = workload_status(outcome(decision=decision(forecast=scored)), {}, remembered(1))
+    assert status["forecast"]["error"] == {
+        "quantile": 0.95,
+        "coverage": 0.9375,
+        "pinball": 1.25,
+        "pinballLastValue": 2.5,
+        "mase": 0.625,
+        "windows": 192.0,
+    }
+    endless = replace(forecast, scores=LiveScores(0.95, 1.0, 0.1, 0.0, math.inf, 192.0))
+    status = workload_status(outcome(decision=decision(forecast=endless)), {}, remembered(1))
+    assert "mase" not in status["forecast"]["error"]
 
 
 @pytest.mark.parametrize(

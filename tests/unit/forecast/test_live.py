@@ -35,9 +35,12 @@ def test_a_forecast_says_what_it_rests_on() -> None:
     assert (answer.trusted, answer.reason) == (True, "Calibrated")
     assert answer.model.startswith("hedge(")
     assert sum(weight for _, weight in answer.weights) == pytest.approx(1.0, abs=0.06)
-    scores = dict(answer.scores)
-    assert scores["pinball"] < scores["pinball_last_value"]
-    assert 0.85 < scores["coverage"] <= 1.0
+    scores = answer.scores
+    assert scores is not None
+    assert scores.quantile == 0.95
+    assert scores.pinball < scores.pinball_last_value
+    assert 0.85 < scores.coverage <= 1.0
+    assert scores.mase < 0.6
 
 
 def test_the_level_asked_for_is_among_those_answered_and_between_its_neighbours() -> None:

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kcloud_autoscale.account.ledger import Account
-from kcloud_autoscale.domain.series import AskedModel
+from kcloud_autoscale.domain.series import AskedModel, LiveScores
 from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.operator.metrics import Metrics, render_markdown
 from tests.unit.act.outcomes import KEY, NOW, account, decision, outcome
@@ -109,6 +109,18 @@ def test_every_metric_has_help_and_a_unit_or_a_count(metrics: Metrics):
     for family in metrics.registry.collect():
         assert family.documentation, family.name
         assert family.name.startswith(("kcloud_", "process_")), family.name
+
+
+def test_live_scores_are_exported_once_they_are_known(metrics: Metrics):
+    forecast = decision().forecast
+    assert forecast is not None
+    metrics.collector.outcomes = {KEY: outcome(decision=decision(forecast=forecast))}
+    assert not [name for name in samples(metrics) if name.startswith("kcloud_forecast_error")]
+    scored = replace(forecast, scores=LiveScores(0.95, 0.9375, 1.25, 2.5, 0.625, 192.0))
+    metrics.collector.outcomes = {KEY: outcome(decision=decision(forecast=scored))}
+    found = samples(metrics)
+    wanted = {"coverage": 0.9375, "mase": 0.625, "pinball": 1.25, "pinball_last_value": 2.5}
+    assert {name: found[f"kcloud_forecast_error{{score={name}}}"] for name in wanted} == wanted
 
 
 def test_the_document_is_in_step_with_the_declarations():

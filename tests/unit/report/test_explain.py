@@ -24,7 +24,7 @@ from kcloud_autoscale.domain.decision import (
     Step,
 )
 from kcloud_autoscale.domain.reading import Missing, MissingReason
-from kcloud_autoscale.domain.series import AskedModel
+from kcloud_autoscale.domain.series import AskedModel, LiveScores
 from kcloud_autoscale.domain.state import Usage
 from kcloud_autoscale.report.explain import Subject, explain
 from kcloud_autoscale.report.phrases import WIDTH
@@ -406,6 +406,17 @@ def test_a_rate_limit_is_no_way_out_of_a_cap() -> None:
     assert "The way from 6 to 11 follows" in part(told_of(decision=alone), "Limits")
     capped = decision(steps=(limit, Step(Stage.CAPS, 6, 3, "MaxCostPerHour")), uncapped_replicas=6)
     assert "The way from" not in told_of(decision=capped)
+
+
+def test_how_the_forecast_holds_is_said_in_numbers_or_not_known_yet() -> None:
+    forecast = decision().forecast
+    assert forecast is not None
+    assert "how it holds is not known yet" in " ".join(told_of().split())
+    scored = replace(forecast, scores=LiveScores(0.95, 0.9375, 1.25, 2.5, 0.625, 192.0))
+    told = " ".join(told_of(decision=decision(forecast=scored)).split())
+    assert "93.8% of recent peaks stayed within it, 95% are meant to" in told
+    assert "errs 0.62 times as much as the last value (MASE)" in told
+    assert "pinball loss 1.25 per second, the last value's 2.5" in told
 
 
 def test_an_untrusted_forecast_says_who_decides() -> None:
