@@ -29,7 +29,7 @@ _DESCRIPTION = """Replay demand through the operator's own decisions in a simula
 run: HPA at 70 %, HPA tuned with hindsight, KEDA, predictive-horizontal-pod-autoscaler, a static peak, and perfect
 foresight with the same start-up lag. A step violates when its demand exceeds what the ready replicas serve."""
 
-_DEFAULT_POLICIES = "predictive,hpa,static,oracle"
+_DEFAULT_POLICIES = "predictive,hpa,hpa-tuned,static,oracle"
 
 
 def add_parser(subparsers: Any) -> None:

@@ -24,7 +24,7 @@ from kcloud_autoscale.simulate.score import score
 from kcloud_autoscale.simulate.trace_rows import Trace
 from kcloud_autoscale.simulate.world import MeasuredMisses, Run, WorldRules
 
-ACTUAL, OURS, HPA = "actual", "predictive", "hpa"
+ACTUAL, OURS, HPA, TUNED = "actual", "predictive", "hpa", "hpa-tuned"
 
 # A daily rhythm cannot show in less, and without one the replay would judge a cold start.
 LEAST_DAYS = 1.0
@@ -120,7 +120,7 @@ class Recommendation:
         trace: The demand as it was replayed.
         rules: Of the replay: capacity, start-up, bounds, price, draw.
         capacity: What a replica serves, and how that is known.
-        outcomes: ``predictive``, ``actual`` where it is known, and ``hpa``.
+        outcomes: ``predictive``, ``actual`` where it is known, ``hpa``, and ``hpa-tuned``, which misses no more often.
         notes: What a reader must know to weigh the numbers.
         latency_ms: The objective, if there was one.
     """
@@ -276,7 +276,7 @@ def _replayed(past: Past, terms: Terms, capacity: Capacity, remember: bool) -> R
         watts_per_replica=_value(past.watts_per_replica),
         history_steps=_history_steps(demand, terms),
     )
-    made = simulate(trace, rules, (OURS, HPA), plain_workload(), lambda name: None, remember)
+    made = simulate(trace, rules, (OURS, HPA, TUNED), plain_workload(), lambda name: None, remember)
     outcomes, notes = {OURS: made[OURS]}, _notes(past, capacity, terms)
     ran = actual(past, rules)
     if isinstance(ran, str):
@@ -286,7 +286,8 @@ def _replayed(past: Past, terms: Terms, capacity: Capacity, remember: bool) -> R
         ran = replace(ran, measured=measured)
         notes += [note] if note else []
         outcomes[ACTUAL] = Outcome(ran, score(ran, rules))
-    return Recommendation(past, trace, rules, capacity, outcomes | {HPA: made[HPA]}, tuple(notes), terms.latency_ms)
+    outcomes |= {HPA: made[HPA], TUNED: made[TUNED]}
+    return Recommendation(past, trace, rules, capacity, outcomes, tuple(notes), terms.latency_ms)
 
 
 def _history_steps(demand: DemandHistory, terms: Terms) -> int:

@@ -76,6 +76,42 @@ def comparison(
     return "\n".join(lines)
 
 
+def savings_text(outcomes: Mapping[str, Outcome]) -> str:
+    """What ours took beside HPA with what both missed, and beside the HPA tuned to miss no more: at equal misses.
+
+    The cheapest way to spend less is to serve less: 22 % less money at 0.45 % instead of 0.00 % of steps short is no
+    saving before the same target of misses is asked of the HPA too.
+    """
+    ours, sentences = outcomes["predictive"].score, []
+    short = f"{ours.violation_fraction:.2%} of steps short of replicas"
+    hpa, tuned = outcomes.get("hpa"), outcomes.get("hpa-tuned")
+    if hpa is not None:
+        missed = f"with {short} instead of {hpa.score.violation_fraction:.2%}"
+        alike = (
+            "" if ours.saved_fraction is None else f"; {ours.saved_fraction:.0%} were saved while as much was served"
+        )
+        sentences.append(f"Beside HPA at 70 % {_difference(ours, hpa.score)}, {missed}{alike}.")
+    if tuned is not None and tuned.score.violations <= ours.violations:
+        missed = f"with {short} beside its {tuned.score.violation_fraction:.2%}"
+        sentences.append(
+            f"At equal misses, beside an HPA tuned with hindsight, {_difference(ours, tuned.score)}, {missed}."
+        )
+    elif tuned is not None:
+        sentences.append(f"No HPA target from 5 % up misses as few steps: none is as good as {short}.")
+    return "\n".join(sentences)
+
+
+def _difference(ours: Score, theirs: Score) -> str:
+    less = theirs.replica_hours - ours.replica_hours
+    parts = [f"{abs(less):,.0f} replica-hours"]
+    if ours.usd is not None and theirs.usd is not None:
+        parts.append(f"{abs(theirs.usd - ours.usd):,.0f} USD")
+    if ours.watt_hours is not None and theirs.watt_hours is not None:
+        parts.append(f"{abs(theirs.watt_hours - ours.watt_hours) / 1e3:,.0f} kWh")
+    share = f" ({abs(less) / theirs.replica_hours:.0%})" if theirs.replica_hours else ""
+    return f"{', '.join(parts)} {'less' if less >= 0.0 else 'more'}{share}"
+
+
 def scenario_table(outcome: ScenarioOutcome) -> str:
     """A line per workload, then one per shared limit: the most that ran at any instant, transit included."""
     quantities = _known(outcome.scores)

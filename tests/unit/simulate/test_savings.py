@@ -1,5 +1,7 @@
 """What the table calls saved is what the operator's ledger would count."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from kcloud_autoscale.account.ledger import Interval, Running, record, savings
 from kcloud_autoscale.domain.policy import Caps
 from kcloud_autoscale.domain.reading import Missing, MissingReason, Sample
 from kcloud_autoscale.domain.state import Ledger
-from kcloud_autoscale.simulate.score import beside_hpa, score
+from kcloud_autoscale.simulate.run import Outcome
+from kcloud_autoscale.simulate.score import Score, beside_hpa, score
+from kcloud_autoscale.simulate.table import savings_text
 from kcloud_autoscale.simulate.world import Run, WorldRules
 
 RULES = WorldRules(10.0, 120.0)
@@ -51,3 +55,29 @@ def test_it_is_the_ledgers_sum():
     names = [run(name, demand.tolist(), count.tolist(), ready.tolist())
              for name, count, ready in (("ours", ours, our_ready), ("hpa", theirs, their_ready))]  # fmt: skip
     assert saved(*names) == pytest.approx(savings(ledger).usd / ledger.baseline.usd)
+
+
+def outcome(name: str, violations: int, hours: float, saved: float | None = None) -> Outcome:
+    scored = Score(name, 400, violations, 0.0, hours, 1.0, usd=2.0 * hours, watt_hours=500.0 * hours)
+    return Outcome(run(name, [], [], []), replace(scored, saved_fraction=saved))
+
+
+def test_what_was_saved_is_told_with_both_misses_and_at_equal_ones():
+    # 22 % less at 2 of 400 steps short instead of none; an HPA that may miss those 2 as well leaves 5 % of it.
+    ours, hpa = outcome("predictive", 2, 78.0, saved=0.21), outcome("hpa", 0, 100.0)
+    beside, equal = savings_text({"predictive": ours, "hpa": hpa, "hpa-tuned": outcome("x", 2, 82.0)}).splitlines()
+    assert beside == (
+        "Beside HPA at 70 % 22 replica-hours, 44 USD, 11 kWh less (22%), with 0.50% of steps short of replicas instead "
+        "of 0.00%; 21% were saved while as much was served."
+    )
+    assert equal == (
+        "At equal misses, beside an HPA tuned with hindsight, 4 replica-hours, 8 USD, 2 kWh less (5%), with 0.50% of "
+        "steps short of replicas beside its 0.50%."
+    )
+    dearer = savings_text({"predictive": ours, "hpa": outcome("hpa", 9, 60.0)})
+    assert (
+        "18 replica-hours, 36 USD, 9 kWh more (30%), with 0.50% of steps short of replicas instead of 2.25%" in dearer
+    )
+    # Where no target of an HPA is as good there are no equal misses to compare at.
+    none = savings_text({"predictive": ours, "hpa-tuned": outcome("x", 3, 300.0)})
+    assert none == "No HPA target from 5 % up misses as few steps: none is as good as 0.50% of steps short of replicas."
