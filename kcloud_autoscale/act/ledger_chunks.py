@@ -18,8 +18,8 @@ from kcloud_autoscale.domain.plain import NotPlainError, from_plain, to_plain
 from kcloud_autoscale.domain.record import FleetRecord, WorkloadRecord
 from kcloud_autoscale.domain.state import ScopeSpend
 
-# 1,500 workloads are about 250 KB; 16 chunks of them are as many as the chart's role names.
-WORKLOADS_PER_CHUNK = 1500
+# 1,000 workloads are 0.45 MB at most; 16 chunks of them are as many as the chart's role names.
+WORKLOADS_PER_CHUNK = 1000
 MOST_CHUNKS = 16
 # Decompressed; a chunk that claims more was not written here.
 MAX_BYTES = 64 * 2**20

@@ -62,9 +62,10 @@ def month_of_policy(world: World) -> float:
 
 
 def exported(world: World, name: str) -> float:
-    labels = f'{{name="{name}",namespace="{world.namespace}"}}'
+    """0 before the end of the first cycle: it is on record a moment earlier."""
+    series = f'kcloud_lifetime_actual_cost_usd{{name="{name}",namespace="{world.namespace}",'
     lines = world.operator.get("metrics", "/metrics")[1].splitlines()
-    return float(next(line for line in lines if line.startswith(f"kcloud_lifetime_actual_cost_usd{labels}")).split()[1])
+    return float(next((line for line in lines if line.startswith(series)), "none 0.0").split()[1])
 
 
 def forge(world: World, name: str) -> None:
@@ -86,13 +87,14 @@ def world(own_world: Factory) -> World:
 def test_stops_kills_and_forged_statuses_lose_no_cent_and_no_count(world: World):
     """At 0.3 $ a second every second must be found again, and be paid once."""
     priced(world, "llm", budgetLimit=1e6)
-    eventually(lambda: spent(world, "llm") > 0.5, 30, lambda: world.explain("llm"))
+    eventually(lambda: exported(world, "llm") > 0.5, 30, lambda: world.explain("llm"))
     started, before = time.monotonic(), spent(world, "llm")
 
     told = exported(world, "llm")
     assert world.operator.terminate() == 0
     # What was exported is on record, and no more than a cycle is missing.
     assert told - 1e-6 <= spent(world, "llm") <= told + 2.5 * CYCLE_SECONDS * 3 * USD_PER_REPLICA_SECOND
+    assert world.status("llm")["budget"]["spent"] == pytest.approx(told, abs=CYCLE_SECONDS * 3 * USD_PER_REPLICA_SECOND)
     forge(world, "llm")
 
     # Killed in its first cycle, again and again: the one that gets through pays for all of them.
@@ -121,9 +123,9 @@ def test_stops_kills_and_forged_statuses_lose_no_cent_and_no_count(world: World)
 
 
 def test_a_crash_loop_exhausts_a_budget_all_the_same(world: World):
-    """No process ever comes to the end of a cycle that counts; the 6 $ are gone after 20 s of three replicas."""
-    priced(world, "llm", budgetLimit=6.0)
-    until = time.monotonic() + 20.0
+    """No process ever comes to the end of a cycle that counts; the 3 $ are gone after 10 s of three replicas."""
+    priced(world, "llm", budgetLimit=3.0)
+    until = time.monotonic() + 10.0
     while time.monotonic() < until:
         world.operator.kill()
         world.operator.start()
@@ -147,9 +149,9 @@ def test_a_wrong_clock_is_not_paid_and_cuts_nothing(own_world: Factory, tmp_path
         due = (time.monotonic() - started) * 3 * USD_PER_REPLICA_SECOND
         return abs(spent(world, "llm") - before - due) < 2.5 * CYCLE_SECONDS * 3 * USD_PER_REPLICA_SECOND
 
-    for error in (0.0, DAY, -DAY):
+    for error in (0.0, -DAY):
         clock.set_by(error)
-        time.sleep(3 * CYCLE_SECONDS)
+        time.sleep(2.5 * CYCLE_SECONDS)
         assert world.replicas("llm") == 3
         assert as_passed(), (error, spent(world, "llm") - before, time.monotonic() - started, world.operator.said())
     # Also while nothing runs.

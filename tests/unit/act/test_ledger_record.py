@@ -151,7 +151,7 @@ def test_the_later_of_two_entries_counts():
 
 
 def test_chunks_are_few_and_never_fewer_than_there_are():
-    assert [chunk_count(count, 1) for count in (0, 1_500, 1_501, 10_000)] == [1, 1, 2, 7]
+    assert [chunk_count(count, 1) for count in (0, 1_000, 1_001, 10_000)] == [1, 1, 2, 10]
     assert chunk_count(10, 7) == 7
     assert chunk_count(1_000_000, 1) == MOST_CHUNKS
 
