@@ -249,6 +249,6 @@ class WorkloadOptimizerStatus(StatusModel):
         default=None,
         max_length=16,
         description="Ready, TargetFound, Conflict, MetricsAvailable, PriceKnown, PowerKnown, ForecastTrusted, "
-        "WithinCaps, FieldsHonoured, StatusWritten.",
+        "WithinCaps, Schedulable, FieldsHonoured, StatusWritten.",
         json_schema_extra=MAP_BY_TYPE,
     )

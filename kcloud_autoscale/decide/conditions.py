@@ -21,7 +21,7 @@ from kcloud_autoscale.decide.refusal import not_scaled
 from kcloud_autoscale.decide.slots import UNSCHEDULABLE
 from kcloud_autoscale.domain.capacity import CapacityAtLeast
 from kcloud_autoscale.domain.case import Case
-from kcloud_autoscale.domain.decision import CapState, ConditionFact, Stage
+from kcloud_autoscale.domain.decision import CapState, ConditionFact
 from kcloud_autoscale.domain.reading import Missing, Reading
 from kcloud_autoscale.domain.replica_devices import unknown_resources
 from kcloud_autoscale.domain.series import Forecast
@@ -135,11 +135,17 @@ def _schedulable(plan: Plan) -> ConditionFact | None:
     if slots.reason:
         text = f"{slots.waiting} of {plan.current} replicas wait: {slots.words}"
         return ConditionFact("Schedulable", False, slots.reason, text)
-    kept_back = next((step for step in plan.steps if step.stage is Stage.PLACE and step.before > step.after), None)
-    if kept_back is None:
+    wanted = _wanted(plan)
+    if slots.state.schedulable is None or wanted <= slots.state.schedulable:
         return None
-    text = f"{slots.placed} of {kept_back.before} replicas find a node, the rest is kept back: {slots.words}"
+    text = f"{slots.placed} of {wanted} replicas find a node, the rest is kept back: {slots.words}"
     return ConditionFact("Schedulable", False, UNSCHEDULABLE, text)
+
+
+def _wanted(plan: Plan) -> int:
+    """What the load needs within the bounds of the spec, however slowly the count may rise to it."""
+    needed = plan.uncapped if plan.sized is None else max(plan.uncapped, plan.sized.wanted)
+    return min(needed, plan.case.policy.max_replicas)
 
 
 def _conflict(other: str) -> ConditionFact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
 
 from hypothesis import given, settings
@@ -178,3 +179,41 @@ def test_deciding_again_on_what_was_decided_changes_nothing(demand, replicas, pe
 
     assert second.fleet.decisions[0].desired_replicas == running
     assert second.fleet.actions == ()
+
+
+waiting_members = st.lists(
+    st.tuples(
+        st.sampled_from([10, 50, 90]),  # priority
+        st.integers(1, 6),  # on nodes
+        st.integers(0, 6),  # waiting for one
+        st.integers(1, 14),  # wanted
+        st.sampled_from([300.0, 700.0, 1_600.0]),
+    ),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(drawn=waiting_members, limit=st.floats(500.0, 12_000.0))
+@settings(max_examples=150, deadline=None)
+def test_nobody_who_serves_gives_way_to_somebody_pending(drawn, limit):
+    """Where each that wants more has somebody waiting, whatever serves stays as far as it fits at all."""
+    cases = [
+        a_case(
+            10.0 * wanted, placed + waiting, 10.0 * wanted, key=WorkloadKey("shop", f"w{i}"), priority=priority,
+            watts=watts, running=pods(placed, waiting=waiting, waited=30.0),
+        )
+        for i, (priority, placed, waiting, wanted, watts) in enumerate(drawn)
+        if waiting or wanted <= placed
+    ]  # fmt: skip
+    keys = frozenset(case.policy.key for case in cases)
+    caps = (SharedCap("p/maxPowerUsage", CapUnit.WATTS, limit, keys),)
+    decisions = decide_fleet(cases, a_fleet(*cases, caps=caps), NOW).fleet.decisions
+    alone = [decide_fleet((case,), a_fleet(case), NOW).fleet.decisions[0].desired_replicas or 0 for case in cases]
+    serving = [min(want, case.seen.target.pods.placed) for case, want in zip(cases, alone, strict=True)]
+    draws = [case.watts_per_replica.value for case in cases]
+    granted = [decision.desired_replicas or 0 for decision in decisions]
+
+    assert sum(map(operator.mul, granted, draws)) <= max(limit, sum(draws)) * (1.0 + 1e-6)
+    if sum(map(operator.mul, serving, draws)) <= limit:
+        assert all(given >= stays for given, stays in zip(granted, serving, strict=True))
