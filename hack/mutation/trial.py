@@ -28,7 +28,7 @@ from hack.mutation.mutants import Mutant
 
 # A mutant that loops for ever is noticed. The tests of a survivor take this long at most.
 MOST_SECONDS = 90.0
-MOST_TESTS_SECONDS = 25.0
+MOST_TESTS_SECONDS = 8.0
 
 Function = tuple[str, str]
 

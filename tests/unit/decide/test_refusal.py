@@ -95,6 +95,16 @@ def test_a_floor_in_a_broken_limit_needs_the_shrink_that_makes_up_for_it():
     assert (second.key.name, second.to_replicas, second.needs) == ("a", 4, (first.decision_id,))
 
 
+def test_a_floor_needs_no_more_shrinks_than_make_up_for_it():
+    # Floors of 4, 1 and 1 break 5 of 700 W. 7 run: `b` gives 3 back, which is all that `a` is short of.
+    a, b = a_member("a", 4, replicas=1, min_replicas=4), a_member("b", 1, replicas=4)
+    c = a_member("c", 1, replicas=2)
+    outcome = decide(a, b, c, caps=watts(3_500.0, "a", "b", "c"))
+    grow = next(action for action in outcome.fleet.actions if action.key.name == "a")
+    ids = {action.key.name: action.decision_id for action in outcome.fleet.actions}
+    assert (grow.to_replicas, grow.needs) == (4, (ids["b"],))
+
+
 def test_a_floor_that_breaks_its_limit_does_not_wait_for_a_shrink_that_was_refused():
     a = a_member("a", 4, replicas=1, min_replicas=4)
     b = a_member("b", 4, replicas=7, min_replicas=4, state=settled(refusal=refused(7, 4)))

@@ -77,6 +77,7 @@ def test_a_utilization_counts_only_with_pods_that_count():
         return [name for name, _, _ in read_signals(case, 180.0, NOW).unknown]
 
     assert at(pods(4)) == []
+    assert at(pods(1)) == []
     assert at(pods(0, starting=4)) == ["gpu"]
     assert at(pods(4), {"llm-0": 0.3}) == []
     assert at(pods(4), {"somebody-else": 0.3}) == ["gpu"]

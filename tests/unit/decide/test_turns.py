@@ -29,7 +29,7 @@ def test_who_has_waited_longer_comes_before_who_misses_more():
 
 def test_nobody_has_a_second_turn_before_everybody_has_had_the_first():
     shrinks = a_member("shrinks", 1, replicas=5, state=settled(waiting_since_seconds=NOW - 15.0))
-    second = a_member("second", 10, replicas=1, state=settled(tried_seconds=NOW - 10.0))
+    second = a_member("second", 10, replicas=1, state=settled(tried_seconds=NOW - 15.0))
     first = a_member("first", 10, replicas=9, state=settled(tried_seconds=NOW - 600.0))
     assert order(decide(second, shrinks, first)) == ["first", "shrinks", "second"]
 
