@@ -137,14 +137,23 @@ class QuerySession:
 
     async def grouped_lists(self, build: Build, subjects: Sequence[Subject], what: str) -> list[Point] | Missing:
         """All series of the selected workloads, as when there is one per pod; Missing when any part failed."""
+        found, failed = await self.grouped_series(build, subjects, what)
+        return Missing(MissingReason.SOURCE_ERROR, next(iter(failed.values()))) if failed else found
+
+    async def grouped_series(
+        self, build: Build, subjects: Sequence[Subject], what: str
+    ) -> tuple[list[Point], dict[str, str]]:
+        """All series of the selected workloads, and why there are none of some, by the name of the scaled object."""
         found: list[Point] = []
+        failed: dict[str, str] = {}
         for selection, members in selections(subjects, MAX_NAMES):
             bound = _grouped_bound(PODS_EACH * len(members), 1)
-            for _, each in await ask(build, selection, partial(self._send, bound=bound)):
+            for part, each in await ask(build, selection, partial(self._send, bound=bound)):
                 if isinstance(each, ObservationError):
-                    return Missing(MissingReason.SOURCE_ERROR, f"{what}: {each}")
-                found += each
-        return found
+                    failed.update(dict.fromkeys(part.names, f"{what}: {each}"))
+                else:
+                    found += each
+        return found, failed
 
     async def grouped_steps(
         self, build: Build, subjects: Sequence[Subject], span: Span, what: str

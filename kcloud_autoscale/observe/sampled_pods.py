@@ -100,18 +100,25 @@ async def preset_pods(
     if not preset.exported_by_pods or not asked:
         return {}
     silent = silent_seconds(interval_seconds)
-    sampled = await _names(session, asked, lambda part: queries.sampled_pods(preset, silent, part))
-    if isinstance(sampled, Missing):
-        return {each.key: SampledPods(failed=sampled.message) for each in asked}
+    sampled, failed = await _names(session, asked, lambda part: queries.sampled_pods(preset, silent, part))
+    unknown = {
+        each.key: failed[each.subject.name]
+        for each in asked
+        if each.subject is not None and each.subject.name in failed
+    }
     since = session.now_seconds - _YOUNG_INTERVALS * interval_seconds
-    expected = {each.key: ready_since(each.target, since) for each in asked}
-    scraped: dict[str, set[str]] | Missing = {}
-    lacking = [each for each in asked if not sampled.get(each.key.namespace, set()).issuperset(expected[each.key])]
+    expected = {each.key: ready_since(each.target, since) for each in asked if each.key not in unknown}
+    idle: dict[str, set[str]] = {}
+    lacking = [
+        each for each in asked
+        if each.key in expected and not sampled.get(each.key.namespace, set()).issuperset(expected[each.key])
+    ]  # fmt: skip
     if preset.silent_when_idle and lacking:
-        scraped = await _names(session, lacking, lambda part: queries.scraped_pods(silent, part))
-    idle = {} if isinstance(scraped, Missing) else scraped
+        idle, _ = await _names(session, lacking, lambda part: queries.scraped_pods(silent, part))
     return {
-        each.key: compared(
+        each.key: SampledPods(failed=unknown[each.key])
+        if each.key in unknown
+        else compared(
             each.target,
             expected[each.key],
             sampled.get(each.key.namespace, set()),
@@ -121,15 +128,15 @@ async def preset_pods(
     }
 
 
-async def _names(session: QuerySession, members: Sequence[Watched], build: Build) -> dict[str, set[str]] | Missing:
-    """Pods by namespace."""
-    answer = await session.grouped_lists(build, subjects(members), "pods with samples")
-    if isinstance(answer, Missing):
-        return answer
+async def _names(
+    session: QuerySession, members: Sequence[Watched], build: Build
+) -> tuple[dict[str, set[str]], dict[str, str]]:
+    """Pods by namespace, and of which scaled objects nothing is known, with the reason."""
+    answer, failed = await session.grouped_series(build, subjects(members), "pods with samples")
     found: dict[str, set[str]] = {}
     for point in answer:
         found.setdefault(point.labels.get("namespace", ""), set()).add(point.labels.get("pod", ""))
-    return found
+    return found, failed
 
 
 async def own_pods(

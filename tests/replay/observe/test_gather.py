@@ -158,8 +158,9 @@ async def test_questions_grow_with_the_length_of_the_names_and_not_with_the_work
     observation = await gatherer.gather(policy, dict.fromkeys(policy.workloads, NOW - 60), NOW + 60)
 
     assert all(isinstance(each.demand, Sample) for each in observation.workloads.values())
-    # Some twenty fleet-wide ones, and three or four signals in groups of a few hundred names.
-    assert len(source.queries) < 22 + count / 20
+    # Some twenty-five fleet-wide ones (prices twice: now and usually), and four or five signals in groups of a few
+    # hundred names.
+    assert len(source.queries) < 27 + count / 20
 
 
 async def test_a_caller_that_starts_over_is_told_of_the_capacity_anew() -> None:
