@@ -151,6 +151,8 @@ def devices() -> list[Series]:
         Series("DCGM_FI_DEV_POWER_USAGE", neighbour, steady(500.0)),
         Series("DCGM_FI_DEV_GPU_UTIL", gpu(A, "1"), steady(80.0)),
         Series("DCGM_FI_DEV_GPU_UTIL", gpu(A, "2"), steady(60.0)),
+        # A MIG slice: always 0, and nothing that was measured.
+        Series("DCGM_FI_DEV_GPU_UTIL", {**gpu(A, "2"), "GPU_I_PROFILE": "1g.10gb"}, steady(0.0)),
         Series("DCGM_FI_PROF_GR_ENGINE_ACTIVE", gpu(A, "1"), steady(0.5)),
         Series("RBLN_DEVICE_STATUS:CARD_POWER", pod(A, uuid="r1"), steady(120.0)),
         Series("RBLN_DEVICE_STATUS:UTILIZATION", pod(A, uuid="r1"), steady(70.0)),
@@ -254,7 +256,7 @@ def device_cases() -> list[Case]:
         Case("Furiosa watts", power["Furiosa"], {("ai", A): 150.0}),
         Case("AMD watts", power["AMD"], {("ai", A): 600.0}),
         Case("Gaudi watts", power["Gaudi"], {("ai", A): 450.0}),
-        Case("DCGM utilization", utilization["DCGM_FI_DEV_GPU_UTIL{%s}"], {("ai", A): 0.7}),
+        Case("DCGM utilization", utilization[queries.UTILIZATION[1].selector], {("ai", A): 0.7}),
         Case("DCGM engine", utilization["DCGM_FI_PROF_GR_ENGINE_ACTIVE{%s}"], {("ai", A): 0.5}),
         Case("Furiosa utilization", utilization["furiosa_npu_core_utilization{%s}"], {("ai", A): 0.3}),
         Case("Rebellions utilization", utilization[queries.UTILIZATION[2].selector], {("ai", A): 0.7}),
