@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -22,6 +22,8 @@ from kcloud_autoscale.observe.prometheus_response import DEFAULT_BOUND, Point, P
 from kcloud_autoscale.observe.query_batching import TAG, TAG_PREFIX
 from kcloud_autoscale.observe.query_session import Source
 from kcloud_autoscale.observe.reader import Json
+
+S = TypeVar("S", Point, Row)
 
 RECORDING = "prometheus.json"
 _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{1,4}\b")
@@ -93,14 +95,8 @@ class RecordingSource:
         bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Point]:
         """As `Prometheus.query`."""
-        key = _question("query", promql, at_seconds)
-        try:
-            found = await self._source.query(promql, at_seconds, timeout_seconds, lookback_seconds, bound)
-        except PrometheusError as error:
-            self._answers[key] = {"error": str(error)}
-            raise
-        self._answers[key] = [[_untagged(each.labels), repr(each.value), each.at_seconds] for each in found]
-        return found
+        asked = self._source.query(promql, at_seconds, timeout_seconds, lookback_seconds, bound)
+        return await self._remembered(_question("query", promql, at_seconds), asked, _points)
 
     async def query_range(
         self,
@@ -113,25 +109,22 @@ class RecordingSource:
         bound: ResponseBound = DEFAULT_BOUND,
     ) -> list[Row]:
         """As `Prometheus.query_range`."""
-        key = _question("range", promql, start_seconds, end_seconds, step_seconds)
         span = (start_seconds, end_seconds, step_seconds)
-        try:
-            found = await self._source.query_range(promql, *span, timeout_seconds, lookback_seconds, bound)
-        except PrometheusError as error:
-            self._answers[key] = {"error": str(error)}
-            raise
-        self._answers[key] = _rows(found)
-        return found
+        asked = self._source.query_range(promql, *span, timeout_seconds, lookback_seconds, bound)
+        return await self._remembered(_question("range", promql, *span), asked, _rows)
 
     async def samples(self, selector: str, at_seconds: float, timeout_seconds: float | None = None) -> list[Row]:
         """As `Prometheus.samples`."""
-        key = _question("samples", selector, at_seconds)
+        asked = self._source.samples(selector, at_seconds, timeout_seconds)
+        return await self._remembered(_question("samples", selector, at_seconds), asked, _rows)
+
+    async def _remembered(self, question: str, asked: Awaitable[list[S]], plain: Callable[[list[S]], Any]) -> list[S]:
         try:
-            found = await self._source.samples(selector, at_seconds, timeout_seconds)
+            found = await asked
         except PrometheusError as error:
-            self._answers[key] = {"error": str(error)}
+            self._answers[question] = {"error": str(error)}
             raise
-        self._answers[key] = _rows(found)
+        self._answers[question] = plain(found)
         return found
 
 
@@ -208,6 +201,10 @@ def _tagged(labels: Mapping[str, str], promql: str) -> dict[str, str]:
     """With the tag of the query that is asked now."""
     tag = TAG.search(promql)
     return {tag[0] if tag and name == TAG_PREFIX else name: value for name, value in labels.items()}
+
+
+def _points(found: Iterable[Point]) -> list[Any]:
+    return [[_untagged(each.labels), repr(each.value), each.at_seconds] for each in found]
 
 
 def _rows(found: Iterable[Row]) -> list[Any]:
