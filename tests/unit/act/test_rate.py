@@ -1,4 +1,5 @@
 import asyncio
+import heapq
 
 import pytest
 
@@ -89,9 +90,32 @@ async def test_what_is_still_to_be_scaled_keeps_the_tokens(bucket: TokenBucket, 
     assert clock.now_seconds == pytest.approx(103.0, abs=4e-3)
 
 
+class TurnsOfTime:
+    """Time that passes only while all tasks sleep: to the end of the shortest sleep."""
+
+    def __init__(self) -> None:
+        self.now_seconds = 0.0
+        self._sleeps: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleeps, (self.now_seconds + seconds, id(waiting), waiting))
+        await waiting
+
+    async def pass_until(self, end_seconds: float) -> None:
+        while True:
+            for _ in range(10):
+                await asyncio.sleep(0)  # whoever can go on does
+            if not self._sleeps or self._sleeps[0][0] > end_seconds:
+                return
+            self.now_seconds, _, waiting = heapq.heappop(self._sleeps)
+            if not waiting.done():
+                waiting.set_result(None)
+
+
 async def test_statuses_get_a_twentieth_while_scaling_takes_all_there_is():
-    # In real time, since both wait at once: 400 writes a second for half a second are 190 and 10.
-    bucket, taken = TokenBucket(400.0, 1, 0), {True: 0, False: 0}
+    time = TurnsOfTime()
+    bucket, taken = TokenBucket(20.0, 1, 0, lambda: time.now_seconds, time.sleep), {True: 0, False: 0}
 
     async def work(urgent: bool) -> None:
         while True:
@@ -100,8 +124,9 @@ async def test_statuses_get_a_twentieth_while_scaling_takes_all_there_is():
 
     bucket.expect(1000)
     tasks = [asyncio.create_task(work(urgent)) for urgent in (True, True, False)]
-    await asyncio.sleep(0.5)
+    await time.pass_until(100.0)
     for task in tasks:
         task.cancel()
-    assert taken[False] > 0
-    assert taken[True] > 8 * taken[False]
+    # 20 writes a second for 100 s.
+    assert taken[False] == pytest.approx(100, abs=3)
+    assert taken[True] == pytest.approx(1900, rel=0.03)
