@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kcloud_autoscale.api.promql import Confinement, QueryError, Selector, parse, present_selectors, render
+from kcloud_autoscale.observe.prometheus_response import shown
 
 
 class TenantQueries(StrEnum):
@@ -82,7 +83,7 @@ def admitted(text: str, namespace: str, rules: TenantQueryRules) -> TenantQuery:
         )
     except QueryError as error:
         # A dialect (MetricsQL) may know what the grammar does not; without a tree it is asked alone.
-        refused = f"{error} (tenantQueries: {rules.mode})" if enforced else ""
+        refused = f"{error} (tenantQueries: {rules.mode}): {shown(text)}" if enforced else ""
         return TenantQuery(namespace, text, refused, joinable=False)
 
 

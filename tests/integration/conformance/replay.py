@@ -97,6 +97,7 @@ def _pod(pod: SeenPod) -> PodObservation:
         pod.name,
         0.0,
         pod.changed_seconds if pod.ready else None,
+        node="n1",  # the stage's pods are all given to one
         deleting=pod.deleting,
         phase=PodPhase(pod.phase),
         started_seconds=pod.started_seconds,
