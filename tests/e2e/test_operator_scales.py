@@ -56,7 +56,7 @@ def test_another_autoscaler_on_the_target_means_hands_off(world: World):
     world.demand.loads["shared"] = 60.0
     always(lambda: world.replicas("shared") == 1, 8, lambda: world.explain("shared"))
     assert world.status("shared")["phase"] == "Failed"
-    assert "Conflict" in world.reasons("shared")
+    eventually(lambda: "Conflict" in world.reasons("shared"), 60)  # Events keep to ten a minute
     world.cluster.kubectl("delete", "hpa", "shared", "-n", world.namespace)
     eventually(lambda: world.replicas("shared") > 1, 20, lambda: world.explain("shared"))
 

@@ -72,7 +72,8 @@ def test_two_of_six_pods_in_the_dark_shrink_nothing_and_more_load_still_grows(wo
     assert "4 of 6 Ready pods have samples" in world.condition("llm", "MetricsAvailable")["message"]
     given = {each["name"]: each for each in world.status("llm")["lastDecision"]["inputs"]}["demand_per_second"]
     assert given["atLeast"] is True
-    assert 20.0 < given["value"] < 33.0
+    # Four pods' shares are 26.7 per second; a rate over few samples may be a quarter above, and is still below 40.
+    assert 20.0 < given["value"] < 36.0
     told = world.operator.get("metrics", "/metrics")[1]
     assert f'kcloud_demand_at_least_per_second{{name="llm",namespace="{world.namespace}"}}' in told
 

@@ -27,7 +27,7 @@ def test_missing_most_requests_for_want_of_devices_is_no_saving(own_world: Calla
     # Whole nodes of 8 GPUs: at most four replicas fit, 30 are needed for 300 per second.
     world.cluster.kubectl.apply([deployment(world.namespace, "llm", 1, "0s", gpus=8)])
     prices = "".join(f'node_gpu_hourly_cost{{node="gpu-{index}"}} {USD}\n' for index in range(4))
-    world.demand.body = f'demo_load{{workload="llm"}} 300\n{prices}'
+    world.demand.body = f'demo_load{{namespace="{world.namespace}",workload="llm"}} 300\n{prices}'
     wanted = optimizer(world.namespace, "llm", maxReplicas=30)
     wanted["spec"]["resources"] = {"gpu": 8}
     world.apply(wanted)
