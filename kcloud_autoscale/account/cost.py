@@ -97,7 +97,7 @@ def on_demand_price(
     if all(capacity_type(nodes[name].labels) is not CapacityType.SPOT for name in here):
         return actual
     pricing = _Pricing(policy, seen, _NO_OVERRIDE, table, now_seconds)
-    listed = _mean([(pricing.listed(nodes[name], spot_multiplier=1.0), pods) for name, pods in here.items()])
+    listed = _mean([(pricing.listed_on_demand(nodes[name]), pods) for name, pods in here.items()])
     if isinstance(listed, Missing) or listed.value < actual.value:
         return actual
     return listed
@@ -128,12 +128,12 @@ class _Pricing:
             return self._host_only(asked, node)
         return self._with_accelerators(asked, node)
 
-    def listed(self, node: NodeObservation, spot_multiplier: float) -> Reading:
-        """The table's price of its devices there: two H100 on demand are 13.76 $/h, on spot 5.50 $/h."""
+    def listed_on_demand(self, node: NodeObservation) -> Reading:
+        """The table's price of its devices there, however the node is paid for: two H100 are 13.76 $/h."""
         asked = self._asked(node)
         if isinstance(asked, Missing):
             return asked
-        prices = [self._listed_card(held, node, spot_multiplier) for held in asked.cards]
+        prices = [self._listed_card(held, node, 1.0) for held in asked.cards]
         return (
             _total(prices) if prices else Missing(MissingReason.NO_DATA, "a replica without devices has no list price")
         )

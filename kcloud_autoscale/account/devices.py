@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from kcloud_autoscale.domain.accelerator import Accelerator, AcceleratorTable
-from kcloud_autoscale.domain.device import DeviceResource, Family, ShareUnit, device_resource, family_of
+from kcloud_autoscale.domain.device import DeviceResource, Family, ShareUnit, device_resource, family_of, mig_fraction
 from kcloud_autoscale.domain.frozen import frozen
 from kcloud_autoscale.domain.node import accelerator_model, instance_accelerators
 from kcloud_autoscale.domain.observation import NodeObservation, WorkloadObservation
@@ -17,9 +17,6 @@ from kcloud_autoscale.domain.replica_devices import held_devices
 _WHOLE_CARD = DeviceResource(Family.NPU)
 _MIG_PRODUCT = re.compile(r"-MIG-(\d+)g\.", re.IGNORECASE)
 _GKE_PARTITION = re.compile(r"(\d+)g\.")
-# NVIDIA cuts a card into seven compute slices, an A30 into four.
-_MIG_SLICES = 7.0
-_MIG_SLICES_OF = {"a30": 4.0}
 _AMD_PARTITIONS = {"spx": 1.0, "dpx": 2.0, "tpx": 3.0, "qpx": 4.0, "cpx": 8.0}
 _AMD_PARTITION_LABELS = ("amd.com/gpu.compute-memory-partition", "amd.com/compute-memory-partition")
 _GPU_MEMORY_LABELS = ("nvidia.com/gpu.memory", "karpenter.k8s.aws/instance-gpu-memory")
@@ -156,7 +153,7 @@ def _slice_by_labels(labels: Mapping[str, str], model: Accelerator | None) -> fl
     mig = _MIG_PRODUCT.search(labels.get("nvidia.com/gpu.product", ""))
     mig = mig or _GKE_PARTITION.match(labels.get("cloud.google.com/gke-gpu-partition-size", ""))
     if mig is not None:
-        return int(mig[1]) / _MIG_SLICES_OF.get("" if model is None else model.name, _MIG_SLICES)
+        return mig_fraction(int(mig[1]), "" if model is None else model.name)
     mode = next((labels[label] for label in _AMD_PARTITION_LABELS if label in labels), "").partition("_")[0].lower()
     partitions = 6.0 if mode == "cpx" and model is not None and model.name == "mi300a" else None
     return 1.0 / (partitions or _AMD_PARTITIONS.get(mode, 1.0))

@@ -16,6 +16,15 @@ from typing import Any
 
 from kcloud_autoscale.domain.frozen import frozen
 
+# NVIDIA cuts a card into seven compute slices, an A30 into four.
+_MIG_SLICES = 7.0
+_MIG_SLICES_OF = {"a30": 4.0}
+
+
+def mig_fraction(slices: int, model_name: str) -> float:
+    """What part of a card so many compute slices are; ``model_name`` as in the accelerator table, empty if unknown."""
+    return slices / _MIG_SLICES_OF.get(model_name, _MIG_SLICES)
+
 
 class Family(StrEnum):
     """Which price of a CostPolicy pays for a device."""

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kcloud_autoscale.domain.device import driver_family
+from kcloud_autoscale.domain.accelerator import accelerator_table
+from kcloud_autoscale.domain.device import driver_family, mig_fraction
 from kcloud_autoscale.domain.observation import ClaimedDevice
 from kcloud_autoscale.domain.reading import Missing, MissingReason
 from kcloud_autoscale.observe.objects import quantity
 from kcloud_autoscale.observe.reader import Json
 
 _MIG_PROFILE = re.compile(r"(?:\d+c\.)?(\d+)g\.")
-_MIG_SLICES = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,8 @@ def _fraction(device: AllocatedDevice, known: SliceDevice) -> float | None:
     mig = _MIG_PROFILE.match(known.profile)
     if known.kind == "mig" and mig is None:
         return None
-    card = int(mig[1]) / _MIG_SLICES if mig is not None else 1.0
+    model = accelerator_table().find(known.product)
+    card = mig_fraction(int(mig[1]), "" if model is None else model.name) if mig is not None else 1.0
     if not device.shared and not device.consumed:
         return card
     consumed = {name.rpartition("/")[2]: amount for name, amount in device.consumed.items()}

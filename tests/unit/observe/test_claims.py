@@ -44,6 +44,7 @@ def test_a_claim_holds_the_cards_it_was_given() -> None:
 
 def test_a_slice_of_a_card_by_its_profile() -> None:
     assert fractions(resolved(a_claim("gpu-0-mig-0"))) == [pytest.approx(1 / 7)]
+    assert fractions(resolved(a_claim("gpu-0-mig-0"), a_slice(product="NVIDIA A30"))) == [pytest.approx(1 / 4)]
 
 
 def test_a_claim_that_two_pods_share_is_half_a_card_to_each() -> None:
